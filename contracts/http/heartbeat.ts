@@ -1,0 +1,52 @@
+// POST /api/heartbeat: what a device says, and what it hears.
+import { Type, type Static } from 'typebox';
+import { deviceIdPattern } from '../ids.ts';
+import { trustTiers } from '../states.ts';
+import { Exactly, Names, Nullable } from './common.ts';
+
+const ShortText = (maxLength: number) => Type.String({ minLength: 1, maxLength });
+export const Tag = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._:/=-]{0,63}$' });
+
+export const HeartbeatBody = Exactly({
+  device_id: Type.String({ pattern: deviceIdPattern }),
+  // Judged by hand, after the schema: each wrong form has the one code heartbeat.counter_invalid.
+  heartbeat_counter: Type.Optional(Type.Unknown()),
+  agent_version: Type.Optional(ShortText(64)),
+  hostname: Type.Optional(ShortText(253)),
+  platform: Type.Optional(ShortText(64)),
+  tags: Type.Optional(Type.Array(Tag, { maxItems: 64 })),
+  posture: Type.Optional(
+    Type.Record(
+      Type.String({ pattern: '^[a-z][a-z0-9_]{0,63}$' }),
+      Type.Union([Type.String({ maxLength: 256 }), Type.Number(), Type.Boolean(), Type.Null()]),
+      { maxProperties: 64 },
+    ),
+  ),
+  directory: Type.Optional(
+    Type.Record(Type.String({ pattern: '^[a-z][a-z0-9_]{0,63}$' }), Type.String({ maxLength: 256 }), {
+      maxProperties: 32,
+    }),
+  ),
+  attestation: Type.Optional(Type.Object({ provider: ShortText(64) })),
+  acknowledgements: Type.Optional(
+    Type.Array(
+      Exactly({ id: ShortText(128), status: ShortText(32), detail: Type.Optional(Type.String({ maxLength: 1024 })) }),
+      { maxItems: 64 },
+    ),
+  ),
+});
+export type HeartbeatBody = Static<typeof HeartbeatBody>;
+
+export const HeartbeatAnswer = Type.Object({
+  status: Names(['accepted', 'pending']),
+  trust_tier: Names(trustTiers),
+  commands: Type.Array(Type.Object({ id: Type.String(), action: Type.String() })),
+  attestation_challenge: Nullable(
+    Type.Object({ provider: Type.String(), nonce: Type.String(), expires_at: Type.String() }),
+  ),
+  acknowledged: Type.Array(Type.String(), {
+    description: 'Acknowledgements that are written down and may be forgotten',
+  }),
+  next_heartbeat_seconds: Type.Integer(),
+});
+export type HeartbeatAnswer = Static<typeof HeartbeatAnswer>;
