@@ -1,5 +1,5 @@
 // Shapes that several resources share.
-import { Type, type Static, type TSchema } from 'typebox';
+import { Type, type Static, type TEnum, type TSchema } from 'typebox';
 import { usernamePattern } from '../ids.ts';
 
 export const Instant = Type.String({ format: 'date-time', description: 'RFC 3339, UTC' });
@@ -15,12 +15,7 @@ export const Uuid = Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}
 export const Username = Type.String({ pattern: usernamePattern });
 export const Reason = Type.String({ minLength: 1, maxLength: 500 });
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-export const Names = <const T extends readonly string[]>(names: T) =>
-  Type.Union(
-    names.map((name) => Type.Literal(name)) as {
-      -readonly [I in keyof T]: ReturnType<typeof Type.Literal<T[I] & string>>;
-    },
-  );
+export const Names = <const T extends string>(names: readonly T[]): TEnum<T[]> => Type.Enum([...names]);
 
 /** An object that refuses what it does not know. */
 export const Exactly = <T extends Record<string, TSchema>>(fields: T, options: { description?: string } = {}) =>
