@@ -132,6 +132,12 @@ export const problems = {
     advice: 'Render the proxy configuration again with the one that ships.',
     retryable: false,
   },
+  'trust_anchor.invalid': {
+    status: 422,
+    title: 'This is not a usable certificate of an authority',
+    advice: 'Give PEM certificates of authorities with keyCertSign, keys of today’s strength, and nothing else.',
+    retryable: false,
+  },
   'proxy.untrusted': {
     status: 403,
     title: 'Certificate headers came from somewhere else than the trusted proxy',
