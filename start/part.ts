@@ -13,12 +13,15 @@ export interface Part {
   readonly environment: Readonly<Record<string, string>>;
   readonly directory?: string;
   /** Resolves once the part serves; gives up when the signal aborts. */
-  readonly ready: (signal: AbortSignal) => Promise<void>;
+  readonly ready: (signal: AbortSignal, note: Note) => Promise<void>;
   readonly readyWithinMs: number;
   readonly stopSignal: 'SIGTERM' | 'SIGINT' | 'SIGQUIT';
   /** How long it may take over an orderly end before it is killed. */
   readonly stopWithinMs: number;
 }
+
+/** Told why a part is not ready yet; the last reason is shown if it never is. */
+export type Note = (reason: string) => void;
 
 export interface Exit {
   readonly code: number | null;
@@ -84,18 +87,19 @@ export async function startPart(part: Part, spawnOne: SpawnPart, output: Output)
   const limit = AbortSignal.timeout(part.readyWithinMs);
   const giveUp = AbortSignal.any([ending.signal, limit]);
   let exit: Exit | undefined;
+  let reason = '';
   void child.exited.then((value) => {
     exit = value;
     ending.abort();
   });
   try {
-    await Promise.race([part.ready(giveUp), aborted(giveUp)]);
+    await Promise.race([part.ready(giveUp, (why) => (reason = why)), aborted(giveUp)]);
     return child;
   } catch (cause) {
     const what = exit
       ? `ended ${describeExit(exit)}`
       : limit.aborted
-        ? `was not ready within ${part.readyWithinMs / 1_000} s`
+        ? `was not ready within ${part.readyWithinMs / 1_000} s (${reason})`
         : `is not usable: ${(cause as Error).message}`;
     child.signal('SIGKILL');
     await child.exited;
