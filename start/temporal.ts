@@ -103,26 +103,29 @@ export async function temporalPart(options: TemporalOptions): Promise<Part> {
 
 function serverArguments(options: TemporalOptions, serves: (flag: string) => boolean): string[] {
   const { port, uiPort, codecEndpoint, databaseFile, namespace = 'default' } = options;
-  const ui =
-    uiPort === undefined
-      ? ['--headless']
-      : [
-          ...['--ui-ip', '127.0.0.1', '--ui-port', String(uiPort), '--ui-public-path', uiPublicPath],
-          ...(codecEndpoint === undefined ? [] : ['--ui-codec-endpoint', codecEndpoint]),
-          ...(serves('--ui-disable-news-fetch') ? ['--ui-disable-news-fetch'] : []),
-        ];
-  const state =
-    databaseFile === undefined
-      ? []
-      : // Every commit reaches the disk, and the write-ahead log makes that 3.5 times as fast as the default.
-        ['--db-filename', databaseFile, '--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=FULL'];
-  return [
-    ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--namespace', namespace],
-    ...ui,
-    ...state,
-    ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${titleCase(type)}`]),
-    ...['--log-level', 'warn', '--log-format', 'json', '--color', 'never'],
-  ];
+  const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--namespace', namespace];
+  args.push('--log-level', 'warn', '--log-format', 'json', '--color', 'never');
+  for (const [name, type] of Object.entries(searchAttributes))
+    args.push('--search-attribute', `${name}=${titleCase(type)}`);
+  if (uiPort === undefined) {
+    args.push('--headless');
+  } else {
+    args.push('--ui-ip', '127.0.0.1', '--ui-port', String(uiPort), '--ui-public-path', uiPublicPath);
+    if (codecEndpoint !== undefined) args.push('--ui-codec-endpoint', codecEndpoint);
+    if (serves('--ui-disable-news-fetch')) args.push('--ui-disable-news-fetch');
+  }
+  if (databaseFile !== undefined) {
+    // Every commit reaches the disk, and the write-ahead log makes that 3.5 times as fast as the default.
+    args.push(
+      '--db-filename',
+      databaseFile,
+      '--sqlite-pragma',
+      'journal_mode=WAL',
+      '--sqlite-pragma',
+      'synchronous=FULL',
+    );
+  }
+  return args;
 }
 
 interface Expected {
@@ -164,8 +167,8 @@ async function prepareNamespace(connection: Connection, namespace: string, reten
     const workflowExecutionRetentionTtl = msToTs(seconds * 1_000);
     await connection.workflowService.updateNamespace({ namespace, config: { workflowExecutionRetentionTtl } });
   }
-  const { customAttributes = {} } = await connection.operatorService.listSearchAttributes({ namespace });
-  const missing = Object.keys(searchAttributes).filter((name) => !Object.hasOwn(customAttributes ?? {}, name));
+  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+  const missing = Object.keys(searchAttributes).filter((name) => !Object.hasOwn(customAttributes, name));
   if (missing.length > 0) throw new RangeError(`search attributes are missing: ${missing.join(', ')}`);
 }
 
