@@ -1,0 +1,101 @@
+// The typed client of our API, for the console, the command line and tests; it runs in browsers too.
+import type { LoginAnswer, LoginBody, Me, Session, SessionList } from '#contracts/http/admin.ts';
+import type { Approval, ApprovalList, ApprovalListQuery } from '#contracts/http/approvals.ts';
+import type { AuditList, AuditListQuery, Integrity } from '#contracts/http/audit.ts';
+import type { ReviewBody } from '#contracts/http/common.ts';
+import type { Device, DeviceList, DeviceListQuery, HistoryList } from '#contracts/http/devices.ts';
+import type { Live, Ready } from '#contracts/http/health.ts';
+import { createCaller, type CallerOptions, type CallOptions } from './request.ts';
+
+export interface PageQuery {
+  readonly limit?: number;
+  readonly cursor?: string;
+}
+
+export interface Client {
+  readonly devices: {
+    list(query?: DeviceListQuery, options?: CallOptions): Promise<DeviceList>;
+    get(deviceId: string, options?: CallOptions): Promise<Device>;
+    history(deviceId: string, query?: PageQuery, options?: CallOptions): Promise<HistoryList>;
+    identityReview(deviceId: string, body: ReviewBody, options?: CallOptions): Promise<Device>;
+    revoke(
+      deviceId: string,
+      body?: { reason?: string; fingerprint_sha256?: string },
+      options?: CallOptions,
+    ): Promise<Device>;
+    reset(deviceId: string, body?: { reason?: string }, options?: CallOptions): Promise<Device>;
+    retire(deviceId: string, body?: { reason?: string }, options?: CallOptions): Promise<Device>;
+  };
+  readonly approvals: {
+    list(query?: ApprovalListQuery, options?: CallOptions): Promise<ApprovalList>;
+    get(id: string, options?: CallOptions): Promise<Approval>;
+    review(id: string, body: ReviewBody, options?: CallOptions): Promise<Approval>;
+  };
+  readonly audit: {
+    list(query?: AuditListQuery, options?: CallOptions): Promise<AuditList>;
+    integrity(query?: { full?: boolean }, options?: CallOptions): Promise<Integrity>;
+  };
+  readonly admin: {
+    login(body: LoginBody, options?: CallOptions): Promise<LoginAnswer>;
+    logout(options?: CallOptions): Promise<void>;
+    me(options?: CallOptions): Promise<Me>;
+    sessions(query?: PageQuery, options?: CallOptions): Promise<SessionList>;
+    revokeSession(sessionId: string, options?: CallOptions): Promise<Session>;
+  };
+  readonly health: {
+    live(options?: CallOptions): Promise<Live>;
+    /** Answers also when the installation is not ready: look at `status`. */
+    ready(options?: CallOptions): Promise<Ready>;
+  };
+}
+
+/**
+ * Makes a client. Every call has a time limit, may be aborted by its signal, and rejects with an ApiProblem.
+ * Every POST carries an Idempotency-Key, which its own retries repeat.
+ */
+export function createClient(options: CallerOptions): Client {
+  const call = createCaller(options);
+  const get = async <Answer>(path: string, query?: object, also: CallOptions & { answers?: number[] } = {}) =>
+    (await call({ ...also, method: 'GET', path, query: query as Query })) as Answer;
+  const post = async <Answer>(path: string, body: unknown, also: CallOptions = {}) =>
+    (await call({ ...also, method: 'POST', path, body })) as Answer;
+
+  return {
+    devices: {
+      list: (query, also) => get('/api/devices', query, also),
+      get: (deviceId, also) => get(at`/api/devices/${deviceId}`, undefined, also),
+      history: (deviceId, query, also) => get(at`/api/devices/${deviceId}/history`, query, also),
+      identityReview: (deviceId, body, also) => post(at`/api/devices/${deviceId}/identity-review`, body, also),
+      revoke: (deviceId, body, also) => post(at`/api/devices/${deviceId}/certificate/revoke`, body, also),
+      reset: (deviceId, body, also) => post(at`/api/devices/${deviceId}/reset`, body, also),
+      retire: (deviceId, body, also) => post(at`/api/devices/${deviceId}/retire`, body, also),
+    },
+    approvals: {
+      list: (query, also) => get('/api/approvals', query, also),
+      get: (id, also) => get(at`/api/approvals/${id}`, undefined, also),
+      review: (id, body, also) => post(at`/api/approvals/${id}/review`, body, also),
+    },
+    audit: {
+      list: (query, also) => get('/api/audit/events', query, also),
+      integrity: (query, also) => get('/api/audit/integrity', query, also),
+    },
+    admin: {
+      login: (body, also) => post('/api/admin/login', body, also),
+      logout: async (also) => void (await post('/api/admin/logout', undefined, also)),
+      me: (also) => get('/api/admin/me', undefined, also),
+      sessions: (query, also) => get('/api/admin/sessions', query, also),
+      revokeSession: (sessionId, also) => post(at`/api/admin/sessions/${sessionId}/revoke`, undefined, also),
+    },
+    health: {
+      live: (also) => get('/api/health/live', undefined, also),
+      ready: (also) => get('/api/health/ready', undefined, { ...also, answers: [503] }),
+    },
+  };
+}
+
+type Query = Readonly<Record<string, string | number | boolean | undefined>> | undefined;
+
+/** A path whose variable parts cannot leave their segment. */
+function at(texts: TemplateStringsArray, ...values: string[]): string {
+  return texts.reduce((path, text, index) => path + encodeURIComponent(values[index - 1] ?? '') + text);
+}
