@@ -1,0 +1,196 @@
+// `npm test`: runs the suites in order, shares one Postgres and one Temporal between them, and ends with the sums.
+//
+// npm test                      everything
+// npm test -- unit api          some suites
+// npm test -- tests/unit/x.test.ts --test-name-pattern=replay
+import { spawn } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Totals } from './harness/totals.ts';
+
+interface Suite {
+  readonly name: string;
+  readonly needs: readonly ('postgres' | 'temporal')[];
+  /** Files that run at once, each in a process of its own; 0 is one process for all of them. */
+  readonly atOnce: number;
+  readonly testLimitSeconds: number;
+  readonly suiteLimitMinutes: number;
+}
+
+/** Two at once suits two cores: a test waits for a server most of the time. */
+const suites: readonly Suite[] = [
+  { name: 'unit', needs: [], atOnce: 0, testLimitSeconds: 60, suiteLimitMinutes: 5 },
+  { name: 'store', needs: ['postgres'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
+  { name: 'activities', needs: ['postgres'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
+  { name: 'workflows', needs: ['postgres', 'temporal'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 15 },
+  { name: 'api', needs: ['postgres', 'temporal'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
+  { name: 'e2e', needs: ['postgres', 'temporal'], atOnce: 1, testLimitSeconds: 180, suiteLimitMinutes: 30 },
+];
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+const harness = join(root, 'tests', 'harness');
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: readonly string[]): Promise<number> {
+  const flags = args.filter((arg) => arg.startsWith('--'));
+  const plan = planOf(args.filter((arg) => !arg.startsWith('--')));
+  if (typeof plan === 'string')
+    return say(`${plan}\nUsage: npm test -- [${suites.map(({ name }) => name).join(' | ')} | FILE]…\n`, 2);
+
+  const work = await mkdtemp(join(tmpdir(), 'sentinel-test-'));
+  const interrupt = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupt.abort());
+  const shared = new Map<string, SharedServer>();
+  const sums: Totals = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 };
+  const began = performance.now();
+  let clean = true;
+  try {
+    for (const { suite, files } of plan) {
+      if (interrupt.signal.aborted) break;
+      say(`\n── ${suite.name} ──\n`);
+      const environment = await environmentOf(suite, shared, work);
+      const totalsFile = join(work, `${suite.name}.json`);
+      const ended = await runSuite({ suite, files, flags, environment, totalsFile, interrupt: interrupt.signal });
+      const totals = await readTotals(totalsFile);
+      for (const key of Object.keys(sums) as (keyof Totals)[]) sums[key] += totals?.[key] ?? 0;
+      if (!ended) clean = false;
+    }
+  } finally {
+    await Promise.allSettled([...shared.values()].map((server) => server.stop()));
+    await rm(work, { recursive: true, force: true });
+  }
+  return conclude(sums, clean && !interrupt.signal.aborted, performance.now() - began);
+}
+
+/** The files of each suite that were asked for, in the order of the suites; a text says what was not understood. */
+function planOf(wanted: readonly string[]): { suite: Suite; files: string[] }[] | string {
+  const plan = [];
+  const known = new Set<string>();
+  for (const suite of suites) {
+    const all = globSync(`tests/${suite.name}/**/*.test.ts`, { cwd: root }).toSorted();
+    const files = all.filter((file) => {
+      const asked = wanted.filter((name) => name === suite.name || isIn(file, name));
+      for (const name of asked) known.add(name);
+      return wanted.length === 0 || asked.length > 0;
+    });
+    if (wanted.includes(suite.name)) known.add(suite.name);
+    if (files.length > 0) plan.push({ suite, files });
+  }
+  const unknown = wanted.filter((name) => !known.has(name));
+  return unknown.length === 0 ? plan : `There are no tests at ${unknown.join(', ')}.`;
+}
+
+function isIn(file: string, path: string): boolean {
+  const asked = relative(root, join(process.cwd(), path));
+  return file === asked || file.startsWith(asked.endsWith(sep) ? asked : `${asked}${sep}`);
+}
+
+interface SharedServer {
+  readonly environment: Readonly<Record<string, string>>;
+  stop(): Promise<void>;
+}
+
+/** What a suite's tests see: no setting of whoever runs them, and the servers they share. */
+async function environmentOf(
+  suite: Suite,
+  shared: Map<string, SharedServer>,
+  work: string,
+): Promise<NodeJS.ProcessEnv> {
+  const servers = await import('./harness/servers.ts');
+  for (const need of suite.needs) {
+    if (!shared.has(need)) shared.set(need, await servers.startShared(need, join(work, need)));
+  }
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(SENTINEL_|TEMPORAL_|PG[A-Z]+$|NODE_TEST_CONTEXT$)/.test(name) || name.startsWith('SENTINEL_TEST_'),
+  );
+  return Object.assign(Object.fromEntries(inherited), ...suite.needs.map((need) => shared.get(need)?.environment));
+}
+
+interface Run {
+  readonly suite: Suite;
+  readonly files: readonly string[];
+  readonly flags: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+  readonly totalsFile: string;
+  readonly interrupt: AbortSignal;
+}
+
+/** Whether every test of the suite passed and its processes ended by themselves. */
+function runSuite({ suite, files, flags, environment, totalsFile, interrupt }: Run): Promise<boolean> {
+  const args = [
+    '--test',
+    `--import=${join(harness, 'exit.ts')}`,
+    ...(suite.atOnce === 0 ? ['--test-isolation=none'] : [`--test-concurrency=${suite.atOnce}`]),
+    `--test-timeout=${suite.testLimitSeconds * 1_000}`,
+    `--test-reporter=${join(harness, 'reporter.ts')}`,
+    '--test-reporter-destination=stdout',
+    `--test-reporter=${join(harness, 'totals.ts')}`,
+    `--test-reporter-destination=${totalsFile}`,
+    ...flags,
+    ...files,
+  ];
+  return new Promise((resolve, reject) => {
+    // A group of its own, so that what a test has started ends with it.
+    const child = spawn(process.execPath, args, { cwd: root, env: environment, stdio: 'inherit', detached: true });
+    const end = (signal: NodeJS.Signals): void => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, signal);
+      } catch {
+        // The group is gone.
+      }
+    };
+    const stop = (): void => {
+      end('SIGTERM');
+      setTimeout(() => end('SIGKILL'), 5_000).unref();
+    };
+    const limit = setTimeout(() => {
+      say(`\n${suite.name} took longer than ${suite.suiteLimitMinutes} minutes.\n`);
+      stop();
+    }, suite.suiteLimitMinutes * 60_000);
+    interrupt.addEventListener('abort', stop, { once: true });
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      clearTimeout(limit);
+      interrupt.removeEventListener('abort', stop);
+      end('SIGKILL');
+      resolve(code === 0);
+    });
+  });
+}
+
+/** The counts of a suite; none when its process died. */
+async function readTotals(file: string): Promise<Totals | null> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return text === '' ? null : (JSON.parse(text) as Totals);
+}
+
+function conclude(sums: Totals, clean: boolean, tookMs: number): number {
+  const failed = sums.failed + sums.cancelled;
+  // On a prepared machine nothing may be missing, so nothing may be skipped.
+  const mayNotSkip = process.env.CI !== undefined && process.getuid?.() === 0 && sums.skipped > 0;
+  say('\n');
+  if (sums.tests === 0) say('No test ran.\n');
+  if (!clean && failed === 0) say('A suite did not end as it should.\n');
+  if (mayNotSkip) say('Tests were skipped, which is a failure where CI is set and the tests run as root.\n');
+  const counts = {
+    tests: sums.tests,
+    suites: sums.suites,
+    pass: sums.passed,
+    fail: sums.failed,
+    cancelled: sums.cancelled,
+  };
+  for (const [name, count] of Object.entries({ ...counts, skipped: sums.skipped, todo: sums.todo }))
+    say(`# ${name} ${count}\n`);
+  say(`# duration_ms ${Math.round(tookMs)}\n`);
+  say(`${sums.passed} passed, ${failed} failed, ${sums.skipped} skipped\n`);
+  return clean && failed === 0 && sums.tests > 0 && !mayNotSkip ? 0 : 1;
+}
+
+function say(text: string, exitCode = 0): number {
+  process.stdout.write(text);
+  return exitCode;
+}
