@@ -49,7 +49,9 @@ export interface CallOptions {
   readonly idempotencyKey?: string;
 }
 
-export interface Call extends CallOptions {
+export interface Call extends Omit<CallOptions, 'idempotencyKey'> {
+  /** `null` for a POST that has its own protection against repetition. */
+  readonly idempotencyKey?: string | null;
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>> | undefined;
@@ -77,7 +79,7 @@ export function createCaller(options: CallerOptions): Caller {
     if (/\/\.{0,2}(\/|$)/.test(request.path)) {
       throw new ApiProblem({ code: 'request.invalid', status: 0, detail: 'The id is empty or a path.' });
     }
-    const key = request.method === 'POST' ? (request.idempotencyKey ?? random.uuid()) : undefined;
+    const key = idempotencyKeyOf(request, random);
     let waitedMs = 0;
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -92,7 +94,12 @@ export function createCaller(options: CallerOptions): Caller {
   };
 }
 
-async function send(options: CallerOptions, request: Call, key: string | undefined): Promise<unknown> {
+function idempotencyKeyOf(request: Call, random: Random): string | null {
+  if (request.method === 'GET' || request.idempotencyKey === null) return null;
+  return request.idempotencyKey ?? random.uuid();
+}
+
+async function send(options: CallerOptions, request: Call, key: string | null): Promise<unknown> {
   const timeoutMs = options.timeoutMs ?? 10_000;
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout;
@@ -114,12 +121,12 @@ async function send(options: CallerOptions, request: Call, key: string | undefin
   }
 }
 
-function headersOf(options: CallerOptions, request: Call, key: string | undefined): Record<string, string> {
+function headersOf(options: CallerOptions, request: Call, key: string | null): Record<string, string> {
   const csrfToken = request.method === 'POST' ? options.csrfToken?.() : undefined;
   return {
     accept: 'application/json',
     ...(request.method === 'POST' ? { 'content-type': 'application/json' } : {}),
-    ...(key === undefined ? {} : { 'idempotency-key': key }),
+    ...(key === null ? {} : { 'idempotency-key': key }),
     ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
     ...(csrfToken === undefined ? {} : { 'x-csrf-token': csrfToken }),
     ...(options.project === undefined ? {} : { 'x-sentinel-project': options.project }),
