@@ -68,6 +68,18 @@ export const importRules: readonly ImportRule[] = [
     why: 'protocols/ is one specification a file: contracts and the crypto libraries only',
   },
   {
+    files: 'protocols/development-ca.ts',
+    folders: ['contracts'],
+    packages: ['node:crypto', 'node:fs/promises', 'node:path'],
+    why: 'the development authority is the one protocol that is a folder of files',
+  },
+  {
+    files: 'protocols/{payload-codec,failure-converter}.ts',
+    folders: ['contracts'],
+    packages: ['node:crypto', 'node:url', '@temporalio/common', '@temporalio/proto'],
+    why: 'the codec speaks the payloads of Temporal and nothing else of it',
+  },
+  {
     files: 'workflows/**',
     folders: ['contracts', 'machines'],
     types: ['activities'],
