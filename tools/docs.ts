@@ -1,0 +1,122 @@
+// Makes the reference pages and `.env.example` from the tables in contracts/: `npm run docs`.
+import { writeFileSync } from 'node:fs';
+import { problems } from '#contracts/problems.ts';
+import { type SettingName, settings } from '#contracts/settings.ts';
+
+interface AnySetting {
+  readonly kind: string;
+  readonly default: string | number | boolean | null;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly secret?: true;
+  readonly meaning: string;
+}
+
+const settingRows = Object.entries(settings) as [SettingName, AnySetting][];
+
+/** What every installation has to fill in; the preflight refuses the placeholder. */
+const toFill: Partial<Record<SettingName, string>> = {
+  SENTINEL_SECRET_KEY: 'change-me',
+  SENTINEL_JWT_SECRET: 'change-me',
+  SENTINEL_DATA_ENCRYPTION_KEYS_JSON: `'{"key-1": "change-me"}'`,
+  SENTINEL_DATA_ACTIVE_KEY_ID: 'key-1',
+  SENTINEL_MONITORING_BEARER_TOKEN: 'change-me',
+  SENTINEL_ADMIN_USERNAME: 'admin',
+  SENTINEL_ADMIN_PASSWORD_HASH: 'change-me',
+};
+
+/** Every generated page by the name that `npm run docs:<name>` knows. */
+export const pages = {
+  settings: { path: 'docs/settings.md', text: settingsPage() },
+  problems: { path: 'docs/problems.md', text: problemsPage() },
+  env: { path: '.env.example', text: envExample() },
+} as const;
+
+function settingsPage(): string {
+  const rows = settingRows.map(([name, setting]) => {
+    const marks = setting.secret === true ? ' **Secret.**' : '';
+    return `| \`${name}\` | ${kindOf(setting)} | ${defaultOf(setting)} | ${cell(setting.meaning)}${marks} |`;
+  });
+  return [
+    '# Settings',
+    '',
+    'Settings are environment variables; `sentinel preflight` checks a set of them before it is used.',
+    'An empty value counts as absent. Secrets are never printed, logged or shown.',
+    '',
+    'This page is made from `contracts/settings.ts` by `npm run docs:settings`.',
+    '',
+    '| Setting | Kind | Default | Meaning |',
+    '| --- | --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+function kindOf({ kind, minimum, maximum }: AnySetting): string {
+  if (kind !== 'integer') return kind === 'list' ? 'list, comma-separated' : kind;
+  return minimum === undefined && maximum === undefined ? kind : `${kind}, ${minimum ?? ''} to ${maximum ?? ''}`;
+}
+
+function defaultOf({ default: value }: AnySetting): string {
+  return value === null ? 'none' : value === '' ? 'empty' : `\`${value}\``;
+}
+
+function problemsPage(): string {
+  const rows = Object.entries(problems).map(
+    ([code, { status, title, advice, retryable }]) =>
+      `| \`${code}\` | ${status} | ${cell(title)} | ${cell(advice)} | ${retryable ? 'yes' : 'no'} |`,
+  );
+  return [
+    '# Problem codes',
+    '',
+    'Every refusal is an `application/problem+json` document (RFC 9457) with one of these codes. A code never changes',
+    'its meaning. “Again” says whether the same request may succeed later without being changed.',
+    '',
+    'This page is made from `contracts/problems.ts` by `npm run docs:problems`.',
+    '',
+    '| Code | Status | What happened | What to do | Again |',
+    '| --- | --- | --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
+}
+
+function envExample(): string {
+  const required = settingRows.filter(([name]) => name in toFill);
+  const optional = settingRows.filter(([name]) => !(name in toFill));
+  return [
+    '# Settings of a Sentinel installation. Copy to .env (mode 0600), fill in, then check it:',
+    '#   npx --no-install sentinel preflight --env-file .env --production',
+    '#',
+    '# Make each secret on the machine that will use it, and paste it in:',
+    `#   node -p "require('node:crypto').randomBytes(32).toString('base64url')"`,
+    '# Make a password hash from a password on standard input:',
+    '#   npx --no-install sentinel admin hash-password',
+    '#',
+    '# Made from contracts/settings.ts by `npm run docs`.',
+    '',
+    '## Fill in; the placeholders are refused',
+    '',
+    ...required.map(([name, { meaning }]) => `# ${meaning}\n${name}=${toFill[name]}\n`),
+    '## As needed; the values shown are the defaults',
+    '',
+    ...optional.map(([name, setting]) => `# ${setting.meaning}\n#${name}=${exampleOf(setting)}\n`),
+  ].join('\n');
+}
+
+function exampleOf({ default: value }: AnySetting): string {
+  return value === null ? '' : String(value);
+}
+
+if (import.meta.main) {
+  const wanted = process.argv.slice(2);
+  const unknown = wanted.filter((name) => !(name in pages));
+  if (unknown.length > 0) throw new RangeError(`Known pages: ${Object.keys(pages).join(', ')}`);
+  for (const [name, { path, text }] of Object.entries(pages)) {
+    if (wanted.length === 0 || wanted.includes(name)) writeFileSync(new URL(`../${path}`, import.meta.url), text);
+  }
+}
