@@ -1,0 +1,101 @@
+// Certificate extensions (RFC 5280 §4.2): the few that decide what a certificate may do, and the names of those nobody here processes.
+import { explicitTag, fieldsOf, readBits, readBoolean, readDer, readInteger, readOid, tags } from './der.ts';
+import type { DerElement } from './der.ts';
+import { Malformed } from './malformed.ts';
+
+const keyUsages = [
+  'digitalSignature',
+  'nonRepudiation',
+  'keyEncipherment',
+  'dataEncipherment',
+  'keyAgreement',
+  'keyCertSign',
+  'cRLSign',
+  'encipherOnly',
+  'decipherOnly',
+] as const;
+export type KeyUsage = (typeof keyUsages)[number];
+
+export const clientAuth = '1.3.6.1.5.5.7.3.2';
+export const anyExtendedKeyUsage = '2.5.29.37.0';
+
+export interface CertificateExtensions {
+  readonly isCa: boolean;
+  /** Certificates of authorities that may stand below this one, or `null` for no limit. */
+  readonly pathLength: number | null;
+  /** `null` when the extension is absent. */
+  readonly keyUsage: readonly KeyUsage[] | null;
+  /** Dotted object identifiers; `null` when the extension is absent. */
+  readonly extendedKeyUsage: readonly string[] | null;
+  /** Extensions that would have to be processed and are not: nothing may rest on a certificate that has any. */
+  readonly unprocessed: readonly string[];
+}
+
+const oids = {
+  keyUsage: '2.5.29.15',
+  subjectAlternativeName: '2.5.29.17',
+  basicConstraints: '2.5.29.19',
+  nameConstraints: '2.5.29.30',
+  extendedKeyUsage: '2.5.29.37',
+} as const;
+/** Critical extensions that are processed; alternative names are, by not being identities here. */
+const processed: ReadonlySet<string> = new Set([
+  oids.keyUsage,
+  oids.subjectAlternativeName,
+  oids.basicConstraints,
+  oids.extendedKeyUsage,
+]);
+
+/** @throws Malformed */
+export function readExtensions(field: DerElement | undefined): CertificateExtensions {
+  const found = new Map<string, DerElement>();
+  const unprocessed: string[] = [];
+  for (const element of field === undefined ? [] : extensionsIn(field)) {
+    const fields = fieldsOf(element, tags.sequence);
+    const oid = readOid(fields.take(tags.objectIdentifier));
+    const critical = fields.takeIf(tags.boolean);
+    const value = fields.take(tags.octetString);
+    fields.end();
+    if (found.has(oid)) throw new Malformed(`extension ${oid} is given twice`);
+    found.set(oid, value);
+    const mustProcess = (critical !== undefined && readBoolean(critical)) || oid === oids.nameConstraints;
+    if (mustProcess && !processed.has(oid)) unprocessed.push(oid);
+  }
+  return {
+    ...readBasicConstraints(found.get(oids.basicConstraints)),
+    keyUsage: readKeyUsage(found.get(oids.keyUsage)),
+    extendedKeyUsage: readExtendedKeyUsage(found.get(oids.extendedKeyUsage)),
+    unprocessed,
+  };
+}
+
+function extensionsIn(field: DerElement): DerElement[] {
+  const outer = fieldsOf(field, explicitTag(3));
+  const list = fieldsOf(outer.take(tags.sequence), tags.sequence).takeAll(tags.sequence);
+  outer.end();
+  return list;
+}
+
+function readBasicConstraints(value: DerElement | undefined): { isCa: boolean; pathLength: number | null } {
+  if (value === undefined) return { isCa: false, pathLength: null };
+  const fields = fieldsOf(readDer(value.content), tags.sequence);
+  const flag = fields.takeIf(tags.boolean);
+  const limit = fields.takeIf(tags.integer);
+  fields.end();
+  const isCa = flag !== undefined && readBoolean(flag);
+  if (limit === undefined) return { isCa, pathLength: null };
+  const pathLength = readInteger(limit);
+  if (!isCa || pathLength < 0n) throw new Malformed('the path length makes no sense');
+  return { isCa, pathLength: Number(pathLength) };
+}
+
+function readKeyUsage(value: DerElement | undefined): readonly KeyUsage[] | null {
+  if (value === undefined) return null;
+  const bits = readBits(readDer(value.content));
+  return keyUsages.filter((_, bit) => bits.includes(bit));
+}
+
+function readExtendedKeyUsage(value: DerElement | undefined): readonly string[] | null {
+  if (value === undefined) return null;
+  return fieldsOf(readDer(value.content), tags.sequence).takeAll(tags.objectIdentifier).map(readOid);
+}
