@@ -19,12 +19,13 @@ export const HeartbeatBody = Exactly({
     Type.Record(
       Type.String({ pattern: '^[a-z][a-z0-9_]{0,63}$' }),
       Type.Union([Type.String({ maxLength: 256 }), Type.Number(), Type.Boolean(), Type.Null()]),
-      { maxProperties: 64 },
+      { maxProperties: 64, additionalProperties: false },
     ),
   ),
   directory: Type.Optional(
     Type.Record(Type.String({ pattern: '^[a-z][a-z0-9_]{0,63}$' }), Type.String({ maxLength: 256 }), {
       maxProperties: 32,
+      additionalProperties: false,
     }),
   ),
   attestation: Type.Optional(Type.Object({ provider: ShortText(64) })),
