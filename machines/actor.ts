@@ -56,7 +56,8 @@ export interface CallEffect<Name extends string = string> {
 export type Effect =
   | { readonly type: 'record'; readonly params: RecordEffect }
   | { readonly type: 'require'; readonly params: CommitRequirement }
-  | { readonly type: 'call'; readonly params: CallEffect };
+  /** Null when there turns out to be nothing to call. */
+  | { readonly type: 'call'; readonly params: CallEffect | null };
 
 /** Everything that the driver needs to know of a machine. */
 export interface ActorDefinition<Context extends { readonly deadlines: Deadlines }, Event extends { type: string }> {
@@ -83,6 +84,8 @@ export interface ActorDefinition<Context extends { readonly deadlines: Deadlines
     initial: MachineSnapshot<Context>,
   ): MachineSnapshot<Context>;
   project(snapshot: MachineSnapshot<Context>): ActorProjection;
+  /** Records that follow from the difference of two states, whatever event led there. */
+  changes(before: MachineSnapshot<Context> | null, after: MachineSnapshot<Context>): readonly RecordEffect[];
   /** The tier for the search attribute, or null where there is none. */
   tier(snapshot: MachineSnapshot<Context>): TrustTier | null;
   /** What a person sees in Temporal’s UI, as Markdown. */
@@ -98,7 +101,7 @@ export function recordWith<Context, Event>(params: (args: { context: Context; ev
 export function requireWith<Context, Event>(params: (args: { context: Context; event: Event }) => CommitRequirement) {
   return { type: 'require' as const, params };
 }
-export function callWith<Context, Event>(params: (args: { context: Context; event: Event }) => CallEffect) {
+export function callWith<Context, Event>(params: (args: { context: Context; event: Event }) => CallEffect | null) {
   return { type: 'call' as const, params };
 }
 

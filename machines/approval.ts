@@ -202,7 +202,7 @@ export const approvalMachine = setup({
   actions: {
     record: (_, _params: RecordEffect) => {},
     require: (_, _params: CommitRequirement) => {},
-    call: (_, _params: CallEffect) => {},
+    call: (_, _params: CallEffect | null) => {},
     markDelivered: assign({ delivered: true }),
     close: assign(({ event }) => ({ closed_at: event.at, deadlines: {} })),
     takeVote: assign(({ context, event }) => (event.type === 'vote.cast' ? { votes: withVote(context, event) } : {})),
@@ -332,6 +332,7 @@ export const approvalActor: ActorDefinition<ApprovalContext, ApprovalEvent> = {
       closed_at: context.closed_at,
     },
   }),
+  changes: () => [],
   tier: () => null,
   describe: ({ value, context }) =>
     [
