@@ -27,6 +27,7 @@ const shortNames: Readonly<Record<string, string>> = {
   '2.5.4.11': 'OU',
   '2.5.4.12': 'title',
   '2.5.4.13': 'description',
+  '2.5.4.15': 'businessCategory',
   '2.5.4.17': 'postalCode',
   '2.5.4.42': 'GN',
   '2.5.4.43': 'initials',

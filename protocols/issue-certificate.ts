@@ -7,13 +7,13 @@ import {
   BasicConstraintsExtension,
   cryptoProvider,
   ExtendedKeyUsageExtension,
+  Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   Name,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
-  type Extension,
   type JsonNameParams,
 } from '@peculiar/x509';
 import type { KeyUsage } from './certificate-extensions.ts';
@@ -54,11 +54,12 @@ export interface CertificateOptions {
   readonly notAfter: Date;
   /** Makes it an authority. */
   readonly authority?: { readonly pathLength?: number };
-  readonly keyUsage?: readonly KeyUsage[];
-  readonly extendedKeyUsage?: readonly string[];
+  readonly keyUsage?: readonly KeyUsage[] | undefined;
+  readonly extendedKeyUsage?: readonly string[] | undefined;
   /** Host names and addresses. */
   readonly alternativeNames?: readonly string[];
-  readonly otherExtensions?: readonly Extension[];
+  /** Any other extensions, `value` being their DER. */
+  readonly otherExtensions?: readonly { oid: string; critical: boolean; value: Uint8Array<ArrayBuffer> }[];
 }
 
 export async function issueCertificate(options: CertificateOptions): Promise<IssuedCertificate> {
@@ -69,7 +70,7 @@ export async function issueCertificate(options: CertificateOptions): Promise<Iss
   const publicKey = importKey(createPublicKey(keyPem), hash, 'verify');
   const issuerPublicKey = importKey(createPublicKey(issuerKeyPem), hash, 'verify');
   const subject = new Name(options.subject);
-  // Copied byte for byte, since names are compared by their bytes.
+  // From the certificate's bytes, since names are compared by their bytes.
   const issuer = options.issuer && new Name(subjectOf(options.issuer.certificatePem));
   const certificate = await X509CertificateGenerator.create({
     serialNumber: Buffer.from(options.serialNumber).toString('hex'),
@@ -87,7 +88,7 @@ export async function issueCertificate(options: CertificateOptions): Promise<Iss
       ...(options.alternativeNames === undefined ? [] : [alternativeNames(options.alternativeNames)]),
       await SubjectKeyIdentifierExtension.create(publicKey),
       await AuthorityKeyIdentifierExtension.create(issuerPublicKey),
-      ...(options.otherExtensions ?? []),
+      ...(options.otherExtensions ?? []).map(({ oid, critical, value }) => new Extension(oid, critical, value)),
     ],
   });
   return { certificatePem: `${certificate.toString('pem')}\n`, keyPem };

@@ -1,0 +1,96 @@
+// Makes certificates for tests: good ones in short, and wrong ones down to the byte.
+import { randomBytes } from 'node:crypto';
+import {
+  matchCommonName,
+  parseCertificate,
+  parseTrustAnchors,
+  verifyDeviceCertificate,
+} from '#protocols/certificate.ts';
+import type { TrustAnchor, VerifiedCertificate } from '#protocols/certificate.ts';
+import { issueCertificate, type CertificateOptions, type IssuedCertificate } from '#protocols/issue-certificate.ts';
+
+export const now = new Date('2026-12-01T12:00:00Z');
+export const clientAuth = '1.3.6.1.5.5.7.3.2';
+const dayMs = 86_400_000;
+
+type Overrides = Partial<CertificateOptions>;
+
+/** An authority that is in order unless told otherwise; it signs itself when no issuer is given. */
+export async function forgeAuthority(name: string, overrides: Overrides = {}): Promise<IssuedCertificate> {
+  return issueCertificate({
+    subject: [{ CN: [{ utf8String: name }] }],
+    serialNumber: randomSerial(),
+    notBefore: new Date(now.getTime() - dayMs),
+    notAfter: new Date(now.getTime() + 365 * dayMs),
+    authority: {},
+    keyUsage: ['keyCertSign', 'cRLSign'],
+    ...overrides,
+  });
+}
+
+/** A device certificate that is in order unless told otherwise. */
+export async function forgeLeaf(issuer: IssuedCertificate, overrides: Overrides = {}): Promise<IssuedCertificate> {
+  return issueCertificate({
+    subject: [{ CN: [{ utf8String: 'device-1' }] }],
+    issuer,
+    serialNumber: randomSerial(),
+    notBefore: new Date(now.getTime() - dayMs),
+    notAfter: new Date(now.getTime() + 90 * dayMs),
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: [clientAuth],
+    ...overrides,
+  });
+}
+
+function randomSerial(): Uint8Array {
+  return Buffer.concat([Buffer.from([0x42]), randomBytes(8)]);
+}
+
+/** Parses and verifies as the heartbeat path does. */
+export function verify(
+  leaf: IssuedCertificate,
+  {
+    anchors,
+    chain = [],
+    at = now,
+  }: { anchors: readonly TrustAnchor[]; chain?: readonly IssuedCertificate[]; at?: Date },
+): VerifiedCertificate {
+  return verifyDeviceCertificate({
+    leaf: parseCertificate(leaf.certificatePem),
+    presentedChain: chain.map(({ certificatePem }) => parseCertificate(certificatePem)),
+    anchors,
+    now: at,
+  });
+}
+
+/** The whole judgement of a certificate that came in: read, prove, match. */
+export function admit(certificate: Buffer | string, anchors: readonly TrustAnchor[], deviceId = 'device-1'): void {
+  const leaf = parseCertificate(certificate);
+  matchCommonName(verifyDeviceCertificate({ leaf, presentedChain: [], anchors, now }), deviceId);
+}
+
+export function anchorsOf(...authorities: readonly IssuedCertificate[]): TrustAnchor[] {
+  return parseTrustAnchors(authorities.map(({ certificatePem }) => certificatePem).join(''));
+}
+
+/** One DER element. */
+export function der(tag: number, ...content: readonly (Buffer | string)[]): Buffer {
+  const body = Buffer.concat(content.map((part) => Buffer.from(part)));
+  const long = body.length.toString(16);
+  const length = Buffer.from(long.length % 2 === 0 ? long : `0${long}`, 'hex');
+  const header = body.length < 0x80 ? [tag, body.length] : [tag, 0x80 | length.length, ...length];
+  return Buffer.concat([Buffer.from(header), body]);
+}
+
+/** The DER of a name; each attribute is its type's DER without header, the tag of its value, and the value. */
+export function derName(
+  ...rdns: readonly (readonly [oid: string, tag: number, value: Buffer | string][])[]
+): Uint8Array<ArrayBuffer> {
+  const name = rdns.map((rdn) =>
+    der(0x31, ...rdn.map(([oid, tag, value]) => der(0x30, der(0x06, Buffer.from(oid, 'hex')), der(tag, value)))),
+  );
+  return new Uint8Array(der(0x30, ...name));
+}
+
+export const cn = '550403';
+export const ou = '55040b';
