@@ -47,17 +47,18 @@ export interface RecordEffect {
 }
 
 /** Done after the commit is durable. `key` makes equal calls in flight one. */
-export interface CallEffect<Name extends string = string> {
+export interface Call<Name extends string, Input extends object> {
   readonly name: Name;
   readonly key: string;
-  readonly input: JsonObject;
+  readonly input: Input;
 }
+export type AnyCall = Call<string, object>;
 
 export type Effect =
   | { readonly type: 'record'; readonly params: RecordEffect }
   | { readonly type: 'require'; readonly params: CommitRequirement }
   /** Null when there turns out to be nothing to call. */
-  | { readonly type: 'call'; readonly params: CallEffect | null };
+  | { readonly type: 'call'; readonly params: AnyCall | null };
 
 /** Everything that the driver needs to know of a machine. */
 export interface ActorDefinition<Context extends { readonly deadlines: Deadlines }, Event extends { type: string }> {
@@ -101,7 +102,9 @@ export function recordWith<Context, Event>(params: (args: { context: Context; ev
 export function requireWith<Context, Event>(params: (args: { context: Context; event: Event }) => CommitRequirement) {
   return { type: 'require' as const, params };
 }
-export function callWith<Context, Event>(params: (args: { context: Context; event: Event }) => CallEffect | null) {
+export function callWith<Context, Event, Asked extends AnyCall>(
+  params: (args: { context: Context; event: Event }) => Asked | null,
+) {
   return { type: 'call' as const, params };
 }
 

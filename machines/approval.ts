@@ -14,7 +14,7 @@ import {
   requireWith,
   type ActorAdopted,
   type ActorDefinition,
-  type CallEffect,
+  type Call,
   type CommitRefused,
   type DeadlinePassed,
   type RecordEffect,
@@ -92,6 +92,11 @@ export type ApprovalEvent =
   | ActorAdopted
   | CommitRefused;
 
+/** What the machine asks of the world; `workflows/approval.ts` carries each of them out. */
+export type ApprovalCall =
+  | Call<'votes.confirm', { readonly voters: readonly string[]; readonly permission: Permission }>
+  | Call<'outcome.deliver', { readonly project: string; readonly approval_id: string; readonly subject: Subject }>;
+
 type Snapshot = MachineSnapshot<ApprovalContext>;
 
 const isClosed = (state: string): boolean => (closedApprovalStates as readonly string[]).includes(state);
@@ -157,7 +162,7 @@ const recordChange = recordWith(({ context }: Args) =>
   identity('approval.changed', { ...facts(context), content: context.content, expires_at: context.expires_at }),
 );
 
-const confirmVotes = callWith(({ context }: Args): CallEffect => {
+const confirmVotes = callWith(({ context }: Args): ApprovalCall | null => {
   const voters = approvals(context.votes).map((vote) => vote.by);
   return {
     name: 'votes.confirm',
@@ -165,10 +170,10 @@ const confirmVotes = callWith(({ context }: Args): CallEffect => {
     input: { voters, permission: context.permission },
   };
 });
-const deliverOutcome = callWith(({ context }: Args): CallEffect => ({
+const deliverOutcome = callWith(({ context }: Args): ApprovalCall | null => ({
   name: 'outcome.deliver',
   key: 'outcome.deliver',
-  input: { project: context.project, approval_id: context.id, subject: asJson(context.subject) },
+  input: { project: context.project, approval_id: context.id, subject: context.subject },
 }));
 const requireVoters = requireWith(({ context }: Args) => ({
   kind: 'voters.stand' as const,
@@ -202,7 +207,7 @@ export const approvalMachine = setup({
   actions: {
     record: (_, _params: RecordEffect) => {},
     require: (_, _params: CommitRequirement) => {},
-    call: (_, _params: CallEffect | null) => {},
+    call: (_, _params: ApprovalCall | null) => {},
     markDelivered: assign({ delivered: true }),
     close: assign(({ event }) => ({ closed_at: event.at, deadlines: {} })),
     takeVote: assign(({ context, event }) => (event.type === 'vote.cast' ? { votes: withVote(context, event) } : {})),

@@ -22,12 +22,13 @@ import {
   requireWith,
   type ActorAdopted,
   type ActorDefinition,
-  type CallEffect,
+  type Call,
   type CommitRefused,
   type DeadlinePassed,
   type RecordEffect,
   type Stamp,
 } from './actor.ts';
+import type { ApprovalInput } from './approval.ts';
 import { isSensitive, requiredApprovals, type Proposal } from './identity-review.ts';
 
 /** Lists in the context that grow with use keep this many entries. */
@@ -38,7 +39,6 @@ const reviewGraceSeconds = 60;
 export interface DeviceInput {
   readonly project: string;
   readonly id: string;
-  readonly at: string;
 }
 
 /** The one review that this device waits for. Another approval's outcome does not count. */
@@ -83,6 +83,8 @@ export interface DeviceContext {
 export interface DeviceNews extends Stamp {
   readonly type: 'news.fetched';
   readonly policy: IdentityPolicy;
+  /** Generation that was asked about: with another one by now, the candidate may be decided already. */
+  readonly review_generation: number;
   readonly observed_digest: string | null;
   readonly reported_tags: readonly string[];
   readonly inbox_through: number;
@@ -122,6 +124,36 @@ export type DeviceEvent =
   | ActorAdopted
   | CommitRefused;
 
+/** What the machine asks of the world; `workflows/device.ts` carries each of them out. */
+export type DeviceCall =
+  | Call<'news.fetch', NewsQuery>
+  | Call<'approval.read', ApprovalQuery>
+  | Call<'approval.open', ApprovalInput>
+  | Call<'approval.change', ApprovalChange>
+  | Call<'approval.withdraw', ApprovalQuery & { readonly reason: string }>;
+
+/** What the device's own activity must know to say what is new. */
+export interface NewsQuery {
+  readonly project: string;
+  readonly device_id: string;
+  readonly epoch: number;
+  readonly review_generation: number;
+  readonly assigned_tags: readonly string[];
+  readonly pinned: CertificateFacts | null;
+  readonly inbox_consumed: number;
+}
+
+export interface ApprovalQuery {
+  readonly project: string;
+  readonly approval_id: string;
+}
+
+export interface ApprovalChange extends ApprovalQuery {
+  readonly content: JsonObject;
+  readonly digest: string;
+  readonly required: number;
+}
+
 type Snapshot = MachineSnapshot<DeviceContext>;
 type Args = { context: DeviceContext; event: DeviceEvent };
 
@@ -145,7 +177,7 @@ const recordPending = recordIdentity('device.identity.pending', ({ context }) =>
 
 const recordUnusable = recordIdentity('device.identity.expired', () => ({ reason: 'the approval was used before' }));
 
-const fetchNews = callWith(({ context }: Args): CallEffect | null => ({
+const fetchNews = callWith(({ context }: Args): DeviceCall | null => ({
   name: 'news.fetch',
   key: 'news.fetch',
   input: {
@@ -154,11 +186,11 @@ const fetchNews = callWith(({ context }: Args): CallEffect | null => ({
     epoch: context.epoch,
     review_generation: context.review_generation,
     assigned_tags: [...context.assigned_tags],
-    pinned: context.pinned && asJson(context.pinned),
+    pinned: context.pinned,
     inbox_consumed: context.inbox_consumed,
   },
 }));
-const readApproval = callWith(({ context, event }: Args): CallEffect | null => {
+const readApproval = callWith(({ context, event }: Args): DeviceCall | null => {
   const approval_id = event.type === 'approval.closed' ? event.approval_id : (context.review?.id ?? '');
   return {
     name: 'approval.read',
@@ -166,7 +198,7 @@ const readApproval = callWith(({ context, event }: Args): CallEffect | null => {
     input: { project: context.project, approval_id },
   };
 });
-const openApproval = callWith(({ context }: Args): CallEffect | null => {
+const openApproval = callWith(({ context }: Args): DeviceCall | null => {
   const review = context.review;
   if (review === null) return null;
   return {
@@ -188,7 +220,7 @@ const openApproval = callWith(({ context }: Args): CallEffect | null => {
     },
   };
 });
-const changeApproval = callWith(({ context }: Args): CallEffect | null => {
+const changeApproval = callWith(({ context }: Args): DeviceCall | null => {
   const review = context.review;
   if (review === null) return null;
   return {
@@ -205,7 +237,7 @@ const changeApproval = callWith(({ context }: Args): CallEffect | null => {
 });
 /** Before the review is cleared: tells the approval that its subject no longer waits. */
 const withdrawApproval = (reason: string) =>
-  callWith(({ context }: Args): CallEffect | null =>
+  callWith(({ context }: Args): DeviceCall | null =>
     context.review === null
       ? null
       : {
@@ -276,7 +308,7 @@ export const deviceMachine = setup({
   actions: {
     record: (_, _params: RecordEffect) => {},
     require: (_, _params: CommitRequirement) => {},
-    call: (_, _params: CallEffect | null) => {},
+    call: (_, _params: DeviceCall | null) => {},
     takeNews: assign(({ context, event }) =>
       event.type === 'news.fetched'
         ? {
@@ -408,6 +440,9 @@ export const deviceMachine = setup({
     })),
   },
   guards: {
+    /** The facts were asked for before a review closed; they are fetched again. */
+    newsOutdated: ({ context, event }) =>
+      event.type === 'news.fetched' && event.review_generation !== context.review_generation,
     newRequest: ({ context, event }) => event.request_id === null || !context.requests.includes(event.request_id),
     awaited: ({ context, event }) => event.type === 'approval.closed' && context.review?.id === event.approval_id,
     approvedRead: (args) => closedAs('approved', args),
@@ -468,7 +503,7 @@ export const deviceMachine = setup({
 }).createMachine({
   id: 'device',
   initial: 'pending',
-  context: ({ input }) => initialContext((input as DeviceInput | undefined) ?? { project: '', id: '', at: '' }),
+  context: ({ input }) => initialContext((input as DeviceInput | undefined) ?? { project: '', id: '' }),
   on: {
     'news.announced': { actions: fetchNews },
     'approval.closed': { guard: 'awaited', actions: readApproval },
@@ -503,6 +538,7 @@ export const deviceMachine = setup({
         // The approval was used before: this run knows less than the store. What the device presents next is decided anew.
         'commit.refused': { guard: 'underReview', target: 'expired', actions: ['closeReview', recordUnusable] },
         'news.fetched': [
+          { guard: 'newsOutdated', actions: fetchNews },
           {
             guard: 'reviewedRevoked',
             target: 'expired',
@@ -551,6 +587,7 @@ export const deviceMachine = setup({
       on: {
         'commit.refused': { guard: 'underReview', actions: ['closeReview', recordUnusable] },
         'news.fetched': [
+          { guard: 'newsOutdated', actions: fetchNews },
           { guard: 'pinnedRevoked', actions: ['noteRevocation', fetchNews] },
           {
             guard: 'reviewedRevoked',
@@ -590,6 +627,7 @@ export const deviceMachine = setup({
     expired: {
       on: {
         'news.fetched': [
+          { guard: 'newsOutdated', actions: fetchNews },
           {
             guard: 'windowOpen',
             target: 'approved',

@@ -1,0 +1,71 @@
+// What a device actor asks about its device: everything that the store knows and it has not taken into account.
+import type { CertificateFacts } from '#contracts/certificate.ts';
+import type { IdentityPolicy } from '#contracts/policy.ts';
+import type { DeviceNews, NewsQuery } from '#machines/device.ts';
+import { allTags, reviewContent, type Proposal } from '#machines/identity-review.ts';
+import type { Stamp } from '#machines/actor.ts';
+
+/** What the store knows about a device. */
+export interface StoredDeviceNews {
+  readonly observed: {
+    readonly digest: string;
+    readonly reported_tags: readonly string[];
+    readonly hostname: string | null;
+    readonly platform: string | null;
+  } | null;
+  /** The certificate that was presented and is not pinned, with the review generation it was seen in. */
+  readonly candidate: { readonly certificate: CertificateFacts; readonly generation: number } | null;
+  readonly inbox_through: number;
+  /** Those of the asked fingerprints that are on the denylist. */
+  readonly revoked: readonly string[];
+}
+
+export interface DeviceActivityDeps {
+  deviceNews(query: {
+    project: string;
+    device_id: string;
+    pinned_fingerprint: string | null;
+    inbox_consumed: number;
+  }): Promise<StoredDeviceNews>;
+  readonly policy: IdentityPolicy;
+  digestOf(value: unknown): string;
+}
+
+export function createDeviceActivities({ deviceNews, policy, digestOf }: DeviceActivityDeps) {
+  return {
+    /**
+     * Reads the facts about a device, and what a person would approve if asked now.
+     *
+     * @idempotent yes: reads only.
+     */
+    async fetchDeviceNews(query: NewsQuery): Promise<Omit<DeviceNews, keyof Stamp | 'type'>> {
+      const { project, device_id, epoch, pinned } = query;
+      const found = await deviceNews({
+        project,
+        device_id,
+        pinned_fingerprint: pinned?.fingerprint_sha256 ?? null,
+        inbox_consumed: query.inbox_consumed,
+      });
+      const reported_tags = found.observed?.reported_tags ?? [];
+      const tags = allTags(reported_tags, query.assigned_tags);
+      const propose = (certificate: CertificateFacts | null): Proposal | null => {
+        if (certificate === null) return null;
+        const { hostname = null, platform = null } = found.observed ?? {};
+        const content = reviewContent({ project, device_id, epoch, certificate, tags, hostname, platform });
+        return { certificate, tags, content, digest: digestOf(content) };
+      };
+      const current = found.candidate !== null && found.candidate.generation === query.review_generation;
+      return {
+        policy,
+        review_generation: query.review_generation,
+        observed_digest: found.observed?.digest ?? null,
+        reported_tags,
+        inbox_through: found.inbox_through,
+        revoked: found.revoked,
+        candidate: propose(current && found.candidate ? found.candidate.certificate : null),
+        pinned: propose(pinned),
+      };
+    },
+  };
+}
+export type DeviceActivities = ReturnType<typeof createDeviceActivities>;

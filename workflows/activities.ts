@@ -1,0 +1,30 @@
+// The activities as workflows call them: time limits and retries of each kind, in one place.
+import type { ActorActivities } from '#activities/actor.ts';
+import type { ApprovalActivities } from '#activities/approval.ts';
+import type { DeviceActivities } from '#activities/device.ts';
+import type { Commit, CommitResult } from '#contracts/actor.ts';
+import { proxyActivities } from '@temporalio/workflow';
+
+/**
+ * A commit is never given up: without it the actor would know more than the store. It is a regular activity, because an
+ * effect must not precede its history, and short, so that a killed worker costs seconds.
+ */
+const commits = {
+  startToCloseTimeout: '5 seconds',
+  retry: { initialInterval: '100 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds' },
+} as const;
+
+/** Reading from the store and talking to other actors: tried for a day, after which the subject's own deadline decides. */
+const calls = {
+  startToCloseTimeout: '20 seconds',
+  scheduleToCloseTimeout: '1 day',
+  retry: { initialInterval: '200 milliseconds', backoffCoefficient: 2, maximumInterval: '30 seconds' },
+} as const;
+
+export const devices = proxyActivities<DeviceActivities>(calls);
+export const approvals = proxyActivities<ApprovalActivities>(calls);
+
+/** Commits with a summary that says what is written. */
+export function commit(change: Commit, summary: string): Promise<CommitResult> {
+  return proxyActivities<ActorActivities>({ ...commits, summary }).commitActor(change);
+}

@@ -1,0 +1,58 @@
+// The durable actor of one approval: takes votes until it is closed, then tells its subject.
+import {
+  approvalActor as definition,
+  type ApprovalCall,
+  type ApprovalEvent,
+  type ApprovalInput,
+} from '#machines/approval.ts';
+import { continueAsNew, setHandler } from '@temporalio/workflow';
+import { approvals, commit } from './activities.ts';
+import { createDurableActor, type Resumed, type Unstamped } from './actor.ts';
+import {
+  subjectChangedSignal,
+  subjectWithdrawnSignal,
+  verifySignal,
+  voteUpdate,
+  type VoteRequest,
+} from './messages.ts';
+
+type Said = Unstamped<ApprovalEvent>;
+
+const vote = ({ by, decision, reason, digest }: VoteRequest): Said => ({
+  type: 'vote.cast',
+  voter: by.id,
+  decision,
+  reason,
+  digest,
+});
+
+/** One approval, until it is closed and its subject knows. */
+export async function approvalActor(input: ApprovalInput, resumed?: Resumed): Promise<void> {
+  const actor = createDurableActor({
+    definition,
+    ref: { kind: 'approval', project: input.project, id: input.id },
+    input,
+    resumed,
+    commit,
+    perform: (call) => perform(call as ApprovalCall),
+  });
+
+  setHandler(voteUpdate, (request) => actor.ask(vote(request), request), {
+    validator: (request) => actor.refuse(vote(request), request),
+  });
+  setHandler(subjectChangedSignal, (change) => actor.tell({ type: 'subject.changed', ...change }));
+  setHandler(subjectWithdrawnSignal, ({ reason }) => actor.tell({ type: 'subject.withdrawn', reason }));
+  setHandler(verifySignal, () => actor.verify());
+
+  await actor.run((handover) => continueAsNew<typeof approvalActor>(input, handover));
+}
+
+async function perform(call: ApprovalCall): Promise<Said | null> {
+  switch (call.name) {
+    case 'votes.confirm':
+      return { type: 'votes.confirmed', ...(await approvals.confirmVotes(call.input)) };
+    case 'outcome.deliver':
+      await approvals.deliverOutcome(call.input);
+      return { type: 'outcome.delivered' };
+  }
+}
