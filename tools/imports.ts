@@ -120,6 +120,27 @@ export const importRules: readonly ImportRule[] = [
     why: 'client/ is loaded by the console too: contracts and an HTTP client only',
   },
   { files: 'cli/**', folders: ['contracts', 'client'], packages: 'any', why: 'cli/ goes through the client' },
+  {
+    files: 'cli/ca.ts',
+    folders: ['contracts', 'client'],
+    single: ['#protocols/development-ca.ts'],
+    packages: 'any',
+    why: 'sentinel ca works on the files of this home, without the API',
+  },
+  {
+    files: 'cli/admin.ts',
+    folders: ['contracts', 'client'],
+    single: ['#protocols/password.ts'],
+    packages: 'any',
+    why: 'sentinel admin prepares settings, before there is an API',
+  },
+  {
+    files: 'cli/migrate.ts',
+    folders: ['contracts', 'client'],
+    single: ['#store/migrate.ts'],
+    packages: 'any',
+    why: 'sentinel migrate works on the database, before there is an API',
+  },
   { files: 'web/**', folders: ['contracts', 'client'], packages: 'any', why: 'web/ goes through the client' },
   {
     files: 'deploy/**',

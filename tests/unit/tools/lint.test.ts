@@ -115,6 +115,16 @@ const imports: readonly { file: string; allowed: readonly string[]; forbidden: r
     forbidden: ['#store/subject.ts', '#api/subject.ts', '#protocols/subject.ts', '@temporalio/client', 'react'],
   },
   {
+    file: 'cli/ca.ts',
+    allowed: ['commander', '#client/subject.ts', '#protocols/development-ca.ts'],
+    forbidden: ['#protocols/subject.ts', '#store/subject.ts', '#api/subject.ts'],
+  },
+  {
+    file: 'cli/migrate.ts',
+    allowed: ['commander', '#contracts/subject.ts', '#store/migrate.ts'],
+    forbidden: ['#store/subject.ts', '#protocols/subject.ts', 'pg'],
+  },
+  {
     file: 'web/x.ts',
     allowed: ['react', '@mantine/core', '#client/subject.ts', '#contracts/subject.ts'],
     forbidden: ['#store/subject.ts', '#api/subject.ts', '#machines/subject.ts', 'pg', 'fastify'],
