@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { TrustError } from '#contracts/problems.ts';
 import { signalGroup } from './processes.ts';
+import { systemTimers, type Timers } from './timers.ts';
 
 export interface Part {
   readonly name: string;
@@ -18,6 +19,8 @@ export interface Part {
   readonly stopSignal: 'SIGTERM' | 'SIGINT' | 'SIGQUIT';
   /** How long it may take over an orderly end before it is killed. */
   readonly stopWithinMs: number;
+  /** Ends what the process leaves behind when it is killed, beyond its process group. */
+  readonly cleanUp?: () => Promise<void>;
 }
 
 /** Told why a part is not ready yet; the last reason is shown if it never is. */
@@ -38,6 +41,7 @@ export interface Child {
 
 /** Receives a part's output, line breaks included, in the order it came. */
 export type Output = (chunk: Buffer) => void;
+/** @throws TrustError `service.unavailable` when there is no such program */
 export type SpawnPart = (part: Part, output: Output) => Promise<Child>;
 
 /** Starts the process in a process group of its own, so that a Ctrl-C in the terminal reaches only the supervisor. */
@@ -74,50 +78,67 @@ export const spawnPart: SpawnPart = (part, output) =>
 /**
  * Prepares and spawns a part and waits until it serves. A part that dies or is not ready in time is gone when this rejects.
  *
- * @throws TrustError `service.unavailable`
+ * @throws TrustError `service.unavailable` with the end of its output
  */
-export async function startPart(part: Part, spawnOne: SpawnPart, output: Output): Promise<Child> {
+export async function startPart(
+  part: Part,
+  spawnOne: SpawnPart,
+  output: Output,
+  timers: Timers = systemTimers,
+): Promise<Child> {
   await part.prepare?.();
   const tail = keepTail();
   const child = await spawnOne(part, (chunk) => {
     tail.add(chunk);
     output(chunk);
   });
-  const ending = new AbortController();
-  const limit = AbortSignal.timeout(part.readyWithinMs);
-  const giveUp = AbortSignal.any([ending.signal, limit]);
-  let exit: Exit | undefined;
-  let reason = '';
-  void child.exited.then((value) => {
-    exit = value;
-    ending.abort();
-  });
   try {
-    await Promise.race([part.ready(giveUp, (why) => (reason = why)), aborted(giveUp)]);
+    await untilReady(part, child, timers);
     return child;
   } catch (cause) {
-    const what = exit
-      ? `ended ${describeExit(exit)}`
-      : limit.aborted
-        ? `was not ready within ${part.readyWithinMs / 1_000} s (${reason})`
-        : `is not usable: ${(cause as Error).message}`;
     child.signal('SIGKILL');
     await child.exited;
-    throw new TrustError('service.unavailable', { detail: `${part.name} ${what}.\n${tail.text()}`.trimEnd(), cause });
+    await part.cleanUp?.();
+    throw new TrustError('service.unavailable', {
+      detail: `${part.name} ${(cause as Error).message}\n${tail.text()}`.trimEnd(),
+      cause,
+    });
+  }
+}
+
+async function untilReady(part: Part, child: Child, timers: Timers): Promise<void> {
+  const over = new AbortController();
+  let reason = '';
+  const ended = child.exited.then((exit): never => {
+    throw new TrustError('service.unavailable', { detail: `ended ${describeExit(exit)}.` });
+  });
+  const late = timers.sleep(part.readyWithinMs, over.signal).then((): never => {
+    throw new TrustError('service.unavailable', {
+      detail: `was not ready within ${part.readyWithinMs / 1_000} s. ${reason}`.trim(),
+    });
+  });
+  const ready = part.ready(over.signal, (why) => (reason = why));
+  try {
+    await Promise.race([ready, ended, late]);
   } finally {
-    ending.abort();
+    over.abort();
+    // Those that lost the race are rejected by now, or will be.
+    for (const promise of [ready, ended, late]) promise.catch(() => {});
   }
 }
 
 /** Ends a part in its own way, and by SIGKILL when that takes too long. */
-export async function stopChild(child: Child, signal: NodeJS.Signals, withinMs: number): Promise<Exit> {
-  child.signal(signal);
-  const timer = setTimeout(() => child.signal('SIGKILL'), withinMs);
-  try {
-    return await child.exited;
-  } finally {
-    clearTimeout(timer);
-  }
+export async function stopChild(part: Part, child: Child, timers: Timers = systemTimers): Promise<Exit> {
+  const over = new AbortController();
+  child.signal(part.stopSignal);
+  timers.sleep(part.stopWithinMs, over.signal).then(
+    () => child.signal('SIGKILL'),
+    () => {},
+  );
+  const exit = await child.exited;
+  over.abort();
+  await part.cleanUp?.();
+  return exit;
 }
 
 export function describeExit({ code, signal }: Exit): string {
@@ -141,12 +162,4 @@ export function keepTail(limitBytes = 4_096): { add(chunk: Buffer): void; text()
     },
     text: () => kept.toString('utf8').split('\n').slice(-12).join('\n').trim(),
   };
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const fail = () => reject(signal.reason as Error);
-    if (signal.aborted) fail();
-    else signal.addEventListener('abort', fail, { once: true });
-  });
 }

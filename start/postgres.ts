@@ -5,11 +5,12 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { TrustError } from '#contracts/problems.ts';
+import { identify } from './identity.mjs';
 import { dyingWithParent, type Exit, type Output, type Part, spawnPart, startPart, stopChild } from './part.ts';
 import { findFreePort, requireFreePort } from './ports.ts';
 import { findPostgresPrograms } from './postgres-programs.ts';
 import { findUnprivilegedUser, type RunAs } from './postgres-user.ts';
-import { endProcesses, identify, processesIn } from './processes.ts';
+import { endProcesses, processesIn } from './processes.ts';
 import { runProgram } from './run-program.ts';
 
 export interface PostgresOptions {
@@ -63,7 +64,7 @@ export async function startPostgres(
         exited: child.exited,
         url: ownerUrl(complete),
         superuserUrl: superuserUrl(complete),
-        stop: async () => void (await stopChild(child, part.stopSignal, part.stopWithinMs)),
+        stop: async () => void (await stopChild(part, child)),
       };
     } catch (error) {
       if (options.port !== 0 || attempt === 3 || !/is taken|in use/.test((error as Error).message)) throw error;
@@ -93,7 +94,7 @@ export async function postgresPart(options: PostgresOptions): Promise<Part> {
   return {
     name: 'Postgres',
     async prepare() {
-      await endLeftovers(dataDir);
+      await endLeftovers(dataDir, 5_000);
       await createCluster({ ...options, dataDir, initdb: programs.initdb, user });
       await giveTo(dataDir, user);
       await requireFreePort('SENTINEL_DATABASE_PORT', '127.0.0.1', port);
@@ -108,7 +109,8 @@ export async function postgresPart(options: PostgresOptions): Promise<Part> {
     readyWithinMs: 120_000,
     // A fast shutdown: it ends sessions and writes a checkpoint. SIGQUIT only leaves recovery to the next start.
     stopSignal: durable ? 'SIGINT' : 'SIGQUIT',
-    stopWithinMs: 5_000,
+    stopWithinMs: 3_000,
+    cleanUp: () => endLeftovers(dataDir, 500),
   };
 }
 
@@ -130,10 +132,10 @@ function setting([name, value]: [string, string]): string[] {
 }
 
 /** Ends servers that a killed supervisor left behind, and forgets a lock whose process is gone. */
-async function endLeftovers(dataDir: string): Promise<void> {
+async function endLeftovers(dataDir: string, graceMs: number): Promise<void> {
   const leftovers = processesIn(dataDir).flatMap((pid) => identify(pid) ?? []);
   // The server closes its shared memory and its children on SIGINT; after a kill they end by themselves.
-  await endProcesses(leftovers, 'SIGINT', 5_000);
+  await endProcesses(leftovers, 'SIGINT', graceMs);
   // Without /proc the server itself decides whether the process of the lock is still there.
   if (process.platform !== 'linux') return;
   // Its pid may be another process by now, which the server would take for a running one.

@@ -69,7 +69,7 @@ export async function startTemporal(options: TemporalOptions & { readonly output
         uiUrl: uiPort === undefined ? null : `http://127.0.0.1:${uiPort}${uiPublicPath}`,
         pid: child.pid,
         exited: child.exited,
-        stop: async () => void (await stopChild(child, part.stopSignal, part.stopWithinMs)),
+        stop: async () => void (await stopChild(part, child)),
       };
     } catch (error) {
       const mayRetry = options.port === 0 && attempt < 3 && /is taken|in use/.test((error as Error).message);
@@ -97,7 +97,7 @@ export async function temporalPart(options: TemporalOptions): Promise<Part> {
     ready: (signal, note) => untilServing({ address: `127.0.0.1:${port}`, namespace, retentionDays }, signal, note),
     readyWithinMs: 60_000,
     stopSignal: 'SIGTERM',
-    stopWithinMs: 4_000,
+    stopWithinMs: 2_000,
   };
 }
 
