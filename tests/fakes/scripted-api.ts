@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders, type RequestListener } from 'no
 import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { Cleanup } from '#tests/harness/servers.ts';
+import type { Cleanup } from '#tests/harness/cleanup.ts';
 
 export interface SeenRequest {
   readonly method: string;

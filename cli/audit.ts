@@ -1,0 +1,107 @@
+// sentinel audit: read the trail, and have it verified.
+import { Option, type Command } from 'commander';
+import type { AuditListQuery } from '#contracts/http/audit.ts';
+import { auditCategories, outcomes } from '#contracts/states.ts';
+import { withClient } from './connection.ts';
+import { present, type CliContext } from './context.ts';
+import { CliError, wrongUsage } from './failure.ts';
+import { readPages, tellOfMore, withPageOptions, type PageOptions } from './pages.ts';
+import { facts, table } from './table.ts';
+import { absolute } from './when.ts';
+import { stateCell } from './words.ts';
+
+interface ListOptions extends PageOptions {
+  readonly category?: NonNullable<AuditListQuery['category']>;
+  readonly action?: string;
+  readonly actor?: string;
+  readonly subject?: string;
+  readonly outcome?: NonNullable<AuditListQuery['outcome']>;
+  readonly since?: string;
+  readonly until?: string;
+  readonly oldest?: boolean;
+}
+
+export function addAuditCommands(program: Command, context: CliContext): void {
+  const audit = program.command('audit').description('the audit trail and its integrity');
+
+  withPageOptions(audit.command('list').description('list events, newest first'))
+    .addOption(new Option('--category <category>', 'of this category').choices(auditCategories))
+    .option('--action <action>', 'with this action')
+    .option('--actor <id>', 'by this person, device or part')
+    .option('--subject <id>', 'about this')
+    .addOption(new Option('--outcome <outcome>', 'with this outcome').choices(outcomes))
+    .option('--since <time>', 'not before this time (RFC 3339)')
+    .option('--until <time>', 'before this time (RFC 3339)')
+    .option('--oldest', 'oldest first')
+    .action(async (options: ListOptions, command: Command) => {
+      const query = queryOf(options);
+      const page = await withClient(context, command, (client) =>
+        readPages(options, (position) => client.audit.list({ ...position, ...query })),
+      );
+      present(context, command, page, ({ items }) => {
+        if (items.length === 0) context.terminal.talk('No events.');
+        else {
+          table(
+            context.terminal,
+            ['sequence', 'when', 'action', 'outcome', 'actor', 'subject', 'request'],
+            items.map((event) => [
+              String(event.sequence),
+              `${event.occurred_at.slice(0, 19).replace('T', ' ')}Z`,
+              event.action,
+              stateCell(event.outcome),
+              `${event.actor.kind} ${event.actor.id}`,
+              `${event.subject.kind} ${event.subject.id}`,
+              event.request_id ?? '',
+            ]),
+          );
+        }
+        tellOfMore(context, page);
+      });
+    });
+
+  audit
+    .command('verify')
+    .description('verify hashes, links and checkpoints; exit code 1 when something is broken')
+    .option('--full', 'from the very first event, instead of the last trusted checkpoint')
+    .action(async (options: { full?: boolean }, command: Command) => {
+      const report = await withClient(context, command, (client) =>
+        client.audit.integrity(options.full ? { full: true } : {}),
+      );
+      present(context, command, report, () => {
+        const { checkpoint } = report;
+        facts(context.terminal, [
+          ['Valid', stateCell(String(report.valid))],
+          ['First broken', report.first_broken_sequence === null ? null : String(report.first_broken_sequence)],
+          ['Reason', report.reason],
+          ['Checked', `${report.checked} events, from ${report.verified_from} to ${report.head_sequence}`],
+          ['Not sealed yet', String(report.unsealed)],
+          ['Checkpoint', checkpoint && `${checkpoint.sequence}, ${absolute(checkpoint.at, context.clock.now())}`],
+          ['  key', checkpoint && checkpoint.key_id],
+        ]);
+      });
+      if (!report.valid) {
+        throw new CliError('The audit trail is not valid.', {
+          advice: 'Keep database and checkpoints as they are, and compare them with a copy from elsewhere.',
+        });
+      }
+    });
+}
+
+function queryOf(options: ListOptions): AuditListQuery {
+  return {
+    ...(options.category === undefined ? {} : { category: options.category }),
+    ...(options.action === undefined ? {} : { action: options.action }),
+    ...(options.actor === undefined ? {} : { actor_id: options.actor }),
+    ...(options.subject === undefined ? {} : { subject_id: options.subject }),
+    ...(options.outcome === undefined ? {} : { outcome: options.outcome }),
+    ...(options.since === undefined ? {} : { since: instantOf(options.since) }),
+    ...(options.until === undefined ? {} : { until: instantOf(options.until) }),
+    ...(options.oldest ? { order: 'oldest' as const } : {}),
+  };
+}
+
+function instantOf(text: string): string {
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime())) throw wrongUsage(`${text} is no time.`, 'Say it like 2026-01-31T12:00:00Z.');
+  return time.toISOString();
+}

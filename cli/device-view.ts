@@ -1,0 +1,57 @@
+// A device on one screen.
+import type { Device } from '#contracts/http/devices.ts';
+import type { CliContext } from './context.ts';
+import { facts, type Cell } from './table.ts';
+import { absolute } from './when.ts';
+import { stateCell, tierCell } from './words.ts';
+
+export function showDevice(context: CliContext, device: Device): void {
+  const now = context.clock.now();
+  const { attestation, pending_review: review } = device;
+  facts(context.terminal, [
+    ['Device', device.device_id],
+    ['Project', device.project],
+    ['Identity', stateCell(device.retired ? 'retired' : device.approval_state)],
+    ['Trust tier', tierCell(device.trust_tier)],
+    ['Reason', device.reason],
+    ['Liveness', stateCell(device.liveness)],
+    ['Last seen', absolute(device.last_seen_at, now)],
+    ['First seen', absolute(device.first_seen_at, now)],
+    [
+      'Counter',
+      device.heartbeat_counter === null ? null : `${device.heartbeat_counter} in epoch ${device.token_version}`,
+    ],
+    ['Host', device.hostname],
+    ['Platform', device.platform],
+    ['Agent', device.agent_version],
+    ['Reported tags', device.reported_tags.join(', ')],
+    ['Assigned tags', device.assigned_tags.join(', ')],
+    ...Object.entries(device.posture).map(([name, value]): [string, Cell] => [`  ${name}`, String(value)]),
+    ...certificateFacts('Certificate', device.certificate, now),
+    ...certificateFacts('Waiting certificate', device.candidate_certificate, now),
+    ['Attestation', stateCell(attestation.state)],
+    ['  provider', attestation.provider],
+    ['  verified', attestation.verified_at === null ? null : absolute(attestation.verified_at, now)],
+    ['  reason', attestation.reason],
+    ['Hardware', device.hardware_identity],
+    ['Review', review && `${review.kind}, ${review.approvals} of ${review.required} approvals`],
+    ['  id', review && review.id],
+    ['  digest', review && review.digest],
+    ['  expires', review && absolute(review.expires_at, now)],
+    ['Workflow', device.workflow.url ?? device.workflow.id],
+  ]);
+}
+
+function certificateFacts(name: string, certificate: Device['certificate'], now: Date): [string, Cell | null][] {
+  if (certificate === null) return [];
+  const { rotation } = certificate;
+  return [
+    [name, certificate.subject],
+    ['  fingerprint', certificate.fingerprint_sha256],
+    ['  serial number', certificate.serial_number],
+    ['  issuer', certificate.issuer],
+    ['  not before', absolute(certificate.not_before, now)],
+    ['  not after', absolute(certificate.not_after, now)],
+    ['  advice', rotation === 'none' ? (certificate.expiring_soon ? 'expires soon' : null) : `rotation ${rotation}`],
+  ];
+}

@@ -1,0 +1,16 @@
+// `sentinel`: gives the command line this process's environment, terminal, clock and randomness.
+import { platformRandom } from '#client/random.ts';
+import { systemClock } from '#contracts/deps.ts';
+import { runCli } from './program.ts';
+import { processTerminal } from './terminal.ts';
+
+// A reader that has seen enough (`sentinel audit list | head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  environment: process.env,
+  terminal: processTerminal(process.env),
+  clock: systemClock,
+  random: platformRandom,
+  directory: process.cwd(),
+});

@@ -1,0 +1,68 @@
+// The command line as a whole: its nouns, its global options, and what a failure becomes.
+import { Command, CommanderError } from 'commander';
+import { readFileSync } from 'node:fs';
+import { addAdminCommands } from './admin.ts';
+import { addApprovalCommands } from './approval.ts';
+import { addAuditCommands } from './audit.ts';
+import { addCaCommands } from './ca.ts';
+import type { CliContext } from './context.ts';
+import { addDeviceCommands } from './device.ts';
+import { describeFailure, failureObject, failureOf } from './failure.ts';
+import { addMigrateCommand } from './migrate.ts';
+import { addPreflightCommand } from './preflight-command.ts';
+import { printableJson } from './printable.ts';
+import { addSessionCommands } from './session.ts';
+import { addStatusCommand } from './status.ts';
+
+/**
+ * Runs one command.
+ *
+ * @returns The exit code: 0 done, 1 failed, 2 wrong usage.
+ */
+export async function runCli(words: readonly string[], context: CliContext): Promise<number> {
+  const program = createProgram(context);
+  try {
+    await program.parseAsync(words, { from: 'user' });
+    return 0;
+  } catch (error) {
+    // commander has said what was wrong.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const failure = failureOf(error);
+    if (failure === null) throw error;
+    context.terminal.talk(words.includes('--json') ? printableJson(failureObject(failure)) : describeFailure(failure));
+    return failure.exit;
+  }
+}
+
+function createProgram(context: CliContext): Command {
+  const { terminal } = context;
+  const program = new Command('sentinel')
+    .description('Operate Sentinel: devices, approvals, audit.')
+    .version(versionOfPackage(), '--version', 'print the version')
+    .option('--url <url>', 'address of the API (SENTINEL_URL)')
+    .option('--ca-file <file>', 'authority that the API is trusted with (SENTINEL_CA_FILE)')
+    .option('--project <project>', 'act in this project')
+    .option('--json', 'print the objects of the API')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => terminal.data(text.trimEnd()),
+      writeErr: (text) => terminal.talk(text.trimEnd()),
+    })
+    .showHelpAfterError('(--help shows what there is)')
+    .exitOverride();
+  addDeviceCommands(program, context);
+  addApprovalCommands(program, context);
+  addAuditCommands(program, context);
+  addCaCommands(program, context);
+  addAdminCommands(program, context);
+  addSessionCommands(program, context);
+  addStatusCommand(program, context);
+  addMigrateCommand(program, context);
+  addPreflightCommand(program, context);
+  return program;
+}
+
+function versionOfPackage(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

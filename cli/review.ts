@@ -1,0 +1,71 @@
+// Shows what is up for approval and votes on exactly that: the digest that was shown goes with the vote.
+import type { Approval } from '#contracts/http/approvals.ts';
+import type { ReviewBody } from '#contracts/http/common.ts';
+import type { CliContext } from './context.ts';
+import { confirmByName, confirmIfAsked } from './confirm.ts';
+import { facts, table, type Cell } from './table.ts';
+import { absolute, relative } from './when.ts';
+import { stateCell } from './words.ts';
+
+export interface ReviewOptions {
+  readonly reason?: string;
+  readonly digest?: string;
+  readonly yes?: boolean;
+}
+
+/** Everything known of an approval. */
+export function showApproval(context: CliContext, approval: Approval): void {
+  const { terminal } = context;
+  const now = context.clock.now();
+  const approvals = approval.votes.filter(({ decision }) => decision === 'approve').length;
+  facts(terminal, [
+    ['Approval', approval.id],
+    ['Kind', `${approval.kind} of ${approval.subject.kind} ${approval.subject.id}`],
+    ['State', stateCell(approval.state)],
+    ['Approvals', `${approvals} of ${approval.required_approvals}`],
+    ['Requested by', `${approval.requested_by.kind} ${approval.requested_by.id}`],
+    ['Opened', absolute(approval.opened_at, now)],
+    ['Expires', approval.closed_at === null ? absolute(approval.expires_at, now) : null],
+    ['Closed', approval.closed_at === null ? null : absolute(approval.closed_at, now)],
+    ...contentFacts(approval.content),
+    ['Digest', approval.digest],
+    ['Workflow', approval.workflow.url ?? approval.workflow.id],
+  ]);
+  if (approval.votes.length === 0) return;
+  terminal.data('');
+  table(
+    terminal,
+    ['voter', 'decision', 'when', 'reason'],
+    approval.votes.map((vote) => [vote.by, stateCell(vote.decision), relative(vote.at, now), vote.reason ?? '']),
+  );
+}
+
+/**
+ * Asks where that is due, and makes the body of the vote.
+ *
+ * @param decision A rejection asks for the name of its subject, an approval for a yes; `--yes` answers both.
+ */
+export async function reviewBody(
+  context: CliContext,
+  approval: Approval,
+  decision: ReviewBody['decision'],
+  options: ReviewOptions,
+): Promise<ReviewBody> {
+  const { terminal } = context;
+  const { subject } = approval;
+  if (decision === 'reject') await confirmByName(terminal, { act: 'reject', name: subject.id, yes: options.yes });
+  else await confirmIfAsked(terminal, { question: `Approve this of ${subject.id}?`, yes: options.yes });
+  return {
+    decision,
+    digest: options.digest ?? approval.digest,
+    ...(options.reason === undefined ? {} : { reason: options.reason }),
+  };
+}
+
+/** The content as facts; what is nested is shown as JSON, since nothing that is approved may stay hidden. */
+function contentFacts(content: Approval['content']): [string, Cell][] {
+  return Object.entries(content).map(([name, value]) => [
+    `  ${name}`,
+    typeof value === 'string' ? value : JSON.stringify(value),
+  ]);
+}

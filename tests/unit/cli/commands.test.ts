@@ -1,0 +1,191 @@
+// sentinel audit, ca, status, preflight, and the start of the program.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { aDevice, anAuditEvent, anIntegrityReport } from '#tests/fakes/api-objects.ts';
+import { problemAnswer } from '#tests/fakes/scripted-api.ts';
+import { aHome, runCommand } from './run.ts';
+
+const bin = fileURLToPath(new URL('../../../cli/bin.mjs', import.meta.url));
+
+describe('sentinel audit', () => {
+  it('lists events with their filters', async (t) => {
+    const { out, seen } = await runCommand(
+      t,
+      'audit list --subject lab-1 --outcome success --since 2026-01-01 --oldest',
+      {
+        routes: { 'GET /api/audit/events': { body: { items: [anAuditEvent()], next_cursor: null } } },
+      },
+    );
+    assert.equal(
+      decodeURIComponent(seen[0]?.path ?? ''),
+      '/api/audit/events?subject_id=lab-1&outcome=success&since=2026-01-01T00:00:00.000Z&order=oldest',
+    );
+    assert.match(out, /^1\t2026-01-02 03:00:00Z\tdevice\.identity\.approved\tsuccess\tuser approver1\tdevice lab-1/m);
+  });
+
+  it('refuses a time that is none', async (t) => {
+    assert.equal((await runCommand(t, 'audit list --since yesterday')).exit, 2);
+  });
+
+  it('ends with 0 when the trail is valid and 1 when it is broken', async (t) => {
+    const valid = await runCommand(t, 'audit verify', {
+      routes: { 'GET /api/audit/integrity': { body: anIntegrityReport() } },
+    });
+    assert.equal(valid.exit, 0);
+    const report = anIntegrityReport({ valid: false, first_broken_sequence: 7, reason: 'hash differs' });
+    const routes = { 'GET /api/audit/integrity': { body: report } };
+    const broken = await runCommand(t, 'audit verify --full', { routes });
+    assert.equal(broken.exit, 1);
+    assert.equal(broken.seen[0]?.path, '/api/audit/integrity?full=true');
+    assert.match(broken.out, /First broken\t7/);
+    const json = await runCommand(t, 'audit verify --json', { routes });
+    assert.equal(json.exit, 1);
+    assert.deepEqual(JSON.parse(json.out), report);
+  });
+});
+
+describe('sentinel ca', () => {
+  it('issues a device certificate of the authority in this home, and a private key', async (t) => {
+    const { exit, home, out } = await runCommand(t, 'ca issue lab:7 --out made --days 3 --json', {});
+    assert.equal(exit, 0);
+    const read = (name: string) => readFile(join(home, 'made', name), 'utf8');
+    const certificate = new X509Certificate(await read('device.crt'));
+    assert.equal(certificate.subject, 'CN=lab:7');
+    assert.equal(certificate.validToDate.toISOString(), '2026-01-05T03:04:05.000Z');
+    assert.ok(certificate.checkPrivateKey(createPrivateKey(await read('device.key'))));
+    assert.ok(certificate.verify(new X509Certificate(await read('ca.crt')).publicKey));
+    assert.equal(await read('ca.crt'), await readFile(join(home, 'ca', 'ca.crt'), 'utf8'));
+    assert.equal((await stat(join(home, 'made', 'device.key'))).mode & 0o777, 0o600);
+    assert.equal((JSON.parse(out) as { certificate: string }).certificate, join(home, 'made', 'device.crt'));
+  });
+
+  it('writes over an identity only when told to', async (t) => {
+    const { home } = await runCommand(t, 'ca issue lab-7 --out made', {});
+    const key = await readFile(join(home, 'made', 'device.key'), 'utf8');
+    const again = await runCommand(t, 'ca issue lab-7 --out made', { home });
+    assert.equal(again.exit, 1);
+    assert.match(again.talk, /exists already/);
+    assert.equal(await readFile(join(home, 'made', 'device.key'), 'utf8'), key);
+    assert.equal((await runCommand(t, 'ca issue lab-7 --out made --force', { home })).exit, 0);
+    assert.notEqual(await readFile(join(home, 'made', 'device.key'), 'utf8'), key);
+  });
+
+  it('refuses names that no device has', async (t) => {
+    for (const words of ['ca issue ../x --out made', 'ca issue lab-1 --out made --days 0', 'ca issue lab-1']) {
+      assert.equal((await runCommand(t, words, {})).exit, 2, words);
+    }
+  });
+
+  it('says where the authority is and how to trust it', async (t) => {
+    assert.equal((await runCommand(t, 'ca trust', {})).exit, 1);
+    const { home } = await runCommand(t, 'ca issue lab-7 --out made', {});
+    const { exit, out, talk } = await runCommand(t, 'ca trust', { home });
+    assert.equal(exit, 0);
+    assert.equal(out, join(home, 'ca', 'ca.crt'));
+    assert.match(talk, /NODE_EXTRA_CA_CERTS/);
+  });
+});
+
+describe('sentinel status', () => {
+  const ready = { status: 'degraded', checks: { temporal: { status: 'degraded', detail: 'no answer' } } };
+  const routes = {
+    'GET /api/health/ready': { body: ready },
+    'GET /api/admin/me': { body: { username: 'ada', roles: ['viewer'] } },
+    'GET /api/devices': { body: { items: [aDevice(), aDevice({ liveness: 'stale' })], next_cursor: null } },
+    'GET /api/approvals': { body: { items: [], next_cursor: null } },
+  };
+
+  it('counts devices and approvals, and shows the checks', async (t) => {
+    const { exit, out } = await runCommand(t, 'status', { routes });
+    assert.equal(exit, 0);
+    assert.match(out, /Devices\t2, 2 monitored, 1 not online/);
+    assert.match(out, /temporal\tdegraded\tno answer/);
+  });
+
+  it('stops counting after some pages', async (t) => {
+    const endless = { 'GET /api/devices': { body: { items: [aDevice()], next_cursor: 'next' } } };
+    const { out, seen } = await runCommand(t, 'status', { routes: { ...routes, ...endless } });
+    assert.match(out, /Devices\tmore than 4/);
+    assert.equal(seen.filter(({ path }) => path.startsWith('/api/devices')).length, 4);
+  });
+
+  it('works without a sign-in, and ends with 1 when the installation is not ready', async (t) => {
+    const body = { status: 'failed', checks: { database: { status: 'failed', detail: 'no connection' } } };
+    const { exit, out, talk } = await runCommand(t, 'status', {
+      routes: { 'GET /api/health/ready': { status: 503, body } },
+      signedIn: false,
+    });
+    assert.equal(exit, 1);
+    assert.match(out, /database\tfailed\tno connection/);
+    assert.match(talk, /sentinel login/);
+  });
+
+  it('never prints what signs in', async (t) => {
+    const home = await aHome(t);
+    const instance = {
+      api_url: 'https://localhost:1',
+      console_url: 'https://localhost:1/',
+      temporal_ui_url: 'https://localhost:1/temporal/',
+      ca_file: 'ca.crt',
+      database_url: 'postgres://owner:secret@localhost/sentinel',
+      admin_password_file: 'admin.password',
+      pids: { api: 1 },
+    };
+    await writeFile(join(home, 'instance.json'), JSON.stringify(instance));
+    for (const words of ['status', 'status --json']) {
+      const { out, talk } = await runCommand(t, words, { routes, home });
+      assert.doesNotMatch(out + talk, /secret|password|kept-token/);
+    }
+  });
+
+  it('says that the sign-in has ended', async (t) => {
+    const ended = { ...routes, 'GET /api/admin/me': problemAnswer(401, 'auth.session_ended') };
+    const { exit, talk } = await runCommand(t, 'status', { routes: ended });
+    assert.equal(exit, 1);
+    assert.match(talk, /Sign in with: sentinel login/);
+  });
+});
+
+describe('sentinel preflight', () => {
+  it('ends with 1 when a setting is refused, and names it', async (t) => {
+    const home = await aHome(t);
+    await writeFile(join(home, 'settings.env'), 'SENTINEL_PORT=many\n');
+    const { exit, out } = await runCommand(t, 'preflight --production --env-file settings.env --json', { home });
+    assert.equal(exit, 1);
+    const { passed, findings } = JSON.parse(out) as { passed: boolean; findings: { setting: string }[] };
+    assert.equal(passed, false);
+    assert.ok(findings.some(({ setting }) => setting === 'SENTINEL_PORT'));
+  });
+});
+
+describe('sentinel as a program', () => {
+  const run = (script: string, args: readonly string[]) =>
+    new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
+      execFile(process.execPath, [script, ...args], { timeout: 20_000 }, (error, stdout, stderr) => {
+        resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
+      });
+    });
+
+  it('starts from plain JavaScript and passes the exit code on', async () => {
+    const [help, wrong] = await Promise.all([run(bin, ['--help']), run(bin, ['nonsense'])]);
+    assert.equal(help.code, 0);
+    assert.match(help.stdout, /Usage: sentinel/);
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /unknown command/);
+    assert.equal(wrong.stdout, '');
+  });
+
+  it('says what to do when the packages are missing', async (t) => {
+    const root = await aHome(t);
+    await mkdir(join(root, 'cli'));
+    await copyFile(bin, join(root, 'cli', 'bin.mjs'));
+    const { code, stderr } = await run(join(root, 'cli', 'bin.mjs'), ['status']);
+    assert.equal(code, 1);
+    assert.match(stderr, /Run npm start once/);
+  });
+});

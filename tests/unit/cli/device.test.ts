@@ -1,0 +1,258 @@
+// sentinel device and sentinel approval: what is shown, what is asked, what is sent.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { aDevice, aHistoryEntry, anApproval, approvalId, aPendingDevice } from '#tests/fakes/api-objects.ts';
+import { fakeTerminal } from '#tests/fakes/fake-terminal.ts';
+import { problemAnswer } from '#tests/fakes/scripted-api.ts';
+import { runCommand, type Routes } from './run.ts';
+
+const device = aDevice();
+const pending = aPendingDevice();
+const approval = anApproval();
+const review: Routes = {
+  'GET /api/devices/lab-1': { body: pending },
+  [`GET /api/approvals/${approvalId}`]: { body: approval },
+  'POST /api/devices/lab-1/identity-review': { body: device },
+  [`POST /api/approvals/${approvalId}/review`]: { body: anApproval({ state: 'approved' }) },
+};
+const posts = (seen: readonly { method: string }[]) => seen.filter(({ method }) => method === 'POST');
+
+describe('sentinel device list', () => {
+  const page = { items: [device, aPendingDevice({ device_id: 'lab-2' })], next_cursor: null };
+
+  it('prints the very object of the API with --json', async (t) => {
+    const { exit, out } = await runCommand(t, 'device list --json', {
+      routes: { 'GET /api/devices': { body: { ...page, next_cursor: 'next' } } },
+    });
+    assert.equal(exit, 0);
+    assert.deepEqual(JSON.parse(out), { ...page, next_cursor: 'next' });
+  });
+
+  it('prints tab-separated rows into a pipe', async (t) => {
+    const { terminal } = await runCommand(t, 'device list', { routes: { 'GET /api/devices': { body: page } } });
+    assert.deepEqual(terminal.dataLines, [
+      'device\tidentity\ttier\tliveness\tlast seen\thost\tplatform\treview',
+      'lab-1\tapproved\tmonitored\tonline\t5 s ago\tlab-1.example\tlinux\t',
+      'lab-2\tpending\tobserved\tonline\t5 s ago\tlab-1.example\tlinux\tenrollment 0/1',
+    ]);
+  });
+
+  it('fits its table into the terminal', async (t) => {
+    const wide = aDevice({ device_id: 'x'.repeat(64), hostname: 'y'.repeat(200) });
+    for (const columns of [72, 80, 120]) {
+      const terminal = fakeTerminal({ columns });
+      await runCommand(t, 'device list', {
+        terminal,
+        routes: { 'GET /api/devices': { body: { items: [wide, pending], next_cursor: null } } },
+      });
+      assert.equal(terminal.dataLines.length, 3);
+      for (const line of terminal.dataLines) assert.ok(line.length <= columns, `${line.length} in ${columns}: ${line}`);
+    }
+  });
+
+  it('sends its filters', async (t) => {
+    const { seen } = await runCommand(t, 'device list --tier restricted --pending --search lab --limit 7', {
+      routes: { 'GET /api/devices': { body: page } },
+    });
+    assert.equal(seen[0]?.path, '/api/devices?limit=7&trust_tier=restricted&search=lab&pending_review=true');
+  });
+
+  it('walks every page with --all', async (t) => {
+    const pages = [
+      { body: { items: [device], next_cursor: 'second' } },
+      { body: { items: [pending], next_cursor: null } },
+    ];
+    const { out, seen } = await runCommand(t, 'device list --all --json', {
+      routes: { 'GET /api/devices': (index) => pages[index] ?? {} },
+    });
+    assert.deepEqual(JSON.parse(out), { items: [device, pending], next_cursor: null });
+    assert.deepEqual(
+      seen.map(({ path }) => path),
+      ['/api/devices?limit=500', '/api/devices?limit=500&cursor=second'],
+    );
+  });
+
+  it('says how to go on when there is more', async (t) => {
+    const { talk } = await runCommand(t, 'device list', {
+      routes: { 'GET /api/devices': { body: { ...page, next_cursor: 'next' } } },
+    });
+    assert.match(talk, /--cursor next/);
+  });
+
+  it('shows control characters that a device reports, and never sends them to the terminal', async (t) => {
+    const evil = aDevice({ hostname: 'a\u001b]0;owned\u0007\u202e\nb', platform: '\u009b31m' });
+    for (const words of ['device list', 'device show lab-1', 'device list --json']) {
+      for (const columns of [undefined, 200]) {
+        const terminal = fakeTerminal(columns === undefined ? {} : { columns });
+        const { out } = await runCommand(t, words, {
+          terminal,
+          routes: {
+            'GET /api/devices': { body: { items: [evil], next_cursor: null } },
+            'GET /api/devices/lab-1': { body: evil },
+          },
+        });
+        assert.doesNotMatch(out.replaceAll('\n', '').replaceAll('\t', ''), /[\p{Cc}\p{Cf}]/u);
+        assert.match(out, /owned/);
+        if (words.endsWith('--json')) assert.deepEqual(JSON.parse(out), { items: [evil], next_cursor: null });
+      }
+    }
+  });
+});
+
+describe('sentinel device show and history', () => {
+  it('shows what is known, and leaves out what is not', async (t) => {
+    const { out } = await runCommand(t, 'device show lab-1', {
+      routes: { 'GET /api/devices/lab-1': { body: pending } },
+    });
+    assert.match(out, /Trust tier\tobserved/);
+    assert.match(out, /digest\td{64}/);
+    assert.match(out, /fingerprint\tf{64}/);
+    assert.doesNotMatch(out, /Hardware|Reason/);
+  });
+
+  it('lists what happened', async (t) => {
+    const { out } = await runCommand(t, 'device history lab-1', {
+      routes: { 'GET /api/devices/lab-1/history': { body: { items: [aHistoryEntry()], next_cursor: null } } },
+    });
+    assert.match(out, /^1\.2\t4 min ago\tidentity\.approved\tuser approver1\tpending\tapproved$/m);
+  });
+});
+
+describe('a vote', () => {
+  it('approves exactly the digest that was shown', async (t) => {
+    const { exit, out, seen } = await runCommand(t, 'device approve lab-1 --reason known', { routes: review });
+    assert.equal(exit, 0);
+    assert.match(out, /Digest\td{64}/);
+    assert.deepEqual(
+      posts(seen).map((request) => request),
+      [seen.at(-1)],
+    );
+    assert.deepEqual(seen.at(-1)?.body, { decision: 'approve', digest: approval.digest, reason: 'known' });
+  });
+
+  it('sends the digest that a script saw earlier instead', async (t) => {
+    const { seen } = await runCommand(t, 'approval approve ID --digest e'.replace('ID', approvalId), {
+      routes: review,
+    });
+    assert.deepEqual(seen.at(-1)?.body, { decision: 'approve', digest: 'e' });
+  });
+
+  it('asks a person before it approves', async (t) => {
+    const no = fakeTerminal({ answers: ['no'] });
+    const refused = await runCommand(t, 'device approve lab-1', { routes: review, terminal: no });
+    assert.equal(refused.exit, 1);
+    assert.equal(posts(refused.seen).length, 0);
+    const yes = fakeTerminal({ answers: ['yes'] });
+    const done = await runCommand(t, 'device approve lab-1', { routes: review, terminal: yes });
+    assert.equal(done.exit, 0);
+    assert.equal(posts(done.seen).length, 1);
+  });
+
+  it('asks for the name before it rejects, and does nothing under another name', async (t) => {
+    for (const [answer, exit, sent] of [
+      ['lab-2', 1, 0],
+      ['lab-1', 0, 1],
+    ] as const) {
+      const terminal = fakeTerminal({ answers: [answer] });
+      const result = await runCommand(t, 'device reject lab-1', { routes: review, terminal });
+      assert.equal(result.exit, exit);
+      assert.equal(posts(result.seen).length, sent);
+    }
+  });
+
+  it('does not reject when nobody can be asked, unless told --yes', async (t) => {
+    const refused = await runCommand(t, `approval reject ${approvalId}`, { routes: review });
+    assert.equal(refused.exit, 2);
+    assert.match(refused.talk, /--yes/);
+    assert.equal(posts(refused.seen).length, 0);
+    const done = await runCommand(t, `approval reject ${approvalId} --yes`, { routes: review });
+    assert.equal(done.exit, 0);
+    assert.deepEqual(done.seen.at(-1)?.body, { decision: 'reject', digest: approval.digest });
+  });
+
+  it('says so when nothing waits for review', async (t) => {
+    const { exit, talk } = await runCommand(t, 'device approve lab-1', {
+      routes: { 'GET /api/devices/lab-1': { body: device } },
+    });
+    assert.equal(exit, 1);
+    assert.match(talk, /Nothing about lab-1 waits/);
+  });
+
+  it('prints only the object after the vote with --json', async (t) => {
+    const { out } = await runCommand(t, 'device approve lab-1 --json', { routes: review });
+    assert.deepEqual(JSON.parse(out), device);
+  });
+
+  it('says what happened, what to do and the request id when the vote is refused', async (t) => {
+    const routes = { ...review, 'POST /api/devices/lab-1/identity-review': problemAnswer(409, 'review.changed') };
+    const { exit, talk } = await runCommand(t, 'device approve lab-1', { routes });
+    assert.equal(exit, 1);
+    assert.deepEqual(talk.split('\n'), [
+      'error: A title',
+      '  A detail',
+      '  → Look at the review again and vote on its present digest.',
+      '  (review.changed, request req-1)',
+    ]);
+  });
+});
+
+describe('sentinel device revoke, reset and retire', () => {
+  const routes: Routes = {
+    'GET /api/devices/lab-1': { body: device },
+    'POST /api/devices/lab-1/certificate/revoke': { body: aDevice({ trust_tier: 'revoked' }) },
+    'POST /api/devices/lab-1/reset': { body: pending },
+    'POST /api/devices/lab-1/retire': { body: aDevice({ retired: true }) },
+  };
+
+  it('refuse when nobody can be asked', async (t) => {
+    for (const act of ['revoke', 'reset', 'retire']) {
+      const { exit, seen } = await runCommand(t, `device ${act} lab-1`, { routes });
+      assert.equal(exit, 2, act);
+      assert.equal(posts(seen).length, 0, act);
+    }
+  });
+
+  it('ask for the name of the device', async (t) => {
+    for (const act of ['revoke', 'reset', 'retire']) {
+      const wrong = await runCommand(t, `device ${act} lab-1`, {
+        routes,
+        terminal: fakeTerminal({ answers: ['LAB-1'] }),
+      });
+      assert.equal(wrong.exit, 1, act);
+      assert.equal(posts(wrong.seen).length, 0, act);
+      const right = await runCommand(t, `device ${act} lab-1`, {
+        routes,
+        terminal: fakeTerminal({ answers: ['lab-1'] }),
+      });
+      assert.equal(right.exit, 0, act);
+      assert.equal(posts(right.seen).length, 1, act);
+    }
+  });
+
+  it('revoke the certificate that was shown', async (t) => {
+    const terminal = fakeTerminal({ answers: ['lab-1'] });
+    const { seen } = await runCommand(t, 'device revoke lab-1 --reason lost', { routes, terminal });
+    assert.deepEqual(seen.at(-1)?.body, { reason: 'lost', fingerprint_sha256: 'f'.repeat(64) });
+  });
+
+  it('act at once with --yes', async (t) => {
+    const { exit, seen, talk } = await runCommand(t, 'device revoke lab-1 --yes', { routes });
+    assert.equal(exit, 0);
+    assert.deepEqual(
+      seen.map(({ method }) => method),
+      ['POST'],
+    );
+    assert.match(talk, /tier revoked/);
+  });
+});
+
+describe('sentinel approval list', () => {
+  it('lists what is open, unless told otherwise', async (t) => {
+    const routes = { 'GET /api/approvals': { body: { items: [approval], next_cursor: null } } };
+    const open = await runCommand(t, 'approval list', { routes });
+    assert.equal(open.seen[0]?.path, '/api/approvals?state=open');
+    assert.match(open.out, /enrollment\tlab-1\topen\t0\/1/);
+    const any = await runCommand(t, 'approval list --state any --kind enrollment --subject lab-1', { routes });
+    assert.equal(any.seen[0]?.path, '/api/approvals?kind=enrollment&subject_id=lab-1');
+  });
+});
