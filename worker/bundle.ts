@@ -1,0 +1,37 @@
+// The workflow bundle: everything that is replayed, made once for each process.
+import { bundleWorkflowCode, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { fileURLToPath } from 'node:url';
+import type { Log } from '#contracts/deps.ts';
+
+/** Bundles `workflows/` with the production build of its libraries. Takes some seconds. */
+export function bundleWorkflows(log: Log): Promise<WorkflowBundleWithSourceMap> {
+  return bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
+    logger: temporalLogger(log),
+    webpackConfigHook: (config) => ({
+      ...config,
+      mode: 'production',
+      performance: { hints: false },
+      optimization: { ...config.optimization, minimize: false },
+      resolve: { ...config.resolve, conditionNames: ['import', 'default'] },
+    }),
+  });
+}
+
+/** Temporal's own messages, in our log. */
+export function temporalLogger(log: Log) {
+  const write = (level: 'debug' | 'info' | 'warn' | 'error') => (message: string, fields?: object) =>
+    log[level](fields ?? {}, message);
+  return {
+    log: (level: string, message: string, fields?: object) =>
+      write(level === 'ERROR' ? 'error' : level === 'WARN' ? 'warn' : level === 'INFO' ? 'info' : 'debug')(
+        message,
+        fields,
+      ),
+    trace: write('debug'),
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+  };
+}
