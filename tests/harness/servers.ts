@@ -4,11 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-
-/** Registers work for the end: a test context, or `{ after }` of node:test for a whole file. */
-export interface Cleanup {
-  after(work: () => Promise<void> | void): void;
-}
+import type { Cleanup } from './cleanup.ts';
 
 const variables = { postgres: 'SENTINEL_TEST_DATABASE_URL', temporal: 'SENTINEL_TEST_TEMPORAL_ADDRESS' } as const;
 export type ServerName = keyof typeof variables;

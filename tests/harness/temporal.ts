@@ -1,6 +1,7 @@
 // A Temporal for one test: the run's dev server with a task queue of its own.
 import { randomUUID } from 'node:crypto';
-import { type Cleanup, serverAddress } from './servers.ts';
+import type { Cleanup } from './cleanup.ts';
+import { serverAddress } from './servers.ts';
 
 export interface TestTemporal {
   /** host:port of the frontend. */
