@@ -1,0 +1,41 @@
+// Every entity. A test holds this list against the tables that the migrations make.
+import { Actor, ActorTransition, Approval, ApprovalConsumption } from './actor.ts';
+import { AuditCheckpoint, AuditEvent, AuditHead, OutboxEvent, SealerStatus } from './audit.ts';
+import {
+  CertificateDenylist,
+  Device,
+  DeviceCandidate,
+  DeviceFirstContact,
+  DeviceInbox,
+  DeviceLiveness,
+  DeviceObservation,
+} from './device.ts';
+import { AdminPasswordRehash, AdminSession, IdempotencyKey, Operator, TotpUse } from './people.ts';
+import { Organisation, Project, TrustAnchor } from './tenancy.ts';
+
+export const entities = [
+  Organisation,
+  Project,
+  TrustAnchor,
+  Device,
+  DeviceFirstContact,
+  DeviceLiveness,
+  DeviceObservation,
+  DeviceCandidate,
+  DeviceInbox,
+  CertificateDenylist,
+  Actor,
+  ActorTransition,
+  Approval,
+  ApprovalConsumption,
+  Operator,
+  AdminSession,
+  AdminPasswordRehash,
+  TotpUse,
+  IdempotencyKey,
+  AuditEvent,
+  OutboxEvent,
+  AuditHead,
+  AuditCheckpoint,
+  SealerStatus,
+] as const;

@@ -1,0 +1,35 @@
+// What a database error means to a caller: try again later, take the rows apart, or a mistake of ours.
+import { TrustError } from '#contracts/problems.ts';
+
+/** The values do not fit, whatever is tried: bad encodings, violated constraints. */
+export function isDataError(error: unknown): boolean {
+  return /^(22|23)/.test(codeOf(error));
+}
+
+/** Somebody else was in the way: deadlock, serialisation failure, lock time-out. */
+export function isContention(error: unknown): boolean {
+  return /^(40001|40P01|55P03)$/.test(codeOf(error));
+}
+
+const unreachableCodes =
+  /^(08...|53...|57P0.|57014|25P03|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/;
+const unreachableMessages = /connection terminated|not queryable|timeout exceeded|read timeout|connection error/i;
+
+/** The database is away, restarting, full or too slow. */
+export function isUnreachable(error: unknown): boolean {
+  const code = codeOf(error);
+  if (code !== '') return unreachableCodes.test(code);
+  return error instanceof Error && unreachableMessages.test(error.message);
+}
+
+/** Gives what a later attempt may cure the code that says so; everything else stays what it is. */
+export function withProblemCode(error: unknown): unknown {
+  if (error instanceof TrustError) return error;
+  if (isUnreachable(error) || isContention(error)) return new TrustError('service.unavailable', { cause: error });
+  return error;
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null | undefined)?.code;
+  return typeof code === 'string' ? code : '';
+}

@@ -1,0 +1,234 @@
+// The heartbeat path as functions: one call judges a batch of all projects, a second writes down what was new.
+import { Migration } from '@mikro-orm/migrations';
+
+/** Looked up by key whatever the statistics say: the plan is made once and the tables grow a thousandfold. */
+const byKey = `SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off`;
+const safely = `SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp`;
+
+export class HeartbeatPath extends Migration {
+  override up(): void {
+    this.addSql(`
+CREATE FUNCTION effective_tier(
+  state text, tier text, pinned_not_after timestamptz, pinned_revoked boolean, attestation text,
+  identity_verified boolean, at timestamptz
+) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT (ARRAY['revoked', 'restricted', 'observed', 'monitored', 'trusted'])[least(
+    CASE coalesce(state, 'pending') WHEN 'approved' THEN 5 WHEN 'pending' THEN 3 WHEN 'expired' THEN 3 ELSE 2 END,
+    CASE attestation WHEN 'verified' THEN 5 WHEN 'not_required' THEN 4 WHEN 'failed' THEN 2 ELSE 3 END,
+    CASE WHEN state IS NULL THEN 5 ELSE
+      coalesce(array_position(ARRAY['revoked', 'restricted', 'observed', 'monitored', 'trusted'], tier), 1) END,
+    CASE WHEN identity_verified THEN 5 ELSE 3 END,
+    CASE WHEN pinned_not_after <= at THEN 2 ELSE 5 END,
+    CASE WHEN pinned_revoked THEN 1 ELSE 5 END)]
+$$;
+GRANT EXECUTE ON FUNCTION effective_tier TO sentinel_api, sentinel_worker;
+
+-- Judges one batch, at most one item a device. Rows that exist are locked in the order of their keys before anything is
+-- written, new ones are inserted in that order afterwards: two batches cannot wait for each other in a circle.
+CREATE FUNCTION heartbeat_batch(
+  projects text[], devices text[], fingerprints text[], counters bigint[], digests text[], acknowledgements jsonb,
+  at timestamptz, pending_limit integer, signal_interval_seconds integer, news_interval_seconds integer,
+  inbox_limit integer
+) RETURNS TABLE (
+  item integer, code text, first_contact boolean, signal boolean, needs_observation boolean, needs_candidate boolean,
+  acknowledged boolean, state text, tier text, epoch integer, pinned_fingerprint text, pinned_not_after timestamptz,
+  pinned_revoked boolean, candidate_generation integer
+) LANGUAGE plpgsql ${safely} ${byKey} AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  WITH input AS MATERIALIZED (
+    SELECT i.ordinality::integer AS item, i.project_id, i.device_id, i.fingerprint, i.counter, i.digest
+    FROM unnest(projects, devices, fingerprints, counters, digests)
+      WITH ORDINALITY AS i (project_id, device_id, fingerprint, counter, digest, ordinality)
+  ), locked AS MATERIALIZED (
+    SELECT i.*, true AS seen_before, l.signalled_at, l.heartbeat_counter, l.inbox_seq, l.counter_epoch AS counted_epoch,
+      l.candidate_generation, l.candidate_fingerprint, l.observed_digest
+    FROM input i JOIN public.device_liveness l ON l.project_id = i.project_id AND l.device_id = i.device_id
+    ORDER BY l.project_id, l.device_id
+    FOR UPDATE OF l
+  ), reported AS (
+    SELECT * FROM locked
+    UNION ALL
+    SELECT i.*, false, NULL, 0, 0, NULL, NULL, NULL, NULL FROM input i WHERE i.item NOT IN (SELECT l.item FROM locked l)
+  ), known AS MATERIALIZED (
+    SELECT i.item, i.project_id, i.device_id, i.fingerprint, i.counter, i.digest,
+      i.seen_before, i.signalled_at, i.inbox_seq, i.observed_digest,
+      CASE WHEN i.counted_epoch = g.counter_epoch THEN i.heartbeat_counter ELSE 0 END AS last_counter,
+      -- The certificate under review, unless its review closed or it was turned down since.
+      CASE WHEN i.candidate_generation = coalesce(g.review_generation, 0)
+          AND NOT coalesce(i.candidate_fingerprint = ANY (g.rejected_fingerprints), false)
+          AND NOT EXISTS (SELECT FROM public.certificate_denylist r
+            WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = i.candidate_fingerprint)
+        THEN i.candidate_fingerprint END AS candidate,
+      g.device_id IS NOT NULL AS granted, g.state, g.tier, g.epoch, g.counter_epoch, g.review_generation,
+      g.pinned_fingerprint, g.pinned_not_after, g.rejected_fingerprints,
+      g.candidate_fingerprint AS reviewed, g.applied_digest, g.inbox_consumed,
+      EXISTS (SELECT FROM public.certificate_denylist r
+        WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = i.fingerprint) AS revoked,
+      EXISTS (SELECT FROM public.certificate_denylist r
+        WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = g.pinned_fingerprint) AS pinned_revoked
+    FROM reported i
+    LEFT JOIN public.device g ON g.project_id = i.project_id AND g.device_id = i.device_id
+  ), unseen AS MATERIALIZED (
+    SELECT k.item, k.project_id, row_number() OVER (PARTITION BY k.project_id ORDER BY k.device_id) AS place
+    FROM known k WHERE NOT k.seen_before AND NOT k.granted AND NOT k.revoked
+  ), room AS MATERIALIZED (
+    SELECT u.project_id, pending_limit
+      - (SELECT count(*) FROM (SELECT FROM public.device d
+          WHERE d.project_id = u.project_id AND d.state = 'pending' LIMIT pending_limit) waiting)
+      - (SELECT count(*) FROM (SELECT FROM public.device_first_contact c
+          WHERE c.project_id = u.project_id LIMIT pending_limit) untouched) AS places
+    FROM (SELECT DISTINCT unseen.project_id FROM unseen) u
+  ), judged AS MATERIALIZED (
+    SELECT k.*,
+      CASE
+        WHEN k.revoked THEN 'certificate.revoked'
+        WHEN k.item IN (SELECT u.item FROM unseen u JOIN room r ON r.project_id = u.project_id
+          WHERE u.place > r.places) THEN 'rate.limited'
+        WHEN NOT k.seen_before AND NOT k.granted THEN 'pending'
+        -- The row was lost; judged once it is there again.
+        WHEN NOT k.seen_before THEN 'retry'
+        WHEN k.state = 'rejected' THEN 'device.rejected'
+        WHEN k.state = 'retired' THEN 'device.retired'
+        WHEN k.state = 'approved' AND (k.fingerprint IS NULL OR k.fingerprint = k.pinned_fingerprint) THEN
+          CASE WHEN k.counter <= k.last_counter THEN 'heartbeat.replayed' ELSE 'accepted' END
+        WHEN k.fingerprint = ANY (k.rejected_fingerprints) THEN 'device.rejected'
+        WHEN k.fingerprint IS NOT NULL AND k.candidate <> k.fingerprint THEN 'device.other_certificate_pending'
+        ELSE 'pending'
+      END AS code
+    FROM known k
+  ), weighed AS MATERIALIZED (
+    SELECT j.*,
+      -- An approved device is observed through its pinned certificate only.
+      j.code = 'accepted' OR (j.code = 'pending' AND j.state IS DISTINCT FROM 'approved') AS alive,
+      j.code = 'pending' AND j.fingerprint IS NOT NULL AND j.candidate IS NULL AS becomes_candidate,
+      -- Who is not identified acknowledges nothing, and an inbox that nobody empties takes no more.
+      j.code = 'accepted' AND j.fingerprint IS NOT NULL
+        AND j.inbox_seq - coalesce(j.inbox_consumed, 0) < inbox_limit AS acknowledged
+    FROM judged j
+  ), acknowledgement AS MATERIALIZED (
+    SELECT w.item, w.project_id, w.device_id, a.kind, a.payload,
+      w.inbox_seq + row_number() OVER (PARTITION BY w.item ORDER BY a.position) AS seq
+    FROM jsonb_to_recordset(acknowledgements) AS a (item integer, position integer, kind text, payload jsonb)
+    JOIN weighed w ON w.item = a.item AND w.acknowledged
+  ), received AS MATERIALIZED (
+    SELECT a.item, max(a.seq) AS seq FROM acknowledgement a GROUP BY a.item
+  ), decided AS MATERIALIZED (
+    SELECT w.*, coalesce(r.seq, w.inbox_seq) AS new_inbox_seq,
+      CASE
+        WHEN w.code NOT IN ('accepted', 'pending') THEN false
+        WHEN NOT w.granted
+          OR (w.code = 'pending' AND w.fingerprint IS NOT NULL AND w.fingerprint IS DISTINCT FROM w.reviewed)
+          OR (w.code = 'pending' AND w.state = 'expired')
+          OR (w.alive AND w.digest IS DISTINCT FROM w.applied_digest)
+          OR coalesce(r.seq, w.inbox_seq) > w.inbox_consumed
+        THEN coalesce(w.signalled_at <= at - make_interval(secs => news_interval_seconds), true)
+        ELSE coalesce(w.signalled_at <= at - make_interval(secs => signal_interval_seconds), true)
+          OR signal_interval_seconds = 0
+      END AS signal
+    FROM weighed w LEFT JOIN received r ON r.item = w.item
+  ), inserted AS (
+    INSERT INTO public.device_liveness AS l (project_id, device_id, first_seen_at, last_seen_at, signalled_at,
+      candidate_generation, candidate_fingerprint)
+    SELECT d.project_id, d.device_id, at, at, CASE WHEN d.code = 'pending' THEN at END,
+      CASE WHEN d.becomes_candidate THEN 0 END, CASE WHEN d.becomes_candidate THEN d.fingerprint END
+    FROM decided d WHERE NOT d.seen_before AND d.code IN ('pending', 'retry')
+    ORDER BY d.project_id, d.device_id
+    ON CONFLICT DO NOTHING
+    RETURNING l.project_id, l.device_id
+  ), contacted AS (
+    INSERT INTO public.device_first_contact (project_id, device_id, seen_at)
+    SELECT d.project_id, d.device_id, at
+    FROM decided d JOIN inserted n ON n.project_id = d.project_id AND n.device_id = d.device_id
+    WHERE d.code = 'pending'
+    ORDER BY d.project_id, d.device_id
+    ON CONFLICT DO NOTHING
+  ), updated AS (
+    UPDATE public.device_liveness l SET
+      last_seen_at = CASE WHEN d.alive THEN greatest(l.last_seen_at, at) ELSE l.last_seen_at END,
+      signalled_at = CASE WHEN d.signal THEN at ELSE l.signalled_at END,
+      heartbeat_counter = CASE WHEN d.code = 'accepted' THEN coalesce(d.counter, d.last_counter)
+        ELSE l.heartbeat_counter END,
+      counter_epoch = CASE WHEN d.code = 'accepted' THEN d.counter_epoch ELSE l.counter_epoch END,
+      inbox_seq = d.new_inbox_seq,
+      candidate_generation = CASE WHEN d.becomes_candidate THEN coalesce(d.review_generation, 0)
+        ELSE l.candidate_generation END,
+      candidate_fingerprint = CASE WHEN d.becomes_candidate THEN d.fingerprint ELSE l.candidate_fingerprint END
+    FROM decided d
+    WHERE l.project_id = d.project_id AND l.device_id = d.device_id
+      AND d.seen_before AND (d.alive OR d.becomes_candidate OR d.signal)
+  ), kept AS (
+    INSERT INTO public.device_inbox (project_id, device_id, seq, kind, payload, received_at)
+    SELECT a.project_id, a.device_id, a.seq, a.kind, a.payload, at FROM acknowledgement a
+  )
+  SELECT d.item,
+    -- Another batch brought this device in at the same moment: judged against what that one wrote.
+    CASE WHEN NOT d.seen_before AND d.code = 'pending'
+        AND (d.project_id, d.device_id) NOT IN (SELECT n.project_id, n.device_id FROM inserted n)
+      THEN 'retry' ELSE d.code END,
+    NOT d.granted AND NOT d.seen_before AND d.code = 'pending',
+    d.signal,
+    d.alive AND d.digest IS DISTINCT FROM d.observed_digest,
+    d.code = 'pending' AND d.fingerprint IS NOT NULL AND NOT EXISTS (
+      SELECT FROM public.device_candidate c
+      WHERE c.project_id = d.project_id AND c.device_id = d.device_id AND c.fingerprint = d.fingerprint
+        AND c.generation = coalesce(d.review_generation, 0)),
+    d.acknowledged,
+    d.state, d.tier, d.epoch, d.pinned_fingerprint, d.pinned_not_after, d.pinned_revoked,
+    coalesce(d.review_generation, 0)
+  FROM decided d
+  ORDER BY d.item;
+END $$;
+
+-- Writes down what a verdict asked for. Late or repeated calls do no harm: an older observation does not replace a newer
+-- one, and a certificate counts only while the device has it under review.
+CREATE FUNCTION heartbeat_news(observations jsonb, candidates jsonb, at timestamptz) RETURNS void
+LANGUAGE plpgsql ${safely} ${byKey} AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM FROM public.device_liveness l
+  JOIN (
+    SELECT o.project_id, o.device_id FROM jsonb_to_recordset(observations) AS o (project_id text, device_id text)
+    UNION
+    SELECT c.project_id, c.device_id FROM jsonb_to_recordset(candidates) AS c (project_id text, device_id text)
+  ) named ON named.project_id = l.project_id AND named.device_id = l.device_id
+  ORDER BY l.project_id, l.device_id
+  FOR UPDATE OF l;
+
+  WITH written AS (
+    INSERT INTO public.device_observation AS known (project_id, device_id, observed_digest, hostname, platform,
+      agent_version, reported_tags, posture, directory, certificate, observed_at)
+    SELECT o.project_id, o.device_id, o.observed_digest, o.hostname, o.platform, o.agent_version, o.reported_tags,
+      o.posture, o.directory, o.certificate, at
+    FROM jsonb_to_recordset(observations) AS o (project_id text, device_id text, observed_digest text, hostname text,
+      platform text, agent_version text, reported_tags text[], posture jsonb, directory jsonb, certificate jsonb)
+    ON CONFLICT (project_id, device_id) DO UPDATE SET
+      observed_digest = excluded.observed_digest, hostname = excluded.hostname, platform = excluded.platform,
+      agent_version = excluded.agent_version, reported_tags = excluded.reported_tags, posture = excluded.posture,
+      directory = excluded.directory, certificate = excluded.certificate, observed_at = excluded.observed_at
+    WHERE known.observed_at <= excluded.observed_at
+    RETURNING project_id, device_id, observed_digest
+  )
+  UPDATE public.device_liveness l SET observed_digest = w.observed_digest
+  FROM written w WHERE l.project_id = w.project_id AND l.device_id = w.device_id;
+
+  INSERT INTO public.device_candidate AS known (project_id, device_id, fingerprint, generation, certificate, pem, seen_at)
+  SELECT l.project_id, l.device_id, c.fingerprint, l.candidate_generation, c.certificate, c.pem, at
+  FROM jsonb_to_recordset(candidates) AS c (project_id text, device_id text, fingerprint text, certificate jsonb, pem text)
+  JOIN public.device_liveness l ON l.project_id = c.project_id AND l.device_id = c.device_id
+    AND l.candidate_fingerprint = c.fingerprint
+  ON CONFLICT (project_id, device_id) DO UPDATE SET
+    fingerprint = excluded.fingerprint, generation = excluded.generation, certificate = excluded.certificate,
+    pem = excluded.pem, seen_at = excluded.seen_at;
+END $$;
+
+REVOKE ALL ON FUNCTION heartbeat_batch, heartbeat_news FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION heartbeat_batch, heartbeat_news TO sentinel_api;
+GRANT CREATE ON SCHEMA public TO sentinel_heartbeat;
+ALTER FUNCTION heartbeat_batch OWNER TO sentinel_heartbeat;
+ALTER FUNCTION heartbeat_news OWNER TO sentinel_heartbeat;
+REVOKE CREATE ON SCHEMA public FROM sentinel_heartbeat;
+`);
+  }
+}

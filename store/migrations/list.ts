@@ -1,0 +1,17 @@
+// Every migration in its order. One that was released is never changed: what it made is in somebody's database.
+import type { MigrationObject } from '@mikro-orm/core';
+import { Actors } from './actors.ts';
+import { AuditTrail } from './audit-trail.ts';
+import { Devices } from './devices.ts';
+import { HeartbeatPath } from './heartbeat-path.ts';
+import { People } from './people.ts';
+import { Tenancy } from './tenancy.ts';
+
+export const migrations = [
+  { name: '0001-tenancy', class: Tenancy },
+  { name: '0002-devices', class: Devices },
+  { name: '0003-actors', class: Actors },
+  { name: '0004-people', class: People },
+  { name: '0005-audit-trail', class: AuditTrail },
+  { name: '0006-heartbeat-path', class: HeartbeatPath },
+] as const satisfies readonly MigrationObject[];
