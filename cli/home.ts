@@ -14,8 +14,9 @@ export interface Instance {
   /** The owner's, with its password. */
   readonly database_url: string;
   readonly ca_file: string;
-  readonly admin_username: string;
-  readonly admin_password_file: string;
+  /** `null` when the administrators were configured. */
+  readonly admin_username: string | null;
+  readonly admin_password_file: string | null;
   readonly pids: Readonly<Record<string, number>>;
 }
 

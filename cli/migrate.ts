@@ -16,6 +16,9 @@ export function addMigrateCommand(program: Command, context: CliContext): void {
       }
       const { migrate } = await import('#store/migrate.ts');
       const result = await migrate(url);
-      present(context, command, result, () => context.terminal.talk('done'));
+      present(context, command, result, ({ applied }) => {
+        for (const name of applied) context.terminal.data(name);
+        context.terminal.talk(applied.length === 0 ? 'Nothing to do.' : `Migrations applied: ${applied.length}.`);
+      });
     });
 }

@@ -69,7 +69,7 @@ export function addSessionCommands(program: Command, context: CliContext): void 
 
 async function usernameOf({ terminal, ...context }: CliContext, { username }: LoginOptions): Promise<string> {
   if (username !== undefined) return username;
-  const known = (await homeOf({ terminal, ...context }).instance())?.admin_username;
+  const known = (await homeOf({ terminal, ...context }).instance())?.admin_username ?? undefined;
   if (terminal.interactive) {
     const answer = (await terminal.ask(known === undefined ? 'User name' : `User name (empty for ${known})`)).trim();
     if (answer !== '') return answer;

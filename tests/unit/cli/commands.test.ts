@@ -6,7 +6,9 @@ import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { verifyPassword } from '#protocols/password.ts';
 import { aDevice, anAuditEvent, anIntegrityReport } from '#tests/fakes/api-objects.ts';
+import { fakeTerminal } from '#tests/fakes/fake-terminal.ts';
 import { problemAnswer } from '#tests/fakes/scripted-api.ts';
 import { aHome, runCommand } from './run.ts';
 
@@ -187,5 +189,36 @@ describe('sentinel as a program', () => {
     const { code, stderr } = await run(join(root, 'cli', 'bin.mjs'), ['status']);
     assert.equal(code, 1);
     assert.match(stderr, /Run npm start once/);
+  });
+});
+
+describe('sentinel migrate and sentinel admin', () => {
+  it('says what to do when there is no database', async (t) => {
+    const { exit, talk } = await runCommand(t, 'migrate', { environment: { SENTINEL_DATABASE_URL: '' } });
+    assert.equal(exit, 1);
+    assert.match(talk, /SENTINEL_DATABASE_URL/);
+  });
+
+  it('hashes the password on standard input, without its last line break', async (t) => {
+    const terminal = fakeTerminal({ input: 'correct horse\n' });
+    const { exit, out } = await runCommand(t, 'admin hash-password', { terminal });
+    assert.equal(exit, 0);
+    assert.match(out, /^\$argon2id\$/);
+    assert.ok((await verifyPassword(out, 'correct horse')).valid);
+  });
+
+  it('hashes nothing that is no password', async (t) => {
+    for (const input of ['', '\n', 'two\nlines\n', 'x'.repeat(1025)]) {
+      const { exit, out } = await runCommand(t, 'admin hash-password', { terminal: fakeTerminal({ input }) });
+      assert.equal(exit, 2);
+      assert.equal(out, '');
+    }
+  });
+
+  it('asks a person twice', async (t) => {
+    const differ = fakeTerminal({ answers: ['one', 'other'] });
+    assert.equal((await runCommand(t, 'admin hash-password', { terminal: differ })).exit, 1);
+    const same = fakeTerminal({ answers: ['one', 'one'] });
+    assert.equal((await runCommand(t, 'admin hash-password', { terminal: same })).exit, 0);
   });
 });
