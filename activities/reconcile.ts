@@ -1,0 +1,102 @@
+// Catching up: actors that have not heard of what the store knows, and rows whose run Temporal has since replaced.
+import type { ActorRef } from '#contracts/ids.ts';
+import { actorStartOptions, newsSignal, verifySignal, workflowTypes } from '#workflows/messages.ts';
+import { WorkflowNotFoundError, type WorkflowClient } from '@temporalio/client';
+
+/** How many actors are spoken to at once. */
+const concurrency = 20;
+
+export interface DeviceKey {
+  readonly project: string;
+  readonly device_id: string;
+}
+
+export interface ActorRun {
+  readonly ref: ActorRef;
+  /** The run that wrote the row last. */
+  readonly run_id: string;
+}
+
+export interface Page<Item, Cursor> {
+  readonly items: readonly Item[];
+  /** Null at the end. */
+  readonly next: Cursor | null;
+}
+
+export interface ReconcileActivityDeps {
+  /** Devices whose news has waited for longer than the path that announces it takes. */
+  devicesWithNews(after: DeviceKey | null, limit: number): Promise<Page<DeviceKey, DeviceKey>>;
+  actorRuns(after: string | null, limit: number): Promise<Page<ActorRun, string>>;
+  /** Removes what nobody will ask for again: consumed inbox rows, old idempotency keys, ended sessions. */
+  prune(): Promise<Readonly<Record<string, number>>>;
+  readonly workflows: WorkflowClient;
+  readonly taskQueue: string;
+  workflowId(ref: ActorRef): string;
+}
+
+export function createReconcileActivities(deps: ReconcileActivityDeps) {
+  const { workflows, taskQueue, workflowId } = deps;
+
+  return {
+    /** Signals a page of devices that there is news, starting actors that do not run. @idempotent yes: a signal is a hint. */
+    async announceNews({
+      after,
+      limit,
+    }: {
+      readonly after: DeviceKey | null;
+      readonly limit: number;
+    }): Promise<{ announced: number; next: DeviceKey | null }> {
+      const page = await deps.devicesWithNews(after, limit);
+      await forEach(page.items, async ({ project, device_id }) => {
+        const ref: ActorRef = { kind: 'device', project, id: device_id };
+        await workflows.signalWithStart(workflowTypes.device, {
+          ...actorStartOptions(ref),
+          workflowId: workflowId(ref),
+          taskQueue,
+          args: [{ project, id: device_id }],
+          signal: newsSignal,
+          workflowIdConflictPolicy: 'USE_EXISTING',
+        });
+      });
+      return { announced: page.items.length, next: page.next };
+    },
+
+    /** Asks actors whose row was written by another run than the present one to make sure of it. @idempotent yes */
+    async verifyActors({
+      after,
+      limit,
+    }: {
+      readonly after: string | null;
+      readonly limit: number;
+    }): Promise<{ verified: number; next: string | null }> {
+      const page = await deps.actorRuns(after, limit);
+      let verified = 0;
+      await forEach(page.items, async ({ ref, run_id }) => {
+        try {
+          const present = await workflows.getHandle(workflowId(ref)).describe();
+          if (present.runId === run_id || present.status.name !== 'RUNNING') return;
+          await workflows.getHandle(workflowId(ref), present.runId).signal(verifySignal);
+          verified += 1;
+        } catch (error) {
+          // An approval that has ended may be past its retention; a device that does not run is started by its next news.
+          if (!(error instanceof WorkflowNotFoundError)) throw error;
+        }
+      });
+      return { verified, next: page.next };
+    },
+
+    /** @idempotent yes */
+    prune(): Promise<Readonly<Record<string, number>>> {
+      return deps.prune();
+    },
+  };
+}
+export type ReconcileActivities = ReturnType<typeof createReconcileActivities>;
+
+async function forEach<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+  const left = items.values();
+  const lane = async (): Promise<void> => {
+    for (const item of left) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, lane));
+}
