@@ -295,6 +295,18 @@ export const problems = {
     advice: 'Repeat the request after Retry-After.',
     retryable: true,
   },
+  'data.unreadable': {
+    status: 500,
+    title: 'Stored data cannot be decrypted, or belongs somewhere else',
+    advice: 'Put the data key that it was encrypted with back into SENTINEL_DATA_ENCRYPTION_KEYS_JSON.',
+    retryable: false,
+  },
+  'signature.invalid': {
+    status: 422,
+    title: 'The signature is not one of a known key over this content',
+    advice: 'Take the signed document from its source again, unchanged, and check that its key is trusted.',
+    retryable: false,
+  },
   'internal.error': {
     status: 500,
     title: 'The server failed',
