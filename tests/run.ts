@@ -4,16 +4,18 @@
 // npm test -- unit api          some suites
 // npm test -- tests/unit/x.test.ts --test-name-pattern=replay
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { globSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type Server, type ServerName, serverVariables, startServer } from './harness/start-server.ts';
 import type { Totals } from './harness/totals.ts';
 
 interface Suite {
   readonly name: string;
-  readonly needs: readonly ('postgres' | 'temporal')[];
+  readonly needs: readonly ServerName[];
   /** Files that run at once, each in a process of its own; 0 is one process for all of them. */
   readonly atOnce: number;
   readonly testLimitSeconds: number;
@@ -32,6 +34,7 @@ const suites: readonly Suite[] = [
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const harness = join(root, 'tests', 'harness');
+const run = randomBytes(6).toString('hex');
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -44,7 +47,7 @@ async function main(args: readonly string[]): Promise<number> {
   const work = await mkdtemp(join(tmpdir(), 'sentinel-test-'));
   const interrupt = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupt.abort());
-  const shared = new Map<string, SharedServer>();
+  const shared = new Map<ServerName, Server>();
   const sums: Totals = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 };
   const began = performance.now();
   let clean = true;
@@ -89,25 +92,18 @@ function isIn(file: string, path: string): boolean {
   return file === asked || file.startsWith(asked.endsWith(sep) ? asked : `${asked}${sep}`);
 }
 
-interface SharedServer {
-  readonly environment: Readonly<Record<string, string>>;
-  stop(): Promise<void>;
-}
-
 /** What a suite's tests see: no setting of whoever runs them, and the servers they share. */
-async function environmentOf(
-  suite: Suite,
-  shared: Map<string, SharedServer>,
-  work: string,
-): Promise<NodeJS.ProcessEnv> {
-  const servers = await import('./harness/servers.ts');
+async function environmentOf(suite: Suite, shared: Map<ServerName, Server>, work: string): Promise<NodeJS.ProcessEnv> {
+  const environment: NodeJS.ProcessEnv = { SENTINEL_TEST_RUN: run };
+  for (const [name, value] of Object.entries(process.env))
+    if (!/^(SENTINEL_|TEMPORAL_|PG[A-Z]+$|NODE_TEST_CONTEXT$)/.test(name)) environment[name] = value;
   for (const need of suite.needs) {
-    if (!shared.has(need)) shared.set(need, await servers.startShared(need, join(work, need)));
+    const variable = serverVariables[need];
+    const given = process.env[variable];
+    if (given === undefined && !shared.has(need)) shared.set(need, await startServer(need, join(work, need)));
+    environment[variable] = given ?? shared.get(need)?.address;
   }
-  const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^(SENTINEL_|TEMPORAL_|PG[A-Z]+$|NODE_TEST_CONTEXT$)/.test(name) || name.startsWith('SENTINEL_TEST_'),
-  );
-  return Object.assign(Object.fromEntries(inherited), ...suite.needs.map((need) => shared.get(need)?.environment));
+  return environment;
 }
 
 interface Run {

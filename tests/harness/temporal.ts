@@ -11,6 +11,6 @@ export interface TestTemporal {
   readonly taskQueue: string;
 }
 
-export async function testTemporal(t: Cleanup): Promise<TestTemporal> {
-  return { address: await serverAddress('temporal', t), namespace: 'default', taskQueue: `test-${randomUUID()}` };
+export async function testTemporal(_t?: Cleanup): Promise<TestTemporal> {
+  return { address: await serverAddress('temporal'), namespace: 'default', taskQueue: `test-${randomUUID()}` };
 }

@@ -1,0 +1,44 @@
+// Starts the real servers that tests use.
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The servers, and the environment variables that tell tests where a shared one is. */
+export const serverVariables = {
+  postgres: 'SENTINEL_TEST_DATABASE_URL',
+  temporal: 'SENTINEL_TEST_TEMPORAL_ADDRESS',
+} as const;
+export type ServerName = keyof typeof serverVariables;
+
+export interface Server {
+  /** URL of Postgres' superuser, or host:port of Temporal's frontend. */
+  readonly address: string;
+  stop(): Promise<void>;
+}
+
+/** @param directory Holds the server's data; removed by the caller. */
+export async function startServer(name: ServerName, directory: string): Promise<Server> {
+  return name === 'postgres' ? startOwnPostgres(directory) : startOwnTemporal();
+}
+
+async function startOwnPostgres(directory: string): Promise<Server> {
+  const { startPostgres } = await import('#start/postgres.ts');
+  const password = randomBytes(16).toString('base64url');
+  const { superuserUrl, stop } = await startPostgres({
+    dataDir: join(directory, 'data'),
+    port: 0,
+    password,
+    durable: false,
+  });
+  return { address: superuserUrl, stop };
+}
+
+async function startOwnTemporal(): Promise<Server> {
+  const { startTemporal } = await import('#start/temporal.ts');
+  const { findTemporalProgram } = await import('#start/temporal-program.ts');
+  // The copy that `npm start` uses, so that a machine without Temporal installs it once.
+  const toolsDir = fileURLToPath(new URL('../../.sentinel/tools', import.meta.url));
+  const { path } = await findTemporalProgram({ toolsDirs: [toolsDir], environment: process.env });
+  const { address, stop } = await startTemporal({ program: path, port: 0 });
+  return { address, stop };
+}
