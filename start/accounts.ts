@@ -19,6 +19,8 @@ export interface Accounts {
   readonly adminUsername: string | null;
   /** `null` when the administrator was configured, so that only they know the password. */
   readonly adminPasswordFile: string | null;
+  /** Those that were made for the demo fleet. */
+  readonly approvers: readonly string[];
   /** Settings for the process that signs people in. */
   readonly settings: Readonly<Record<string, string>>;
 }
@@ -46,6 +48,7 @@ export async function keepAccounts(home: Home, given: Given, demo: boolean, rand
   return {
     adminUsername: configuredAdmin?.username ?? admin,
     adminPasswordFile: admin === null ? null : passwordFile(home, admin),
+    approvers: ours.filter(({ roles }) => roles.includes('approver')).map(({ username }) => username),
     settings: settingsFor(given, file, accounts),
   };
 }

@@ -54,17 +54,20 @@ const systemVariables = [
 
 export type SettingTexts = Partial<Record<SettingName, string>>;
 
+/** For programs that are none of ours. */
+export function systemEnvironment(system: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    systemVariables.flatMap((name) => (system[name] === undefined ? [] : [[name, system[name]]])),
+  );
+}
+
 /** The whole environment of one process. */
 export function environmentOf(
   child: ChildName,
   texts: SettingTexts,
   system: Readonly<Record<string, string | undefined>>,
 ): Record<string, string> {
-  const environment: Record<string, string> = {};
-  for (const name of systemVariables) {
-    const value = system[name];
-    if (value !== undefined) environment[name] = value;
-  }
+  const environment = systemEnvironment(system);
   for (const name of Object.keys(settings) as SettingName[]) {
     const text = texts[name];
     if (text !== undefined && mayHave(child, name)) environment[name] = text;

@@ -100,7 +100,7 @@ export async function startPart(
     await child.exited;
     await part.cleanUp?.();
     throw new TrustError('service.unavailable', {
-      detail: `${part.name} ${(cause as Error).message}\n${tail.text()}`.trimEnd(),
+      detail: `${part.name} ${(cause as Error).message}\n${tail.lastLines()}`.trimEnd(),
       cause,
     });
   }
@@ -154,12 +154,19 @@ export function dyingWithParent(command: string, args: readonly string[]): reado
 }
 
 /** Keeps the end of an output for error messages, in bounded memory. */
-export function keepTail(limitBytes = 4_096): { add(chunk: Buffer): void; text(): string } {
+export function keepTail(limitBytes = 4_096): Tail {
   let kept = Buffer.alloc(0);
+  const all = (): string => kept.toString('utf8');
   return {
-    add(chunk) {
-      kept = Buffer.concat([kept, chunk]).subarray(-limitBytes);
-    },
-    text: () => kept.toString('utf8').split('\n').slice(-12).join('\n').trim(),
+    add: (chunk) => (kept = Buffer.concat([kept, chunk]).subarray(-limitBytes)),
+    all,
+    lastLines: () => all().trim().split('\n').slice(-12).join('\n'),
   };
+}
+
+export interface Tail {
+  readonly add: (chunk: Buffer) => void;
+  readonly all: () => string;
+  /** As many as a person wants to see in an error. */
+  readonly lastLines: () => string;
 }

@@ -1,6 +1,15 @@
 // Keeps parts running: starts them in order, starts one again that died, gives up when that does not help, stops them in order.
 import { TrustError } from '#contracts/problems.ts';
-import { type Child, describeExit, keepTail, type Part, type SpawnPart, startPart, stopChild } from './part.ts';
+import {
+  type Child,
+  describeExit,
+  keepTail,
+  type Part,
+  type SpawnPart,
+  startPart,
+  stopChild,
+  type Tail,
+} from './part.ts';
 import type { LogFile } from './log-file.ts';
 import type { Timers } from './timers.ts';
 
@@ -38,7 +47,7 @@ export const stopLimitMs = 9_000;
 interface Kept {
   readonly part: Part;
   readonly log: LogFile;
-  readonly tail: ReturnType<typeof keepTail>;
+  readonly tail: Tail;
   /** When it died lately. */
   deaths: number[];
   /** From the moment that it is spawned, ready or not. */
@@ -128,7 +137,7 @@ export function createSupervisor(deps: SupervisorDeps): Supervisor {
     kept.deaths = [...kept.deaths.filter((at) => at > now - deathWindowMs), now];
     if (kept.deaths.length >= deathsToGiveUp) {
       throw new TrustError('service.unavailable', {
-        detail: `${kept.part.name} died ${deathsToGiveUp} times within a minute. ${how}\nThe end of ${kept.log.path}:\n${kept.tail.text()}`,
+        detail: `${kept.part.name} died ${deathsToGiveUp} times within a minute. ${how}\nThe end of ${kept.log.path}:\n${kept.tail.lastLines()}`,
       });
     }
     const delayMs = Math.min(firstBackOffMs * 2 ** (kept.deaths.length - 1), longestBackOffMs);

