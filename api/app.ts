@@ -1,0 +1,77 @@
+// The API as a whole: what every request passes, in order, and then one plugin for each resource. It does not listen.
+import cookie from '@fastify/cookie';
+import underPressure from '@fastify/under-pressure';
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Clock, Log, Random } from '#contracts/deps.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { registerAuthentication, type AuthenticationDeps } from './authentication.ts';
+import { requireStatedAccess } from './authorization.ts';
+import { bodyLimitBytes, registerBodies } from './body.ts';
+import { healthRoutes, type HealthDeps } from './health.ts';
+import { registerIdempotency, type IdempotencyStore } from './idempotency.ts';
+import { refusalOf, registerProblems, sendProblem } from './problems.ts';
+import { registerProjects } from './projects.ts';
+import { sessionRoutes, type SessionsDeps } from './sessions.ts';
+import { createRequestIds } from './request-id.ts';
+import { bareHeaders, registerSecurityHeaders } from './security-headers.ts';
+import { validatorCompiler } from './validation.ts';
+
+export interface ApiDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly authentication: AuthenticationDeps;
+  readonly projectExists: (id: string) => Promise<boolean>;
+  readonly idempotency: IdempotencyStore;
+  readonly sessions: SessionsDeps;
+  readonly health: HealthDeps;
+  /** Event loop delay above which requests are refused; 0 switches this off. */
+  readonly maximumEventLoopDelayMs?: number;
+}
+
+/** Limit of an ordinary request from its first byte to its answer; routes that stream set their own. */
+const handlerTimeoutMs = 20_000;
+
+export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
+  const { log } = deps;
+  const app = Fastify({
+    logger: false,
+    genReqId: createRequestIds(deps),
+    requestIdHeader: false,
+    // Whom a proxy forwards for is judged in client-address.ts, which also asks for the proxy's secret.
+    trustProxy: false,
+    bodyLimit: bodyLimitBytes,
+    routerOptions: { maxParamLength: 256 },
+    frameworkErrors: (error, request, reply) =>
+      void sendProblem(request, reply.headers({ ...bareHeaders, 'x-request-id': request.id }), refusalOf(error)),
+  });
+  app.setValidatorCompiler(validatorCompiler as never);
+
+  registerProblems(app, { log });
+  requireStatedAccess(app);
+  app.addHook('onRoute', (route) => {
+    route.handlerTimeout ??= handlerTimeoutMs;
+  });
+  registerSecurityHeaders(app);
+  registerBodies(app);
+  await registerOverloadCheck(app, deps.maximumEventLoopDelayMs ?? 2000);
+  await app.register(cookie);
+  registerAuthentication(app, deps.authentication);
+  registerProjects(app, deps);
+  registerIdempotency(app, { store: deps.idempotency, log });
+
+  await app.register(sessionRoutes, deps.sessions);
+  await app.register(healthRoutes, deps.health);
+  return app;
+}
+
+async function registerOverloadCheck(app: FastifyInstance, maximumDelayMs: number): Promise<void> {
+  await app.register(underPressure, {
+    maxEventLoopDelay: maximumDelayMs,
+    async pressureHandler(request) {
+      // A server that is busy is alive, and whoever restarts it for that makes it worse.
+      if (request.routeOptions.url?.startsWith('/api/health/')) return;
+      throw new TrustError('service.overloaded', { facts: { retry_after_seconds: 5 } });
+    },
+  });
+}
