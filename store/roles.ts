@@ -62,10 +62,11 @@ export async function prepareLogins(
     if (password === undefined) continue;
     const name = client.escapeIdentifier(login);
     await retryWhileContended(async () => {
-      const verb = (await roleExists(client, login)) ? 'ALTER' : 'CREATE';
-      await client.query(
-        `${verb} ROLE ${name} LOGIN NOCREATEDB NOCREATEROLE PASSWORD ${client.escapeLiteral(password)}`,
-      );
+      // Who may not create databases may not say NOCREATEDB of an existing role either.
+      const statement = (await roleExists(client, login))
+        ? `ALTER ROLE ${name} LOGIN`
+        : `CREATE ROLE ${name} LOGIN NOCREATEDB NOCREATEROLE`;
+      await client.query(`${statement} PASSWORD ${client.escapeLiteral(password)}`);
     });
     await retryWhileContended(async () => {
       const { rows } = await client.query<{ granted: boolean }>(
