@@ -170,7 +170,14 @@ export const confinedPackages: readonly { readonly packages: string; readonly fo
 ];
 
 /** Files that may read `process.env`: the entry points, and what is itself an environment for others. */
-export const readsEnvironment = ['*/main.ts', 'start/bootstrap.mjs', 'cli/bin.mjs', 'bench/**', 'tests/**'];
+export const readsEnvironment = [
+  '*/main.ts',
+  'agent/fleet/main.ts',
+  'start/bootstrap.mjs',
+  'cli/bin.mjs',
+  'bench/**',
+  'tests/**',
+];
 
 /** Files whose loader asks for a default export. */
 export const exportsDefault = ['web/vite.config.ts', 'tests/harness/reporter.ts', 'tests/harness/totals.ts'];

@@ -1,0 +1,87 @@
+// Only for the demo: signs in as an approver and approves the simulated devices, whose keys this very process made.
+import { ApiProblem } from '#client/api-problem.ts';
+import type { Client } from '#client/client.ts';
+import type { Log } from '#contracts/deps.ts';
+import type { Approval } from '#contracts/http/approvals.ts';
+import type { Device } from '#contracts/http/devices.ts';
+
+export interface DemoApproverDeps {
+  readonly clientOf: (token?: string) => Client;
+  readonly username: string;
+  readonly password: string;
+  readonly log: Log;
+}
+
+/** Answers to a vote that leave nothing to do for this voter. */
+const nothingLeft: readonly string[] = ['review.already_voted', 'review.closed'];
+
+/**
+ * Votes once for each of these devices whose open review names exactly the certificate that was made here.
+ *
+ * @param fingerprints By device id.
+ * @param settled Told of every device that needs no further vote.
+ */
+export async function approveDemoDevices(
+  deps: DemoApproverDeps,
+  fingerprints: ReadonlyMap<string, string>,
+  settled: (deviceId: string) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { username, password, log } = deps;
+  const { token } = await deps.clientOf().admin.login({ username, password }, { signal });
+  const client = deps.clientOf(token);
+  try {
+    for (const [deviceId, fingerprint] of fingerprints) {
+      if (await voteFor(client, { deviceId, fingerprint }, log, signal)) await settled(deviceId);
+    }
+  } finally {
+    // Also after an abort: a session must not stay open behind a demo.
+    await client.admin
+      .logout()
+      .catch((error: unknown) => log.warn({ err: error }, 'The demo approver stays signed in'));
+  }
+}
+
+async function voteFor(
+  client: Client,
+  { deviceId, fingerprint }: { deviceId: string; fingerprint: string },
+  log: Log,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const device = await client.devices.get(deviceId, { signal });
+    if (isDecided(device, fingerprint)) return true;
+    // The device was heard of, but its review is not open yet.
+    if (device.pending_review === null) return false;
+    const approval = await client.approvals.get(device.pending_review.id, { signal });
+    if (!isAbout(approval, deviceId, fingerprint)) {
+      log.warn({ device_id: deviceId, approval: approval.id }, 'This review is about a certificate of somebody else');
+      return false;
+    }
+    const body = { decision: 'approve', digest: approval.digest, reason: 'Simulated device of this demo' } as const;
+    const { state } = await client.approvals.review(approval.id, body, { signal });
+    log.info({ device_id: deviceId, approval: approval.id, state }, 'Voted for a simulated device');
+    return true;
+  } catch (error) {
+    // What is wrong with one device must not hold up the others.
+    if (!(error instanceof ApiProblem) || error.status === 0 || error.code.startsWith('auth.')) throw error;
+    if (nothingLeft.includes(error.code)) return true;
+    log.warn({ device_id: deviceId, code: error.code }, 'No vote for this simulated device yet');
+    return false;
+  }
+}
+
+function isDecided(device: Device, fingerprint: string): boolean {
+  if (device.retired || device.approval_state === 'rejected') return true;
+  return device.approval_state === 'approved' && device.certificate?.fingerprint_sha256 === fingerprint;
+}
+
+function isAbout(approval: Approval, deviceId: string, fingerprint: string): boolean {
+  const certificate = approval.content['certificate'] as { fingerprint_sha256?: unknown } | null | undefined;
+  return (
+    approval.subject.kind === 'device' &&
+    approval.subject.id === deviceId &&
+    approval.content['device_id'] === deviceId &&
+    certificate?.fingerprint_sha256 === fingerprint
+  );
+}

@@ -1,0 +1,26 @@
+// Files of one device that nobody else may read, each replaced whole, and on disk before it counts.
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Random } from '#contracts/deps.ts';
+
+/** `null` when there is no such file. */
+export async function readIfThere(path: string): Promise<string | null> {
+  return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+}
+
+/** Whatever moment the machine stops at, the file has its old or its new content. */
+export async function replacePrivateFile(path: string, content: string, random: Random): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${random.uuid()}`;
+  const handle = await open(temporary, 'wx', 0o600);
+  try {
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, path);
+}
