@@ -1,0 +1,114 @@
+// Everything the console reads, each with its key, its pace and its place in the cache.
+import { ApiProblem } from '#client/api-problem.ts';
+import type { Client } from '#client/client.ts';
+import type { Me } from '#contracts/http/admin.ts';
+import type { ApprovalListQuery } from '#contracts/http/approvals.ts';
+import type { AuditListQuery } from '#contracts/http/audit.ts';
+import type { DeviceListQuery } from '#contracts/http/devices.ts';
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
+
+/** First parts of the keys; live events name these. */
+export type Area = 'devices' | 'approvals' | 'audit' | 'sessions' | 'health' | 'me';
+
+/** Liveness is computed when it is read and raises no event, so what shows it is read again at this pace. */
+const livenessMs = 5_000;
+const quietMs = 15_000;
+/** How many devices the summary counts at most. */
+export const summaryLimit = 500;
+const waitingLimit = 50;
+
+export type Queries = ReturnType<typeof createQueries>;
+
+export function createQueries(client: Client) {
+  return {
+    /** The signed-in person; null for a visitor. */
+    me: () =>
+      queryOptions({
+        queryKey: ['me'] satisfies [Area],
+        queryFn: ({ signal }): Promise<Me | null> => client.admin.me({ signal }).catch(visitor),
+        staleTime: 60_000,
+        refetchInterval: 60_000,
+      }),
+    devices: (query: DeviceListQuery) =>
+      queryOptions({
+        queryKey: ['devices', 'list', query] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.devices.list(query, { signal }),
+        refetchInterval: livenessMs,
+        placeholderData: keepPreviousData,
+      }),
+    deviceSummary: () =>
+      queryOptions({
+        queryKey: ['devices', 'summary'] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.devices.list({ limit: summaryLimit }, { signal }),
+        refetchInterval: quietMs,
+      }),
+    device: (id: string) =>
+      queryOptions({
+        queryKey: ['devices', 'one', id] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.devices.get(id, { signal }),
+        refetchInterval: livenessMs,
+      }),
+    history: (id: string) =>
+      infiniteQueryOptions({
+        queryKey: ['devices', 'history', id] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal, pageParam }) =>
+          client.devices.history(id, { limit: 50, ...(pageParam === null ? {} : { cursor: pageParam }) }, { signal }),
+        initialPageParam: null as string | null,
+        getNextPageParam: (page) => page.next_cursor,
+      }),
+    approvals: (query: ApprovalListQuery) =>
+      queryOptions({
+        queryKey: ['approvals', 'list', query] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.approvals.list(query, { signal }),
+        refetchInterval: quietMs,
+        placeholderData: keepPreviousData,
+      }),
+    waiting: () =>
+      queryOptions({
+        queryKey: ['approvals', 'waiting'] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.approvals.list({ state: 'open', limit: waitingLimit }, { signal }),
+        refetchInterval: quietMs,
+      }),
+    approval: (id: string) =>
+      queryOptions({
+        queryKey: ['approvals', 'one', id] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.approvals.get(id, { signal }),
+        refetchInterval: quietMs,
+      }),
+    audit: (query: AuditListQuery) =>
+      queryOptions({
+        queryKey: ['audit', 'list', query] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.audit.list(query, { signal }),
+        refetchInterval: quietMs,
+        placeholderData: keepPreviousData,
+      }),
+    sessions: () =>
+      queryOptions({
+        queryKey: ['sessions'] satisfies [Area],
+        queryFn: ({ signal }) => client.admin.sessions({ limit: 100 }, { signal }),
+        refetchInterval: quietMs,
+      }),
+    ready: () =>
+      queryOptions({
+        queryKey: ['health', 'ready'] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.health.ready({ signal }),
+        refetchInterval: livenessMs,
+      }),
+    live: () =>
+      queryOptions({
+        queryKey: ['health', 'live'] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.health.live({ signal }),
+        staleTime: 60_000,
+      }),
+  };
+}
+
+function visitor(error: unknown): null {
+  if (isSignedOut(error)) return null;
+  throw error;
+}
+
+/** Whether the API says that nobody is signed in any more. */
+export function isSignedOut(error: unknown): boolean {
+  return error instanceof ApiProblem && (error.code === 'auth.required' || error.code === 'auth.session_ended');
+}

@@ -1,0 +1,2 @@
+// What Vite makes importable beside code: style sheets and their class names.
+/// <reference types="vite/client" />

@@ -1,0 +1,104 @@
+// One review in full, for a link that is passed on.
+import { Stack } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { createLazyRoute, Link } from '@tanstack/react-router';
+import { useBarrier, useServices } from '../data/services.tsx';
+import { ApprovalBadge } from '../parts/badges.tsx';
+import { Command } from '../parts/copy.tsx';
+import { Freshness } from '../parts/freshness.tsx';
+import { Json } from '../parts/json.tsx';
+import { Loading, Page, Panel } from '../parts/page.tsx';
+import { ProblemAlert } from '../parts/problem.tsx';
+import { Barrier, ReviewForm, ReviewSubject, VoteCount, Votes } from '../parts/review.tsx';
+import { WorkflowLink } from '../parts/workflow-link.tsx';
+import { kindWords } from '../words/states.ts';
+import classes from './device.module.css';
+
+export const approvalRoute = createLazyRoute('/signed-in/approvals/$id')({ component: ApprovalPage });
+
+function ApprovalPage() {
+  const { id } = approvalRoute.useParams();
+  const { queries } = useServices();
+  const barrier = useBarrier('approval.read');
+  const query = useQuery({ ...queries.approval(id), enabled: barrier === null });
+  const approval = query.data;
+  const above = (
+    <nav className={classes['crumbs']} aria-label="Breadcrumb" data-print="hide">
+      <Link to="/approvals">Approvals</Link>
+      <span aria-hidden>/</span>
+      <span aria-current="page">{id}</span>
+    </nav>
+  );
+  if (approval === undefined) {
+    return (
+      <Page title="Review" above={above}>
+        {barrier !== null && <Barrier text={barrier} />}
+        {barrier === null && query.error === null && (
+          <Panel title="Review" flush>
+            <Loading label="Reading the review" />
+          </Panel>
+        )}
+        {query.error !== null && <ProblemAlert error={query.error} onRetry={() => void query.refetch()} />}
+      </Page>
+    );
+  }
+  const title = `${kindWords[approval.kind].label} of ${approval.subject.id}`;
+  return (
+    <Page
+      title={title}
+      above={above}
+      heading={
+        <span className={classes['heading']}>
+          {title}
+          <ApprovalBadge state={approval.state} large />
+        </span>
+      }
+      actions={
+        <>
+          <Freshness query={query} />
+          <WorkflowLink workflow={approval.workflow} />
+        </>
+      }
+    >
+      <div className={classes['columns']}>
+        <div>
+          <Panel title="What is up for approval">
+            <ReviewSubject approval={approval} />
+          </Panel>
+          <Panel title="The review as the API sends it">
+            <Json value={approval} label="Review as JSON" />
+          </Panel>
+        </div>
+        <div>
+          <Panel title="Votes" actions={<VoteCount approval={approval} />}>
+            <Stack gap="md">
+              {(approval.votes.length > 0 || approval.state === 'open') && <Votes approval={approval} />}
+              <ReviewForm key={approval.digest} approval={approval} via="approval" />
+            </Stack>
+          </Panel>
+          {approval.subject.kind === 'device' && (
+            <Panel title="See also">
+              <Stack gap="xs">
+                <Link
+                  to="/devices/$deviceId"
+                  params={{ deviceId: approval.subject.id }}
+                  className={classes['also'] ?? ''}
+                >
+                  The device {approval.subject.id}
+                </Link>
+                <Link
+                  to="/audit"
+                  search={{ subject_kind: 'approval', subject_id: approval.id }}
+                  className={classes['also'] ?? ''}
+                >
+                  Audit events about this review
+                </Link>
+                <Command line={`npx --no-install sentinel approval show ${approval.id}`} />
+              </Stack>
+            </Panel>
+          )}
+        </div>
+      </div>
+    </Page>
+  );
+}

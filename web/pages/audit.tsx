@@ -1,0 +1,77 @@
+// The audit trail: filtered by who, what, on what and when; and the check that nobody has changed it.
+import type { AuditListQuery } from '#contracts/http/audit.ts';
+import { Button } from '@mantine/core';
+import { IconFilterOff } from '@tabler/icons-react';
+import { useQuery } from '@tanstack/react-query';
+import { createLazyRoute, useNavigate } from '@tanstack/react-router';
+import { useBarrier, useServices } from '../data/services.tsx';
+import { AuditTable } from '../parts/audit-table.tsx';
+import { Freshness } from '../parts/freshness.tsx';
+import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
+import { Pager } from '../parts/pager.tsx';
+import { ProblemAlert } from '../parts/problem.tsx';
+import { Barrier } from '../parts/review.tsx';
+import { refined } from '../search.ts';
+import { counted } from '../words/names.ts';
+import { AuditFilters } from './audit/audit-filters.tsx';
+import { IntegrityPanel } from './audit/integrity-panel.tsx';
+
+export const auditRoute = createLazyRoute('/signed-in/audit')({ component: Audit });
+
+function Audit() {
+  const search = auditRoute.useSearch();
+  const navigate = useNavigate({ from: '/audit' });
+  const { queries } = useServices();
+  const barrier = useBarrier('audit.read');
+  const events = useQuery({
+    ...queries.audit({ limit: 50, order: 'newest', ...search }),
+    enabled: barrier === null,
+  });
+  const items = events.data?.items;
+  const change = (part: { [Name in keyof AuditListQuery]?: AuditListQuery[Name] | undefined }) =>
+    void navigate({ search: (before) => refined(before, part), replace: true });
+
+  return (
+    <Page
+      title="Audit trail"
+      description="Who did what to what, and what was refused. Each record is linked to the one before it."
+      actions={<Freshness query={events} />}
+    >
+      {barrier !== null && <Barrier text={barrier} />}
+      <IntegrityPanel />
+      {barrier === null && (
+        <Panel title="Events" flush actions={<AuditFilters search={search} onChange={change} />}>
+          {events.error !== null && items === undefined && (
+            <ProblemAlert error={events.error} onRetry={() => void events.refetch()} />
+          )}
+          {events.error === null && items === undefined && <Loading rows={8} label="Reading the audit trail" />}
+          {items !== undefined && items.length === 0 && (
+            <Nothing
+              icon={IconFilterOff}
+              title="No event matches"
+              actions={
+                <Button variant="default" size="compact-md" onClick={() => void navigate({ search: {} })}>
+                  Clear the filters
+                </Button>
+              }
+            >
+              Actions, people and subjects have to be given in full, as they are written in the trail.
+            </Nothing>
+          )}
+          {items !== undefined && items.length > 0 && (
+            <>
+              <AuditTable events={items} caption="Audit events" />
+              <Pager
+                shown={`${counted(items.length, 'event')} on this page`}
+                next={events.data?.next_cursor ?? null}
+                isFirst={search.cursor === undefined}
+                onNext={(cursor) => void navigate({ search: (before) => ({ ...before, cursor }) })}
+                onFirst={() => change({})}
+              />
+            </>
+          )}
+        </Panel>
+      )}
+    </Page>
+  );
+}

@@ -1,0 +1,131 @@
+// The operator dashboard: what waits, and the fleet as a live table; every filter and the page are in the address.
+import type { DeviceListQuery } from '#contracts/http/devices.ts';
+import { Button } from '@mantine/core';
+import { IconDevicesOff, IconFilterOff } from '@tabler/icons-react';
+import { useQuery } from '@tanstack/react-query';
+import { createLazyRoute, useNavigate } from '@tanstack/react-router';
+import { summaryLimit } from '../data/queries.ts';
+import { useHeld } from '../data/held.ts';
+import { useBarrier, useServices } from '../data/services.tsx';
+import { Command } from '../parts/copy.tsx';
+import { DataTable } from '../parts/data-table.tsx';
+import { Freshness } from '../parts/freshness.tsx';
+import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
+import { Pager } from '../parts/pager.tsx';
+import { ProblemAlert } from '../parts/problem.tsx';
+import { Barrier } from '../parts/review.tsx';
+import { WaitingPanel } from '../parts/waiting.tsx';
+import { refined } from '../search.ts';
+import { counted } from '../words/names.ts';
+import { summarize } from '../words/summary.ts';
+import { FleetFilters } from './fleet/fleet-filters.tsx';
+import { DeviceCard, fleetColumns } from './fleet/fleet-table.tsx';
+import { TierCounts } from './fleet/tier-counts.tsx';
+
+export const dashboardRoute = createLazyRoute('/signed-in/dashboard')({ component: Dashboard });
+
+const pageSize = 50;
+
+function Dashboard() {
+  const search = dashboardRoute.useSearch();
+  const navigate = useNavigate({ from: '/dashboard' });
+  const { queries } = useServices();
+  const barrier = useBarrier('device.read');
+  const devices = useQuery({ ...queries.devices({ limit: pageSize, ...search }), enabled: barrier === null });
+  const summary = useQuery({ ...queries.deviceSummary(), enabled: barrier === null });
+  // While the list before is shown in place of the one that is being read, another key lets the new one in.
+  const held = useHeld(devices.data, `${JSON.stringify(search)} ${devices.isPlaceholderData}`);
+  const rows = held.shown?.items;
+  const { cursor, limit: _, ...filters } = search;
+  const isFiltered = Object.keys(filters).length > 0;
+
+  const change = (part: { [Name in keyof DeviceListQuery]?: DeviceListQuery[Name] | undefined }) =>
+    void navigate({ search: (before) => refined(before, part), replace: 'search' in part });
+  const clear = () => void navigate({ search: {} });
+
+  if (barrier !== null) {
+    return (
+      <Page title="Fleet">
+        <Barrier text={barrier} />
+      </Page>
+    );
+  }
+
+  const total = summary.data?.items.length ?? 0;
+  const isPart = (summary.data?.next_cursor ?? null) !== null;
+  return (
+    <Page
+      title="Fleet"
+      description={
+        summary.data === undefined
+          ? 'Every device with its trust, live.'
+          : `${isPart ? `More than ${summaryLimit} devices` : counted(total, 'device')}, live.`
+      }
+      actions={<Freshness query={devices} held={held.waiting} />}
+    >
+      <WaitingPanel quiet />
+      {summary.data !== undefined && total > 0 && (
+        <TierCounts
+          summary={summarize(summary.data.items)}
+          isPart={isPart}
+          chosen={search.trust_tier}
+          onChoose={(tier) => change({ trust_tier: tier })}
+        />
+      )}
+      <Panel title="Devices" flush actions={<FleetFilters search={search} onChange={change} />}>
+        {devices.error !== null && rows === undefined && (
+          <ProblemAlert error={devices.error} onRetry={() => void devices.refetch()} />
+        )}
+        {devices.error === null && rows === undefined && <Loading rows={8} label="Reading the fleet" />}
+        {rows !== undefined && rows.length === 0 && (isFiltered ? <NoMatch onClear={clear} /> : <NoDevices />)}
+        {rows !== undefined && rows.length > 0 && (
+          <DataTable
+            caption="Devices"
+            columns={fleetColumns}
+            rows={rows}
+            rowKey={(device) => device.device_id}
+            onOpen={(device) =>
+              void navigate({ to: '/devices/$deviceId', params: { deviceId: device.device_id }, search: {} })
+            }
+            card={(device) => <DeviceCard device={device} />}
+            pointer={held.pointer}
+          />
+        )}
+        {rows !== undefined && rows.length > 0 && (
+          <Pager
+            shown={`${counted(rows.length, 'device')}${isFiltered ? ' that match' : ''} on this page`}
+            next={held.shown?.next_cursor ?? null}
+            isFirst={cursor === undefined}
+            onNext={(next) => void navigate({ search: (before) => ({ ...before, cursor: next }) })}
+            onFirst={() => change({})}
+          />
+        )}
+      </Panel>
+    </Page>
+  );
+}
+
+function NoMatch({ onClear }: { readonly onClear: () => void }) {
+  return (
+    <Nothing
+      icon={IconFilterOff}
+      title="No device matches"
+      actions={
+        <Button variant="default" size="compact-md" onClick={onClear}>
+          Clear the filters
+        </Button>
+      }
+    >
+      All filters have to hold at once. The search looks at device and host names.
+    </Nothing>
+  );
+}
+
+function NoDevices() {
+  return (
+    <Nothing icon={IconDevicesOff} title="No device has been heard yet">
+      <p>Issue a certificate and start the agent with it: its first heartbeat opens a review here.</p>
+      <Command line="npx --no-install sentinel ca issue my-device --out my-device" />
+    </Nothing>
+  );
+}

@@ -1,0 +1,140 @@
+// A device as a row of the fleet, and as a card on phones.
+import type { Device } from '#contracts/http/devices.ts';
+import { IconCpu } from '@tabler/icons-react';
+import { Link } from '@tanstack/react-router';
+import { useCallback } from 'react';
+import {
+  AttestationBadge,
+  DeviceApprovalBadge,
+  LivenessBadge,
+  NoteBadge,
+  RotationBadge,
+  Tags,
+  TierBadge,
+} from '../../parts/badges.tsx';
+import type { Column } from '../../parts/data-table.tsx';
+import { Moment, useTickingText } from '../../parts/moment.tsx';
+import { shortened } from '../../words/names.ts';
+import { kindWords } from '../../words/states.ts';
+import { bothTimes, relativeTime } from '../../words/time.ts';
+import classes from './fleet-table.module.css';
+
+export const fleetColumns: Column<Device>[] = [
+  { id: 'device', header: 'Device', cell: ({ row }) => <DeviceCell device={row.original} /> },
+  { id: 'trust', header: 'Trust', cell: ({ row }) => <TierBadge tier={row.original.trust_tier} /> },
+  { id: 'approval', header: 'Approval', cell: ({ row }) => <ApprovalCell device={row.original} /> },
+  { id: 'liveness', header: 'Last seen', cell: ({ row }) => <LivenessCell device={row.original} /> },
+  { id: 'attestation', header: 'Attestation', cell: ({ row }) => <AttestationCell device={row.original} /> },
+  { id: 'certificate', header: 'Certificate', cell: ({ row }) => <CertificateCell device={row.original} /> },
+  { id: 'tags', header: 'Tags', cell: ({ row }) => <DeviceTags device={row.original} limit={2} /> },
+];
+
+export function DeviceCard({ device }: { readonly device: Device }) {
+  return (
+    <div className={classes['card']}>
+      <DeviceCell device={device} />
+      <TierBadge tier={device.trust_tier} />
+      <LivenessCell device={device} />
+      <ApprovalCell device={device} />
+      <CertificateCell device={device} />
+      <AttestationCell device={device} />
+      {device.reported_tags.length + device.assigned_tags.length > 0 && (
+        <div className={classes['wide']}>
+          <DeviceTags device={device} limit={4} />
+        </div>
+      )}
+    </div>
+  );
+}
+
+function DeviceCell({ device }: { readonly device: Device }) {
+  const facts = [device.hostname, device.platform].filter((fact) => fact !== null);
+  return (
+    <span className={classes['cell']}>
+      <Link to="/devices/$deviceId" params={{ deviceId: device.device_id }} className={classes['name']}>
+        {device.device_id}
+      </Link>
+      <small>
+        {device.retired ? 'Retired' : facts.length === 0 ? 'Nothing reported yet' : facts.join(' · ')}
+        {device.hardware_identity !== null && (
+          <IconCpu
+            size={13}
+            role="img"
+            aria-label="Bound to its hardware"
+            title={`Bound to the hardware ${shortened(device.hardware_identity)}`}
+          />
+        )}
+      </small>
+    </span>
+  );
+}
+
+function ApprovalCell({ device }: { readonly device: Device }) {
+  const review = device.pending_review;
+  return (
+    <span className={classes['cell']}>
+      <DeviceApprovalBadge state={device.approval_state} plain />
+      {review !== null && (
+        <small>
+          {kindWords[review.kind].label}: {review.approvals} of {review.required}
+        </small>
+      )}
+    </span>
+  );
+}
+
+function LivenessCell({ device }: { readonly device: Device }) {
+  return (
+    <span className={classes['cell']}>
+      <LivenessBadge liveness={device.liveness} plain />
+      <small>
+        <Moment at={device.last_seen_at} empty="Never seen" />
+      </small>
+    </span>
+  );
+}
+
+function AttestationCell({ device: { attestation } }: { readonly device: Device }) {
+  return (
+    <span className={classes['cell']}>
+      <AttestationBadge state={attestation.state} plain />
+      {attestation.verified_at !== null && (
+        <small>
+          <Moment at={attestation.verified_at} />
+        </small>
+      )}
+    </span>
+  );
+}
+
+function CertificateCell({ device: { certificate } }: { readonly device: Device }) {
+  if (certificate === null) return <small className={classes['none']}>None pinned</small>;
+  return (
+    <span className={classes['cell']}>
+      <Ending at={certificate.not_after} isSoon={certificate.expiring_soon} />
+      <RotationBadge advice={certificate.rotation} plain />
+    </span>
+  );
+}
+
+/** When a certificate ends, said as a warning when that is near. */
+function Ending({ at, isSoon }: { readonly at: string; readonly isSoon: boolean }) {
+  const text = useTickingText(
+    useCallback(
+      (nowMs: number) => `${Date.parse(at) <= nowMs ? 'Expired' : 'Expires'} ${relativeTime(at, nowMs)}`,
+      [at],
+    ),
+  );
+  const isOver = text.startsWith('Expired');
+  if (isOver) return <NoteBadge tone="bad" label={text} meaning={bothTimes(at)} />;
+  if (isSoon) return <NoteBadge tone="watch" label={text} meaning={bothTimes(at)} />;
+  return (
+    <time dateTime={at} title={bothTimes(at)}>
+      {text}
+    </time>
+  );
+}
+
+const DeviceTags = ({ device, limit }: { readonly device: Device; readonly limit: number }) => (
+  <Tags reported={device.reported_tags} assigned={device.assigned_tags} limit={limit} />
+);

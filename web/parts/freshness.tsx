@@ -1,0 +1,33 @@
+// How old what is shown is, with a button to read it again.
+import { ActionIcon, Tooltip } from '@mantine/core';
+import { IconRefresh } from '@tabler/icons-react';
+import type { UseQueryResult } from '@tanstack/react-query';
+import { spanText } from '../words/time.ts';
+import { useTickingText } from './moment.tsx';
+import classes from './freshness.module.css';
+
+type Shown = Pick<UseQueryResult, 'dataUpdatedAt' | 'isFetching' | 'refetch'>;
+
+export function Freshness({ query, held = false }: { readonly query: Shown; readonly held?: boolean }) {
+  // The cache stamps with the local clock, so that is what to compare with.
+  const age = useTickingText(() => spanText(Date.now() - query.dataUpdatedAt));
+  return (
+    <span className={classes['freshness']}>
+      <span aria-live="off">
+        {held ? 'Held while you point at the table' : query.dataUpdatedAt === 0 ? 'Reading…' : `Updated ${age} ago`}
+      </span>
+      <Tooltip label="Read again">
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          aria-label="Read again"
+          data-busy={query.isFetching}
+          className={classes['again'] ?? ''}
+          onClick={() => void query.refetch()}
+        >
+          <IconRefresh size={16} />
+        </ActionIcon>
+      </Tooltip>
+    </span>
+  );
+}

@@ -1,0 +1,186 @@
+// One review: what exactly is up for approval, who has voted, and the form to vote with.
+import type { Approval } from '#contracts/http/approvals.ts';
+import type { ReviewBody } from '#contracts/http/common.ts';
+import { Button, Group, Stack, Textarea } from '@mantine/core';
+import { notifications } from '@mantine/notifications';
+import { IconCheck, IconCircleCheck, IconCircleDashed, IconCircleX, IconInfoCircle, IconX } from '@tabler/icons-react';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { useMe, useServices } from '../data/services.tsx';
+import { approvals, missingVotes, reviewBarrier } from '../words/review.ts';
+import { kindWords } from '../words/states.ts';
+import { CopyText } from './copy.tsx';
+import { Fact, Facts, ObjectFacts } from './facts.tsx';
+import { FullMoment, Moment, useNowMs } from './moment.tsx';
+import { ProblemAlert } from './problem.tsx';
+import classes from './review.module.css';
+
+/** Exactly what a vote is for, and the digest that binds the vote to it. */
+export function ReviewSubject({ approval }: { readonly approval: Approval }) {
+  return (
+    <Stack gap="sm">
+      <p className={classes['asks']}>{kindWords[approval.kind].asks}</p>
+      <div className={classes['content']}>
+        <ObjectFacts value={approval.content} />
+      </div>
+      <Facts>
+        <Fact name="Digest of the above">
+          <CopyText text={approval.digest} what="the digest" />
+        </Fact>
+        <Fact name="Requested by">
+          {approval.requested_by.kind} {approval.requested_by.id}
+        </Fact>
+        <Fact name="Opened">
+          <FullMoment at={approval.opened_at} />
+        </Fact>
+        {approval.closed_at === null ? (
+          <Fact name="Expires">
+            <FullMoment at={approval.expires_at} /> (<Moment at={approval.expires_at} />)
+          </Fact>
+        ) : (
+          <Fact name="Closed">
+            <FullMoment at={approval.closed_at} />
+          </Fact>
+        )}
+      </Facts>
+    </Stack>
+  );
+}
+
+/** `1 of 2 approvals`, as marks and in words. */
+export function VoteCount({ approval }: { readonly approval: Pick<Approval, 'votes' | 'required_approvals'> }) {
+  const given = approvals(approval);
+  return (
+    <span className={classes['count']}>
+      <span aria-hidden className={classes['marks']}>
+        {Array.from({ length: approval.required_approvals }, (_, index) => (
+          <span key={index} data-given={index < given} />
+        ))}
+      </span>
+      {given} of {approval.required_approvals} {approval.required_approvals === 1 ? 'approval' : 'approvals'}
+    </span>
+  );
+}
+
+export function Votes({ approval }: { readonly approval: Approval }) {
+  return (
+    <ul className={classes['votes']} aria-label="Votes">
+      {approval.votes.map((vote) => (
+        <li key={`${vote.by} ${vote.at}`} data-decision={vote.decision}>
+          {vote.decision === 'approve' ? (
+            <IconCircleCheck size={17} aria-hidden />
+          ) : (
+            <IconCircleX size={17} aria-hidden />
+          )}
+          <span>
+            <strong>{vote.by}</strong> {vote.decision === 'approve' ? 'approved' : 'rejected'} <Moment at={vote.at} />
+            {vote.reason !== null && <q className={classes['reason']}>{vote.reason}</q>}
+          </span>
+        </li>
+      ))}
+      {approval.state === 'open' && (
+        <li data-decision="none">
+          <IconCircleDashed size={17} aria-hidden />
+          <span>{missingVotes(approval)} One rejection ends it.</span>
+        </li>
+      )}
+    </ul>
+  );
+}
+
+interface ReviewFormProps {
+  readonly approval: Approval;
+  /** The route that the vote goes to: that of the device, or that of the approval. */
+  readonly via: 'device' | 'approval';
+  readonly onDone?: () => void;
+}
+
+export function ReviewForm({ approval, via, onDone }: ReviewFormProps) {
+  const { client } = useServices();
+  const me = useMe();
+  const cache = useQueryClient();
+  const [reason, setReason] = useState('');
+  const barrier = reviewBarrier(approval, me, useNowMs());
+
+  const vote = useMutation({
+    mutationFn: async (decision: ReviewBody['decision']) => {
+      const body: ReviewBody = {
+        decision,
+        digest: approval.digest,
+        ...(reason.trim() === '' ? {} : { reason: reason.trim() }),
+      };
+      if (via === 'device') await client.devices.identityReview(approval.subject.id, body);
+      else await client.approvals.review(approval.id, body);
+      return decision;
+    },
+    onSuccess: (decision) => {
+      notifications.show({
+        title: decision === 'approve' ? 'Your approval is recorded' : 'Rejected',
+        message: `${kindWords[approval.kind].label} of ${approval.subject.id}`,
+        color: decision === 'approve' ? 'brand' : 'red',
+      });
+      onDone?.();
+    },
+    // After a refusal too: somebody else may have been faster.
+    onSettled: () =>
+      Promise.all([
+        cache.invalidateQueries({ queryKey: ['approvals'] }),
+        cache.invalidateQueries({ queryKey: ['devices'] }),
+        cache.invalidateQueries({ queryKey: ['audit'] }),
+      ]),
+  });
+
+  return (
+    <Stack gap="sm">
+      {vote.error !== null && <ProblemAlert error={vote.error} title="Your vote was not recorded" />}
+      {barrier !== null ? (
+        <Barrier text={barrier} />
+      ) : (
+        <>
+          <Textarea
+            label="Reason"
+            description="Kept in the audit trail. Optional."
+            placeholder="Serial number checked against the delivery note"
+            autosize
+            minRows={2}
+            maxRows={6}
+            maxLength={500}
+            value={reason}
+            onChange={(event) => setReason(event.currentTarget.value)}
+          />
+          <Group gap="xs">
+            <Button
+              leftSection={<IconCheck size={16} aria-hidden />}
+              loading={vote.isPending && vote.variables === 'approve'}
+              disabled={vote.isPending}
+              onClick={() => vote.mutate('approve')}
+            >
+              Approve
+            </Button>
+            <Button
+              variant="outline"
+              color="red"
+              className={classes['reject'] ?? ''}
+              leftSection={<IconX size={16} aria-hidden />}
+              loading={vote.isPending && vote.variables === 'reject'}
+              disabled={vote.isPending}
+              onClick={() => vote.mutate('reject')}
+            >
+              Reject
+            </Button>
+          </Group>
+        </>
+      )}
+    </Stack>
+  );
+}
+
+/** Says why something is not offered, where it would have been. */
+export function Barrier({ text }: { readonly text: string }) {
+  return (
+    <p className={classes['barrier']}>
+      <IconInfoCircle size={17} aria-hidden />
+      <span>{text}</span>
+    </p>
+  );
+}

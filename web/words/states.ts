@@ -1,0 +1,102 @@
+// How each state of the API is called and coloured, once; `parts/badges.tsx` adds the icons.
+import type {
+  ApprovalKind,
+  ApprovalState,
+  AttestationState,
+  AuditCategory,
+  DeviceApprovalState,
+  Liveness,
+  Outcome,
+  RotationAdvice,
+  TrustTier,
+} from '#contracts/states.ts';
+
+export type Tone = 'good' | 'info' | 'watch' | 'bad' | 'quiet';
+
+export interface StateWords {
+  readonly label: string;
+  readonly tone: Tone;
+  /** One sentence for somebody who sees the word for the first time. */
+  readonly meaning: string;
+}
+
+export const tierWords: Record<TrustTier, StateWords> = {
+  trusted: { label: 'Trusted', tone: 'good', meaning: 'Approved, and its attestation is verified and fresh.' },
+  monitored: { label: 'Monitored', tone: 'info', meaning: 'Approved; no attestation is asked of it.' },
+  observed: { label: 'Observed', tone: 'quiet', meaning: 'Known but not trusted: a decision or evidence is missing.' },
+  restricted: { label: 'Restricted', tone: 'watch', meaning: 'Something is wrong with it; it gets no commands.' },
+  revoked: { label: 'Revoked', tone: 'bad', meaning: 'Its certificate was revoked and is refused for ever.' },
+};
+
+export const deviceApprovalWords: Record<DeviceApprovalState, StateWords> = {
+  approved: { label: 'Approved', tone: 'good', meaning: 'People have approved its identity.' },
+  pending: { label: 'Pending', tone: 'watch', meaning: 'Its identity waits for a decision.' },
+  rejected: { label: 'Rejected', tone: 'bad', meaning: 'Its identity was rejected; it is refused until it is reset.' },
+  expired: {
+    label: 'Lapsed',
+    tone: 'quiet',
+    meaning: 'Nobody decided in time; its next heartbeat opens a new review.',
+  },
+};
+
+export const livenessWords: Record<Liveness, StateWords> = {
+  online: { label: 'Online', tone: 'good', meaning: 'Its last heartbeat is recent.' },
+  stale: { label: 'Stale', tone: 'watch', meaning: 'Heartbeats are overdue.' },
+  offline: { label: 'Offline', tone: 'quiet', meaning: 'Nothing has been heard for a long time.' },
+};
+
+export const attestationWords: Record<AttestationState, StateWords> = {
+  verified: { label: 'Verified', tone: 'good', meaning: 'Its evidence fits the reference values and is fresh.' },
+  not_required: { label: 'Not required', tone: 'quiet', meaning: 'Policy asks no evidence of it.' },
+  challenged: { label: 'Challenged', tone: 'info', meaning: 'Evidence was asked for and has not come yet.' },
+  stale: { label: 'Stale', tone: 'watch', meaning: 'Its last evidence is older than policy allows.' },
+  failed: { label: 'Failed', tone: 'bad', meaning: 'Its last evidence did not fit the reference values.' },
+};
+
+export const approvalWords: Record<ApprovalState, StateWords> = {
+  open: { label: 'Waiting', tone: 'watch', meaning: 'More votes are needed.' },
+  deciding: {
+    label: 'Deciding',
+    tone: 'info',
+    meaning: 'Enough votes are in; the voters are being checked once more.',
+  },
+  approved: { label: 'Approved', tone: 'good', meaning: 'Enough people approved.' },
+  rejected: { label: 'Rejected', tone: 'bad', meaning: 'Somebody rejected it.' },
+  expired: { label: 'Expired', tone: 'quiet', meaning: 'The time was up before enough people had voted.' },
+  cancelled: { label: 'Cancelled', tone: 'quiet', meaning: 'What was up for approval has gone.' },
+};
+
+export const kindWords: Record<ApprovalKind, { label: string; asks: string }> = {
+  enrollment: { label: 'Enrollment', asks: 'Let this device in with this certificate?' },
+  rotation: { label: 'Certificate rotation', asks: 'Replace the certificate of this device with this one?' },
+  hardware: { label: 'Hardware change', asks: 'Accept that this device now has other hardware?' },
+};
+
+export const rotationWords: Record<Exclude<RotationAdvice, 'none'>, StateWords> = {
+  recommended: { label: 'Rotation recommended', tone: 'watch', meaning: 'The certificate ends soon.' },
+  required: { label: 'Rotation required', tone: 'bad', meaning: 'The certificate has ended or is about to.' },
+};
+
+export const outcomeWords: Record<Outcome, StateWords> = {
+  success: { label: 'Success', tone: 'good', meaning: 'It was done.' },
+  refused: { label: 'Refused', tone: 'watch', meaning: 'It was refused, and had no effect.' },
+  failed: { label: 'Failed', tone: 'bad', meaning: 'It was tried and failed.' },
+};
+
+export const healthWords: Record<'ok' | 'degraded' | 'failed', StateWords> = {
+  ok: { label: 'OK', tone: 'good', meaning: 'It works.' },
+  degraded: { label: 'Degraded', tone: 'watch', meaning: 'It works in part; heartbeats go on.' },
+  failed: { label: 'Failed', tone: 'bad', meaning: 'It does not work.' },
+};
+
+export const categoryWords: Record<AuditCategory, string> = {
+  auth: 'Sign-in',
+  identity: 'Identity',
+  command: 'Commands',
+  policy: 'Policy',
+  integration: 'Integrations',
+  operations: 'Operations',
+  recovery: 'Recovery',
+  update: 'Updates',
+  audit: 'Audit',
+};
