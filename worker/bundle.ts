@@ -2,11 +2,14 @@
 import { bundleWorkflowCode, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '#contracts/deps.ts';
+import { failureConverterPath } from '#protocols/payload-codec.ts';
 
 /** Bundles `workflows/` with the production build of its libraries. Takes some seconds. */
 export function bundleWorkflows(log: Log): Promise<WorkflowBundleWithSourceMap> {
   return bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
+    // Failures of workflow code are encoded inside the sandbox, so the bundle has to carry what the worker is given.
+    failureConverterPath,
     logger: temporalLogger(log),
     webpackConfigHook: (config) => ({
       ...config,

@@ -1,0 +1,134 @@
+// The worker process: reads its settings, wires the actors to store and Temporal, and runs until it is told to stop.
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection, Runtime } from '@temporalio/worker';
+import closeWithGrace from 'close-with-grace';
+import { createActorActivities } from '#activities/actor.ts';
+import { createApprovalActivities } from '#activities/approval.ts';
+import { createDeviceActivities } from '#activities/device.ts';
+import { createReconcileActivities } from '#activities/reconcile.ts';
+import { systemClock } from '#contracts/deps.ts';
+import type { ActorRef } from '#contracts/ids.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { readSettings } from '#contracts/settings.ts';
+import { canonicalBytes, digestOf } from '#protocols/canonical-json.ts';
+import { readDataKeys } from '#protocols/data-keys.ts';
+import { createDataConverter } from '#protocols/payload-codec.ts';
+import { readSecretKey } from '#protocols/secret-key.ts';
+import { temporalConnection } from '#protocols/temporal-connection.ts';
+import { workflowId } from '#protocols/workflow-id.ts';
+import { commitActor } from '#store/actor.ts';
+import { readApprovalOutcome } from '#store/approval.ts';
+import { deviceNews } from '#store/device.ts';
+import { standingVoters } from '#store/operator.ts';
+import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
+import { createStore } from '#store/store.ts';
+import { bundleWorkflows, temporalLogger } from './bundle.ts';
+import { createLog } from './log.ts';
+import { ensureSchedules, triggerSchedule } from './schedules.ts';
+import { createWorker } from './worker.ts';
+
+/** How often the worker looks whether there is news that no signal has carried. */
+const lookForNewsMs = 5_000;
+
+const settings = readSettings(process.env);
+const log = createLog('worker', settings.SENTINEL_LOG_LEVEL);
+Runtime.install({ logger: temporalLogger(log), telemetryOptions: { logging: { forward: {}, filter: 'WARN' } } });
+
+const {
+  SENTINEL_DATABASE_URL: databaseUrl,
+  SENTINEL_TEMPORAL_NAMESPACE: namespace,
+  SENTINEL_TEMPORAL_TASK_QUEUE: taskQueue,
+} = settings;
+if (databaseUrl === undefined)
+  throw new TrustError('request.invalid', { detail: 'SENTINEL_DATABASE_URL: the worker needs a database' });
+const keys = readDataKeys(settings.SENTINEL_DATA_ENCRYPTION_KEYS_JSON, settings.SENTINEL_DATA_ACTIVE_KEY_ID);
+const opaqueKey = settings.SENTINEL_TEMPORAL_OPAQUE_IDS
+  ? readSecretKey(settings.SENTINEL_SECRET_KEY ?? '', 'SENTINEL_SECRET_KEY')
+  : null;
+const dataConverter = createDataConverter(keys, namespace);
+const clock = systemClock;
+const now = (): string => clock.now().toISOString();
+
+const store = await createStore({
+  databaseUrl,
+  role: 'sentinel_worker',
+  pool: settings.SENTINEL_DATABASE_POOL,
+  clock,
+  random: { uuid: randomUUID },
+  canonicalBytes,
+  log,
+});
+const { address, tls, apiKey } = temporalConnection(settings, readFileSync);
+const connectionOptions = { address, ...(tls === null ? {} : { tls }), ...(apiKey === undefined ? {} : { apiKey }) };
+const connection = await Connection.connect(connectionOptions);
+const client = new Client({ connection, namespace, dataConverter });
+const workflows = { workflows: client.workflow, taskQueue, workflowId: (ref: ActorRef) => workflowId(ref, opaqueKey) };
+
+const worker = await createWorker({
+  connection: await NativeConnection.connect(connectionOptions),
+  namespace,
+  taskQueue,
+  dataConverter,
+  cachedWorkflows: settings.SENTINEL_WORKER_CACHE,
+  bundle: await bundleWorkflows(log),
+  activities: {
+    ...createActorActivities({
+      commitActor: (runId, commit, digest) => commitActor(store, runId, commit, digest, now()),
+      digestOf,
+    }),
+    ...createDeviceActivities({
+      deviceNews: (query) => deviceNews(store, query),
+      policy: {
+        require_new_device_approval: settings.SENTINEL_REQUIRE_NEW_DEVICE_APPROVAL,
+        review_ttl_seconds: settings.SENTINEL_IDENTITY_REVIEW_TTL_SECONDS,
+        sensitive_tags: settings.SENTINEL_SENSITIVE_TAGS,
+        sensitive_approvals: settings.SENTINEL_SENSITIVE_IDENTITY_APPROVALS,
+      },
+      digestOf,
+    }),
+    ...createApprovalActivities({
+      readApproval: ({ project, approval_id }) => readApprovalOutcome(store, project, approval_id),
+      standingVoters: (usernames, permission) => standingVoters(store, usernames, permission),
+      ...workflows,
+    }),
+    ...createReconcileActivities({
+      devicesWithNews: (after, limit) => devicesWithNews(store, after, limit, clock.now()),
+      actorRuns: (after, limit) => actorRuns(store, after, limit),
+      prune: () => prune(store, clock.now()),
+      ...workflows,
+    }),
+  },
+});
+
+const stopping = new AbortController();
+closeWithGrace({ delay: 9_000 }, async ({ err, signal }) => {
+  if (err) log.error({ err }, 'the worker stops because of an error');
+  else log.info({ signal }, 'the worker stops');
+  stopping.abort();
+  worker.shutdown();
+  await running.catch(() => {});
+  await connection.close();
+  await store.close();
+});
+const running = worker.run();
+void announceWaitingNews();
+await running;
+
+/** Starts the catching-up as soon as something waits, instead of at the schedule's next turn. */
+async function announceWaitingNews(): Promise<void> {
+  let scheduled = false;
+  while (!stopping.signal.aborted) {
+    try {
+      if (!scheduled) await ensureSchedules(client, taskQueue);
+      scheduled = true;
+      const { items } = await devicesWithNews(store, null, 1, clock.now());
+      if (items.length > 0) await triggerSchedule(client, 'sentinel/reconcile');
+    } catch (error) {
+      log.warn({ err: error }, 'could not look for waiting news; trying again');
+    }
+    await sleep(lookForNewsMs, undefined, { signal: stopping.signal }).catch(() => {});
+  }
+}
