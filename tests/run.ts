@@ -29,7 +29,8 @@ const suites: readonly Suite[] = [
   { name: 'activities', needs: ['postgres'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
   { name: 'workflows', needs: ['postgres', 'temporal'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 15 },
   { name: 'api', needs: ['postgres', 'temporal'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
-  { name: 'e2e', needs: ['postgres', 'temporal'], atOnce: 1, testLimitSeconds: 180, suiteLimitMinutes: 30 },
+  // Starts servers of its own; the shared one sees to it that Temporal is installed once.
+  { name: 'e2e', needs: ['temporal'], atOnce: 1, testLimitSeconds: 180, suiteLimitMinutes: 30 },
 ];
 
 const root = fileURLToPath(new URL('../', import.meta.url));

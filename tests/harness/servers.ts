@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import type { Cleanup } from './cleanup.ts';
 import { type Server, type ServerName, serverVariables, startServer } from './start-server.ts';
 
 export type { Cleanup } from './cleanup.ts';
@@ -14,7 +15,7 @@ after(async () => {
   for (const starting of own.values()) await (await starting).stop();
 });
 
-export async function serverAddress(name: ServerName): Promise<string> {
+export async function serverAddress(name: ServerName, _t?: Cleanup): Promise<string> {
   const given = process.env[serverVariables[name]];
   if (given !== undefined) return given;
   let starting = own.get(name);
