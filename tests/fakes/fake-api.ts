@@ -1,120 +1,418 @@
-// The whole API over fakes: what a test of one resource does not care about is there and works.
+// The API as the console sees it: serves the built console under its policy, keeps a made-up fleet, and can be made to fail.
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
-import { buildApi, type ApiDeps } from '#api/app.ts';
-import { createTrustedProxy, type ProxySettings } from '#api/client-address.ts';
-import { createCursors } from '#api/cursors.ts';
-import { createDirectory } from '#api/directory.ts';
-import { createSignIn } from '#api/sign-in.ts';
-import { createSignInLimiter } from '#api/sign-in-limiter.ts';
-import type { Random } from '#contracts/deps.ts';
-import { roles, type Role } from '#contracts/permissions.ts';
-import { csrfToken, requireCsrfToken } from '#protocols/csrf.ts';
-import { hashPassword } from '#protocols/password.ts';
-import { signSessionToken, verifySessionToken } from '#protocols/session-token.ts';
-import { verifyTotp } from '#protocols/totp.ts';
-import { fakeClock } from '#tests/fakes/fake-clock.ts';
-import { fakeIdempotency } from '#tests/fakes/fake-idempotency.ts';
-import { fakeLog } from '#tests/fakes/fake-log.ts';
-import { fakeSessions } from '#tests/fakes/fake-sessions.ts';
+import { readFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname, join } from 'node:path';
+import type { Me, Session } from '#contracts/http/admin.ts';
+import type { Approval } from '#contracts/http/approvals.ts';
+import type { ReviewBody } from '#contracts/http/common.ts';
+import type { Device } from '#contracts/http/devices.ts';
+import type { Ready } from '#contracts/http/health.ts';
+import { permissionsOf, type Role } from '#contracts/permissions.ts';
+import { problems, TrustError } from '#contracts/problems.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
+import { appendAudit, type FakeFleet, fakeFleet } from './fake-fleet.ts';
 
-export const password = 'a long enough password';
-const hash = await hashPassword(password);
-const secretKey = new Uint8Array(randomBytes(32));
-const jwtSecret = new Uint8Array(randomBytes(32));
-const random: Random = { bytes: (size) => new Uint8Array(randomBytes(size)), uuid: () => randomUUID() };
+const accounts: Record<string, Role> = {
+  admin: 'admin',
+  approver1: 'approver',
+  approver2: 'approver',
+  viewer1: 'viewer',
+};
+export const fakePassword = 'correct horse battery staple';
 
-/** One person for each role, named after it, with `password`. */
-const people = roles.map((role) => ({ username: role, password_hash: hash, roles: [role] }));
-
-export interface FakeApiOptions {
-  readonly people?: readonly object[];
-  readonly directoryFile?: string;
-  readonly single?: { username: string; passwordHash: string };
-  readonly proxy?: ProxySettings;
-  readonly change?: (deps: ApiDeps) => ApiDeps;
+interface SignedIn {
+  readonly session: Session;
+  readonly csrf: string;
 }
 
-export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
-  const clock = fakeClock();
-  const log = fakeLog();
-  const sessions = fakeSessions(() => clock.now());
-  const idempotency = fakeIdempotency();
-  const announced: (readonly { username: string }[])[] = [];
-  const directory = createDirectory(
-    {
-      list: [...people, ...(options.people ?? [])],
-      file: options.directoryFile,
-      single: options.single ?? { username: undefined, passwordHash: undefined },
+interface Call {
+  readonly request: IncomingMessage;
+  readonly url: URL;
+  readonly body: Record<string, unknown>;
+}
+
+export interface SeenCall {
+  readonly method: string;
+  readonly path: string;
+  readonly body: Record<string, unknown>;
+}
+
+export interface FakeApi {
+  readonly url: string;
+  readonly fleet: FakeFleet;
+  /** Calls that change something, in order. */
+  readonly seen: SeenCall[];
+  readonly ready: { value: Ready };
+  readonly streams: () => number;
+  /** While true no request is answered. */
+  setDown(isDown: boolean): void;
+  /** Ends every session, as a revoke elsewhere does. */
+  endSessions(): void;
+  /** Says over the event stream that something happened. */
+  emit(type: string, subject: { kind: string; id: string }): void;
+}
+
+const policy = (nonce: string): string =>
+  [
+    "default-src 'none'",
+    `script-src 'self' 'nonce-${nonce}'`,
+    `style-src 'self' 'nonce-${nonce}'`,
+    "img-src 'self' data:",
+    "font-src 'self'",
+    "connect-src 'self'",
+    "manifest-src 'self'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+    "object-src 'none'",
+  ].join('; ');
+
+const types: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.woff2': 'font/woff2',
+};
+
+/** @param console Folder that `vite build` wrote. */
+export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi> {
+  const fleet = fakeFleet(Date.now());
+  const sessions = new Map<string, SignedIn>();
+  const streams = new Set<ServerResponse>();
+  const seen: SeenCall[] = [];
+  const ready: { value: Ready } = {
+    value: {
+      status: 'degraded',
+      checks: {
+        database: { status: 'ok', detail: 'Answers in 2 ms, schema 7' },
+        temporal: { status: 'degraded', detail: 'No answer for 12 s; heartbeats go on' },
+        sealer: { status: 'ok', detail: 'Head sealed 3 s ago' },
+      },
     },
-    { clock, log, onChange: async (all) => void announced.push(all) },
-  );
-  const proxy = createTrustedProxy(
-    options.proxy ?? {
-      SENTINEL_TRUST_PROXY_CERT_HEADERS: false,
-      SENTINEL_TRUSTED_PROXY_ADDRESSES: [],
-      SENTINEL_PROXY_SHARED_SECRET: undefined,
-    },
-  );
-  const cursors = createCursors(secretKey);
-  const deps: ApiDeps = {
-    clock,
-    random,
-    log,
-    authentication: {
-      verifyToken: (token, now) => verifySessionToken(token, jwtSecret, now),
-      findSession: sessions.find,
-      directory,
-      requireCsrfToken: (token, sessionId) => requireCsrfToken(token, sessionId, secretKey),
-      clock,
-    },
-    projectExists: async (id) => id === 'default' || id === 'other',
-    idempotency,
-    sessions: {
-      signIn: createSignIn({
-        directory,
-        limiter: createSignInLimiter(),
-        ...sessions.signIn,
-        verifyTotp,
-        signToken: (claims) => signSessionToken(claims, jwtSecret),
-        sessionSeconds: 43_200,
-        clock,
-        random,
-      }),
-      sessions: sessions.store,
-      csrfToken: (sessionId) => csrfToken(sessionId, secretKey),
-      cursors,
-      proxy,
-      clock,
-    },
-    health: { version: '0.0.0', checks: {}, accepting: () => true },
-    maximumEventLoopDelayMs: 0,
   };
-  const app = await buildApi(options.change?.(deps) ?? deps);
-  t.after(() => app.close());
-  return { app, clock, log, sessions, idempotency, directory, announced, as: (role: Role) => signInAs(app, role) };
-}
+  let isDown = false;
+  let eventId = 0;
 
-/** Signs in and returns the headers that a script sends from then on. */
-export async function signInAs(app: FastifyInstance, username: string): Promise<{ authorization: string }> {
-  const answer = await app.inject({ method: 'POST', url: '/api/admin/login', payload: { username, password } });
-  return { authorization: `Bearer ${answer.json<{ token: string }>().token}` };
-}
+  const emit: FakeApi['emit'] = (type, subject) => {
+    eventId += 1;
+    for (const stream of streams)
+      stream.write(`id: ${eventId}\nevent: ${type}\ndata: ${JSON.stringify({ type, subject })}\n\n`);
+  };
 
-/** What a problem answer says, after making sure that it is one. */
-export function problemOf(answer: LightMyRequestResponse): {
-  status: number;
-  code: string;
-  errors: { field: string }[];
-  facts: object;
-  detail: string;
-} {
-  if (answer.headers['content-type'] !== 'application/problem+json; charset=utf-8') {
-    throw new TypeError(`not a problem: ${answer.statusCode} ${answer.body}`);
+  function signedIn({ request }: Call): SignedIn {
+    const token = /(?:^|; )__Host-sentinel=([^;]+)/.exec(request.headers.cookie ?? '')?.[1];
+    if (token === undefined) throw new TrustError('auth.required');
+    const found = sessions.get(token);
+    if (found === undefined) throw new TrustError('auth.session_ended');
+    if (request.method === 'POST' && request.headers['x-csrf-token'] !== found.csrf) throw new TrustError('auth.csrf');
+    return found;
   }
-  const { status, code, errors = [], facts = {}, detail } = answer.json<Partial<ReturnType<typeof problemOf>>>();
-  if (status === undefined || code === undefined || detail === undefined)
-    throw new TypeError(`not whole: ${answer.body}`);
-  return { status, code, errors, facts, detail };
+
+  function meOf({ session, csrf }: SignedIn): Me {
+    const roles = [accounts[session.username] ?? 'viewer'];
+    return {
+      username: session.username,
+      roles,
+      permissions: permissionsOf({ roles }),
+      csrf_token: csrf,
+      session_id: session.id,
+      expires_at: session.expires_at,
+      project: 'default',
+    };
+  }
+
+  function login({ request, body }: Call, response: ServerResponse): unknown {
+    const username = String(body['username']);
+    if (!(username in accounts) || body['password'] !== fakePassword) throw new TrustError('auth.invalid_credentials');
+    const token = randomBytes(16).toString('hex');
+    const now = Date.now();
+    const session: Session = {
+      id: randomUUID(),
+      username,
+      created_at: new Date(now).toISOString(),
+      expires_at: new Date(now + 8 * 3600_000).toISOString(),
+      last_used_at: new Date(now).toISOString(),
+      ended_at: null,
+      ip: '127.0.0.1',
+      user_agent: request.headers['user-agent'] ?? null,
+      current: false,
+    };
+    sessions.set(token, { session, csrf: randomBytes(16).toString('hex') });
+    response.setHeader('set-cookie', `__Host-sentinel=${token}; Path=/; HttpOnly; Secure; SameSite=Lax`);
+    return { token, expires_at: session.expires_at, session_id: session.id };
+  }
+
+  function review(approvalId: string, username: string, body: ReviewBody): Approval {
+    const approval = fleet.approvals.get(approvalId);
+    if (approval === undefined) throw new TrustError('resource.not_found');
+    if (approval.state !== 'open') throw new TrustError('review.closed');
+    if (body.digest !== approval.digest) throw new TrustError('review.changed');
+    if (approval.requested_by.id === username) throw new TrustError('review.own_request');
+    if (approval.votes.some((vote) => vote.by === username)) throw new TrustError('review.already_voted');
+    const now = new Date().toISOString();
+    const votes = [...approval.votes, { by: username, decision: body.decision, reason: body.reason ?? null, at: now }];
+    const isDone = body.decision === 'reject' || votes.length >= approval.required_approvals;
+    const state = isDone ? (body.decision === 'reject' ? 'rejected' : 'approved') : 'open';
+    const after: Approval = { ...approval, votes, state, closed_at: isDone ? now : null };
+    fleet.approvals.set(approvalId, after);
+    const device = fleet.devices.get(approval.subject.id);
+    if (device !== undefined) fleet.devices.set(device.device_id, afterVote(device, after));
+    appendAudit(fleet, {
+      occurred_at: now,
+      category: 'identity',
+      action: isDone ? 'approval.closed' : 'approval.voted',
+      actor: { kind: 'user', id: username, ip: '127.0.0.1' },
+      subject: { kind: 'approval', id: approvalId },
+      outcome: 'success',
+      details: { decision: body.decision, reason: body.reason ?? null },
+      request_id: randomUUID(),
+    });
+    emit(isDone ? 'approval.closed' : 'approval.voted', { kind: 'approval', id: approvalId });
+    return after;
+  }
+
+  function change(deviceId: string, act: string, body: Record<string, unknown>): Device {
+    const device = deviceOf(deviceId);
+    const reason = typeof body['reason'] === 'string' ? body['reason'] : null;
+    const after: Device =
+      act === 'retire'
+        ? { ...device, retired: true, trust_tier: 'restricted', pending_review: null, reason }
+        : act === 'reset'
+          ? {
+              ...device,
+              approval_state: 'pending',
+              trust_tier: 'observed',
+              certificate: null,
+              heartbeat_counter: null,
+              token_version: device.token_version + 1,
+              retired: false,
+              reason,
+            }
+          : { ...device, trust_tier: 'revoked', reason };
+    fleet.devices.set(deviceId, after);
+    emit('device.trust.updated', { kind: 'device', id: deviceId });
+    return after;
+  }
+
+  function deviceOf(id: string): Device {
+    const device = fleet.devices.get(id);
+    if (device === undefined) throw new TrustError('resource.not_found');
+    return device;
+  }
+
+  function answer(call: Call, response: ServerResponse): unknown {
+    const { request, url, body } = call;
+    const path = url.pathname;
+    const isPost = request.method === 'POST';
+    if (path === '/api/admin/login') return login(call, response);
+    if (path === '/api/health/live') return { status: 'ok', version: '0.1.0' };
+    if (path === '/api/health/ready') {
+      if (ready.value.status === 'failed') response.statusCode = 503;
+      return ready.value;
+    }
+    const person = signedIn(call);
+    const { username } = person.session;
+    if (isPost) seen.push({ method: 'POST', path, body });
+    const parts = path.split('/').slice(2).map(decodeURIComponent);
+    const [area = '', id = '', verb = ''] = parts;
+    switch (area) {
+      case 'admin':
+        if (id === 'me') return meOf(person);
+        if (id === 'logout' || verb !== '') {
+          for (const [token, { session }] of sessions) {
+            if (session.id === (id === 'logout' ? person.session.id : verb)) sessions.delete(token);
+          }
+          return id === 'logout' ? undefined : { ...person.session, id: verb, ended_at: new Date().toISOString() };
+        }
+        return list(
+          [...sessions.values()]
+            .filter(({ session }) => session.username === username)
+            .map(({ session }) => ({ ...session, current: session === person.session })),
+          url,
+        );
+      case 'devices':
+        if (id === '')
+          return list(
+            [...fleet.devices.values()].filter((device) => matchesDevice(device, url)),
+            url,
+          );
+        if (verb === 'history') return list(fleet.history.get(id) ?? [], url);
+        if (verb === 'identity-review') {
+          const { pending_review } = deviceOf(id);
+          if (pending_review === null) throw new TrustError('device.no_pending_review');
+          review(pending_review.id, username, body as ReviewBody);
+          return deviceOf(id);
+        }
+        return isPost ? change(id, verb, body) : deviceOf(id);
+      case 'approvals': {
+        if (id === '')
+          return list(
+            [...fleet.approvals.values()].filter(
+              (approval) => fits(url, 'state', approval.state) && fits(url, 'kind', approval.kind),
+            ),
+            url,
+          );
+        if (isPost) return review(id, username, body as ReviewBody);
+        const approval = fleet.approvals.get(id);
+        if (approval === undefined) throw new TrustError('resource.not_found');
+        return approval;
+      }
+      case 'audit':
+        if (id === 'integrity') {
+          return {
+            valid: true,
+            checked: fleet.audit.length,
+            verified_from: 1,
+            head_sequence: fleet.audit.length,
+            unsealed: 0,
+            checkpoint: { sequence: fleet.audit.length - 2, at: new Date().toISOString(), key_id: 'checkpoint-2026' },
+            first_broken_sequence: null,
+            reason: null,
+          };
+        }
+        return list(
+          fleet.audit
+            .toReversed()
+            .filter(
+              (event) =>
+                fits(url, 'category', event.category) &&
+                fits(url, 'outcome', event.outcome) &&
+                fits(url, 'subject_id', event.subject.id),
+            ),
+          url,
+        );
+      default:
+        throw new TrustError('resource.not_found');
+    }
+  }
+
+  function openStream(call: Call, response: ServerResponse): void {
+    signedIn(call);
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    response.write(': open\n\n');
+    streams.add(response);
+    response.on('close', () => streams.delete(response));
+  }
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const url = new URL(request.url ?? '/', 'http://fake');
+    if (isDown) return void request.socket.destroy();
+    if (!url.pathname.startsWith('/api/')) return serveConsole(console, url.pathname, response);
+    const requestId = randomUUID();
+    try {
+      const text = Buffer.concat(chunks).toString();
+      const call: Call = { request, url, body: (text === '' ? {} : JSON.parse(text)) as Record<string, unknown> };
+      if (url.pathname === '/api/events/stream') return openStream(call, response);
+      const body = answer(call, response);
+      response.setHeader('content-type', 'application/json');
+      response.end(body === undefined ? '' : JSON.stringify(body));
+    } catch (error) {
+      if (!(error instanceof TrustError)) throw error;
+      const { status, title } = problems[error.code];
+      response.writeHead(status, { 'content-type': 'application/problem+json' });
+      response.end(
+        JSON.stringify({
+          type: `about:blank#${error.code}`,
+          title,
+          status,
+          detail: error.message,
+          code: error.code,
+          request_id: requestId,
+        }),
+      );
+    }
+  }
+
+  const server = createServer((request, response) => {
+    handle(request, response).catch((error: unknown) => response.destroy(error as Error));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    return new Promise<void>((resolve) => server.close(() => resolve()));
+  });
+  return {
+    // Browsers take cookies with the Secure attribute over plain HTTP from this host only.
+    url: `http://localhost:${(server.address() as AddressInfo).port}`,
+    fleet,
+    seen,
+    ready,
+    streams: () => streams.size,
+    setDown: (down) => {
+      isDown = down;
+      if (down) for (const stream of streams) stream.destroy();
+    },
+    endSessions: () => sessions.clear(),
+    emit,
+  };
+}
+
+async function serveConsole(folder: string, path: string, response: ServerResponse): Promise<void> {
+  const isFile = extname(path) !== '' && !path.includes('..');
+  const file = isFile ? path : '/index.html';
+  const bytes = await readFile(join(folder, file)).catch(() => null);
+  if (bytes === null) {
+    response.writeHead(404).end();
+    return;
+  }
+  const nonce = randomBytes(18).toString('base64url');
+  response.writeHead(200, {
+    'content-type': types[extname(file)] ?? 'application/octet-stream',
+    'content-security-policy': policy(nonce),
+    'x-content-type-options': 'nosniff',
+  });
+  response.end(isFile ? bytes : bytes.toString().replaceAll('__CSP_NONCE__', nonce));
+}
+
+const fits = (url: URL, name: string, value: string): boolean => (url.searchParams.get(name) ?? value) === value;
+
+function matchesDevice(device: Device, url: URL): boolean {
+  const search = url.searchParams.get('search');
+  const tag = url.searchParams.get('tag');
+  const review = url.searchParams.get('pending_review');
+  return (
+    fits(url, 'trust_tier', device.trust_tier) &&
+    fits(url, 'liveness', device.liveness) &&
+    fits(url, 'approval_state', device.approval_state) &&
+    (search === null || device.device_id.includes(search) || (device.hostname ?? '').includes(search)) &&
+    (tag === null || [...device.reported_tags, ...device.assigned_tags].includes(tag)) &&
+    (review === null || String(device.pending_review !== null) === review)
+  );
+}
+
+function afterVote(device: Device, approval: Approval): Device {
+  if (approval.state === 'open') {
+    const pending_review = device.pending_review && { ...device.pending_review, approvals: approval.votes.length };
+    return { ...device, pending_review };
+  }
+  if (approval.state === 'rejected') {
+    const isNew = approval.kind === 'enrollment';
+    return {
+      ...device,
+      pending_review: null,
+      candidate_certificate: null,
+      ...(isNew ? { approval_state: 'rejected', trust_tier: 'restricted' } : {}),
+    };
+  }
+  return {
+    ...device,
+    approval_state: 'approved',
+    trust_tier: 'monitored',
+    certificate: device.candidate_certificate ?? device.certificate,
+    candidate_certificate: null,
+    pending_review: null,
+  };
+}
+
+/** Pages by position; the cursor is the next one. */
+function list<Item>(items: readonly Item[], url: URL): { items: Item[]; next_cursor: string | null } {
+  const limit = Number(url.searchParams.get('limit') ?? 50);
+  const start = Number(url.searchParams.get('cursor') ?? 0);
+  const end = start + limit;
+  return { items: items.slice(start, end), next_cursor: end < items.length ? String(end) : null };
 }

@@ -112,3 +112,7 @@ function visitor(error: unknown): null {
 export function isSignedOut(error: unknown): boolean {
   return error instanceof ApiProblem && (error.code === 'auth.required' || error.code === 'auth.session_ended');
 }
+
+export function isMissing(error: unknown): boolean {
+  return error instanceof ApiProblem && error.code === 'resource.not_found';
+}

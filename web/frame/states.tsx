@@ -1,10 +1,11 @@
 // What stands in place of a page: while it opens, when it does not exist, and when it failed.
-import { Anchor, Button, Center, Loader, Stack } from '@mantine/core';
+import { Anchor, Center, Loader, Stack } from '@mantine/core';
 import { IconMapQuestion } from '@tabler/icons-react';
 import { useQueryClient } from '@tanstack/react-query';
-import { Link, useRouter, type ErrorComponentProps } from '@tanstack/react-router';
+import { useRouter, type ErrorComponentProps } from '@tanstack/react-router';
 import { Nothing, Page } from '../parts/page.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
+import { LinkButton } from '../parts/link-button.tsx';
 
 export function Opening() {
   return (
@@ -21,9 +22,9 @@ export function NotFound() {
         icon={IconMapQuestion}
         title="Nothing is at this address"
         actions={
-          <Button component={Link} to="/" variant="default">
+          <LinkButton to="/" variant="default">
             Go to the start
-          </Button>
+          </LinkButton>
         }
       >
         The address may be mistyped, or the page may have moved.

@@ -1,13 +1,15 @@
 // One review in full, for a link that is passed on.
 import { Stack } from '@mantine/core';
+import { IconMapQuestion } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { createLazyRoute, Link } from '@tanstack/react-router';
+import { isMissing } from '../data/queries.ts';
 import { useBarrier, useServices } from '../data/services.tsx';
 import { ApprovalBadge } from '../parts/badges.tsx';
 import { Command } from '../parts/copy.tsx';
 import { Freshness } from '../parts/freshness.tsx';
 import { Json } from '../parts/json.tsx';
-import { Loading, Page, Panel } from '../parts/page.tsx';
+import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
 import { Barrier, ReviewForm, ReviewSubject, VoteCount, Votes } from '../parts/review.tsx';
 import { WorkflowLink } from '../parts/workflow-link.tsx';
@@ -38,7 +40,16 @@ function ApprovalPage() {
             <Loading label="Reading the review" />
           </Panel>
         )}
-        {query.error !== null && <ProblemAlert error={query.error} onRetry={() => void query.refetch()} />}
+        {query.error !== null && isMissing(query.error) && (
+          <Panel title="Review" flush>
+            <Nothing icon={IconMapQuestion} title="There is no such review in this project">
+              The link may be cut short, or belong to another project.
+            </Nothing>
+          </Panel>
+        )}
+        {query.error !== null && !isMissing(query.error) && (
+          <ProblemAlert error={query.error} onRetry={() => void query.refetch()} />
+        )}
       </Page>
     );
   }

@@ -17,6 +17,7 @@ import { refined, type ApprovalsSearch } from '../search.ts';
 import { counted } from '../words/names.ts';
 import { approvalWords, kindWords } from '../words/states.ts';
 import classes from './approvals.module.css';
+import { LinkButton } from '../parts/link-button.tsx';
 
 export const approvalsRoute = createLazyRoute('/signed-in/approvals')({ component: Approvals });
 
@@ -178,9 +179,9 @@ function EmptyQueue() {
       icon={IconCircleCheck}
       title="The queue is empty"
       actions={
-        <Button component={Link} to="/dashboard" variant="default" size="compact-md">
+        <LinkButton to="/dashboard" variant="default" size="compact-md">
           See the fleet
-        </Button>
+        </LinkButton>
       }
     >
       Nothing waits for a decision. A new device, or a device with a new certificate, appears here with its first

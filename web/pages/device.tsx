@@ -1,14 +1,16 @@
 // One device: where it stands and why, what waits, what can be done, and everything that happened to it.
 import type { Device } from '#contracts/http/devices.ts';
 import { Tabs } from '@mantine/core';
+import { IconDevicesOff } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { createLazyRoute, Link, useNavigate } from '@tanstack/react-router';
+import { isMissing } from '../data/queries.ts';
 import { useBarrier, useServices } from '../data/services.tsx';
 import { LivenessBadge, TierBadge } from '../parts/badges.tsx';
 import { Freshness } from '../parts/freshness.tsx';
 import { Json } from '../parts/json.tsx';
 import { Moment } from '../parts/moment.tsx';
-import { Loading, Page, Panel } from '../parts/page.tsx';
+import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
 import { Barrier } from '../parts/review.tsx';
 import { WorkflowLink } from '../parts/workflow-link.tsx';
@@ -21,6 +23,7 @@ import { DeviceHistory } from './device/device-history.tsx';
 import { DeviceReview } from './device/device-review.tsx';
 import { WhyPanel } from './device/why-panel.tsx';
 import classes from './device.module.css';
+import { LinkButton } from '../parts/link-button.tsx';
 
 export const deviceRoute = createLazyRoute('/signed-in/devices/$deviceId')({ component: DevicePage });
 
@@ -46,7 +49,30 @@ function DevicePage() {
             <Loading label="Reading the device" />
           </Panel>
         )}
-        {query.error !== null && <ProblemAlert error={query.error} onRetry={() => void query.refetch()} />}
+        {query.error !== null && isMissing(query.error) && (
+          <Panel title="Device" flush>
+            <Nothing
+              icon={IconDevicesOff}
+              title="There is no such device in this project"
+              actions={
+                <LinkButton
+                  to="/dashboard"
+                  search={{ search: deviceId.slice(0, 64) }}
+                  variant="default"
+                  size="compact-md"
+                >
+                  Search the fleet for it
+                </LinkButton>
+              }
+            >
+              A device is known from its first heartbeat on. Its name is the common name of its certificate, letter for
+              letter.
+            </Nothing>
+          </Panel>
+        )}
+        {query.error !== null && !isMissing(query.error) && (
+          <ProblemAlert error={query.error} onRetry={() => void query.refetch()} />
+        )}
       </Page>
     );
   }
@@ -137,8 +163,8 @@ function DeviceOverview({ device }: { readonly device: Device }) {
         {device.pending_review !== null && <DeviceReview id={device.pending_review.id} />}
         <WhyPanel device={device} />
         <CertificatePanel title="Certificate" certificate={device.certificate} />
-        {device.candidate_certificate !== null && (
-          <CertificatePanel title="Certificate under review" certificate={device.candidate_certificate} />
+        {device.candidate_certificate !== null && device.pending_review === null && (
+          <CertificatePanel title="Certificate that was presented" certificate={device.candidate_certificate} />
         )}
         <DeviceActions device={device} />
       </div>

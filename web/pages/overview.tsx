@@ -1,6 +1,6 @@
 // Where things stand: the fleet in numbers, what waits, what needs attention, and the next step.
 import { trustTiers } from '#contracts/states.ts';
-import { Button, Group } from '@mantine/core';
+import { Group } from '@mantine/core';
 import { IconArrowRight, IconCircleCheck, IconDevices } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
@@ -18,6 +18,7 @@ import { counted, plainName } from '../words/names.ts';
 import { livenessWords, tierWords } from '../words/states.ts';
 import { summarize, type FleetSummary } from '../words/summary.ts';
 import classes from './overview.module.css';
+import { LinkButton } from '../parts/link-button.tsx';
 
 export function Overview() {
   const me = useMe();
@@ -52,10 +53,10 @@ export function Overview() {
       <div className={classes['columns']}>
         <div>
           <WaitingPanel />
+          <LatestPanel />
         </div>
         <div>
           <AttentionPanel summary={summary} />
-          <LatestPanel />
         </div>
       </div>
     </Page>
@@ -85,9 +86,9 @@ function NextStep({ summary, waiting }: { readonly summary: FleetSummary; readon
               : 'Somebody with the role approver, security or admin has to decide.'}
           </span>
         </div>
-        <Button component={Link} to="/approvals" rightSection={<IconArrowRight size={16} aria-hidden />}>
+        <LinkButton to="/approvals" rightSection={<IconArrowRight size={16} aria-hidden />}>
           Open the queue
-        </Button>
+        </LinkButton>
       </div>
     );
   }
@@ -107,9 +108,9 @@ function NextStep({ summary, waiting }: { readonly summary: FleetSummary; readon
         <strong>Nothing waits for you</strong>
         <span>No review is open, and every device is as it should be.</span>
       </div>
-      <Button component={Link} to="/dashboard" variant="default">
+      <LinkButton to="/dashboard" variant="default">
         See the fleet
-      </Button>
+      </LinkButton>
     </div>
   );
 }
@@ -198,9 +199,13 @@ function LatestPanel() {
         <ul className={classes['list']}>
           {latest.data.items.map((event) => (
             <li key={event.sequence}>
-              <span className={classes['what']}>{plainName(event.action)}</span>
+              <span className={classes['what']}>
+                {plainName(event.action)}
+                {event.outcome !== 'success' && ` (${event.outcome})`}
+              </span>
               <span>
-                {event.subject.id.slice(0, 24)} by {event.actor.id}
+                {event.subject.id.slice(0, 24)}
+                {event.subject.id !== event.actor.id && ` by ${event.actor.id}`}
               </span>
               <Moment at={event.occurred_at} />
             </li>

@@ -1,12 +1,14 @@
 // What a visitor sees: what this is, and what to do first.
-import { Button } from '@mantine/core';
+import { trustTiers } from '#contracts/states.ts';
 import { useDocumentTitle } from '@mantine/hooks';
 import { IconArrowRight, IconFileCheck, IconFingerprint, IconUsers } from '@tabler/icons-react';
-import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { Brand } from '../frame/brand.tsx';
+import { TierBadge } from '../parts/badges.tsx';
 import { Command } from '../parts/copy.tsx';
+import { tierWords } from '../words/states.ts';
 import classes from './welcome.module.css';
+import { LinkButton } from '../parts/link-button.tsx';
 
 const promises = [
   {
@@ -36,21 +38,24 @@ export function Welcome() {
           <a href="/api/docs" className={classes['quiet']}>
             API reference
           </a>
-          <Button component={Link} to="/login" size="compact-md" variant="default">
+          <LinkButton to="/login" size="compact-md" variant="default">
             Sign in
-          </Button>
+          </LinkButton>
         </nav>
       </header>
       <main className={classes['main']}>
         <section className={classes['hero']}>
-          <h1>Know which devices to trust, and why.</h1>
-          <p>
-            Sentinel gives each device a verified identity, has people approve it, watches that it stays what it was,
-            and can take its trust away at once.
-          </p>
-          <Button component={Link} to="/login" size="md" rightSection={<IconArrowRight size={18} aria-hidden />}>
-            Sign in to the console
-          </Button>
+          <div>
+            <h1>Know which devices to trust, and why.</h1>
+            <p>
+              Sentinel gives each device a verified identity, has people approve it, watches that it stays what it was,
+              and can take its trust away at once.
+            </p>
+            <LinkButton to="/login" size="md" rightSection={<IconArrowRight size={18} aria-hidden />}>
+              Sign in to the console
+            </LinkButton>
+          </div>
+          <Ladder />
         </section>
 
         <ul className={classes['promises']}>
@@ -86,6 +91,20 @@ export function Welcome() {
         </section>
       </main>
     </div>
+  );
+}
+
+/** The five tiers: the whole vocabulary of the console at a glance. */
+function Ladder() {
+  return (
+    <ol className={classes['ladder']} aria-label="Trust tiers, highest first">
+      {trustTiers.toReversed().map((tier) => (
+        <li key={tier}>
+          <TierBadge tier={tier} />
+          <span>{tierWords[tier].meaning}</span>
+        </li>
+      ))}
+    </ol>
   );
 }
 

@@ -9,9 +9,16 @@ export function Facts({ children }: { readonly children: ReactNode }) {
   return <dl className={classes['facts']}>{children}</dl>;
 }
 
-export function Fact({ name, children }: { readonly name: string; readonly children: ReactNode }) {
+interface FactProps {
+  readonly name: string;
+  /** Gives the value a line of its own. */
+  readonly isWide?: boolean;
+  readonly children: ReactNode;
+}
+
+export function Fact({ name, isWide = false, children }: FactProps) {
   return (
-    <div className={classes['fact']}>
+    <div className={classes['fact']} data-wide={isWide}>
       <dt>{name}</dt>
       <dd>{children}</dd>
     </div>
@@ -25,7 +32,7 @@ export function ObjectFacts({ value }: { readonly value: Values }) {
   return (
     <Facts>
       {Object.entries(value).map(([name, field]) => (
-        <Fact key={name} name={plainName(name)}>
+        <Fact key={name} name={plainName(name)} isWide={isObject(field)}>
           <AnyValue name={name} value={field} />
         </Fact>
       ))}
@@ -42,14 +49,18 @@ function AnyValue({ name, value }: { readonly name: string; readonly value: unkn
     if (value.length === 0) return <span className={classes['none']}>None</span>;
     if (value.every((item) => typeof item === 'string')) return value.join(', ');
   }
-  if (typeof value === 'object' && !Array.isArray(value)) {
+  if (isObject(value)) {
     return (
       <div className={classes['nested']}>
-        <ObjectFacts value={value as Values} />
+        <ObjectFacts value={value} />
       </div>
     );
   }
   return <code className={classes['json']}>{JSON.stringify(value)}</code>;
+}
+
+function isObject(value: unknown): value is Values {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 const instantForm = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z$/;

@@ -10,7 +10,7 @@ type Shown = Pick<UseQueryResult, 'dataUpdatedAt' | 'isFetching' | 'refetch'>;
 
 export function Freshness({ query, held = false }: { readonly query: Shown; readonly held?: boolean }) {
   // The cache stamps with the local clock, so that is what to compare with.
-  const age = useTickingText(() => spanText(Date.now() - query.dataUpdatedAt));
+  const age = useTickingText(() => spanText(query.dataUpdatedAt - Date.now()));
   return (
     <span className={classes['freshness']}>
       <span aria-live="off">

@@ -4,9 +4,9 @@ import type { ReviewBody } from '#contracts/http/common.ts';
 import { Button, Group, Stack, Textarea } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { IconCheck, IconCircleCheck, IconCircleDashed, IconCircleX, IconInfoCircle, IconX } from '@tabler/icons-react';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { useMe, useServices } from '../data/services.tsx';
+import { useBarrier, useMe, useServices } from '../data/services.tsx';
 import { approvals, missingVotes, reviewBarrier } from '../words/review.ts';
 import { kindWords } from '../words/states.ts';
 import { CopyText } from './copy.tsx';
@@ -43,6 +43,31 @@ export function ReviewSubject({ approval }: { readonly approval: Approval }) {
           </Fact>
         )}
       </Facts>
+      {approval.kind === 'rotation' && approval.closed_at === null && <Replaced deviceId={approval.subject.id} />}
+    </Stack>
+  );
+}
+
+/** What an approval would take away: the certificate that is pinned now. */
+function Replaced({ deviceId }: { readonly deviceId: string }) {
+  const { queries } = useServices();
+  const pinned = useQuery({ ...queries.device(deviceId), enabled: useBarrier('device.read') === null }).data
+    ?.certificate;
+  if (pinned === undefined || pinned === null) return null;
+  return (
+    <Stack gap="xs">
+      <p className={classes['asks']}>It replaces</p>
+      <div className={classes['content']}>
+        <Facts>
+          <Fact name="Fingerprint (SHA-256)">
+            <CopyText text={pinned.fingerprint_sha256} what="the fingerprint of the pinned certificate" />
+          </Fact>
+          <Fact name="Issuer">{pinned.issuer}</Fact>
+          <Fact name="Not after">
+            <FullMoment at={pinned.not_after} />
+          </Fact>
+        </Facts>
+      </div>
     </Stack>
   );
 }

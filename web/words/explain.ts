@@ -43,7 +43,7 @@ function awaited(device: Device, nowMs: number): Fact[] {
   const missing = Math.max(review.required - review.approvals, 0);
   const who = missing === 1 ? 'one more approver' : `${missing} more approvers`;
   const until = `until ${localTime(review.expires_at)} (${relativeTime(review.expires_at, nowMs)})`;
-  const votes = `${review.approvals} of ${review.required} ${review.required === 1 ? 'vote' : 'votes'}`;
+  const votes = `${review.approvals} of ${review.required} ${review.required === 1 ? 'approval' : 'approvals'}`;
   const text =
     missing === 0
       ? `It has ${votes}; the decision is being recorded.`

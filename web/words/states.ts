@@ -66,10 +66,14 @@ export const approvalWords: Record<ApprovalState, StateWords> = {
   cancelled: { label: 'Cancelled', tone: 'quiet', meaning: 'What was up for approval has gone.' },
 };
 
-export const kindWords: Record<ApprovalKind, { label: string; asks: string }> = {
-  enrollment: { label: 'Enrollment', asks: 'Let this device in with this certificate?' },
-  rotation: { label: 'Certificate rotation', asks: 'Replace the certificate of this device with this one?' },
-  hardware: { label: 'Hardware change', asks: 'Accept that this device now has other hardware?' },
+export const kindWords: Record<ApprovalKind, { label: string; short: string; asks: string }> = {
+  enrollment: { label: 'Enrollment', short: 'Enrollment', asks: 'Let this device in with this certificate?' },
+  rotation: {
+    label: 'Certificate rotation',
+    short: 'Rotation',
+    asks: 'Replace the certificate of this device with this one?',
+  },
+  hardware: { label: 'Hardware change', short: 'Hardware', asks: 'Accept that this device now has other hardware?' },
 };
 
 export const rotationWords: Record<Exclude<RotationAdvice, 'none'>, StateWords> = {

@@ -7,11 +7,12 @@ const steps = [
   { limit: Infinity, size: 86_400, unit: 'd' },
 ] as const;
 
-/** A distance as people say it, with one unit: `4 s`, `12 min`, `3 h`, `9 d`. */
+/** A distance as people say it, with one unit: `4 s`, `12 min`, `3 h`, `9 d`. What is past is rounded down, what comes to the nearest. */
 export function spanText(ms: number): string {
   const seconds = Math.floor(Math.abs(ms) / 1000);
   const step = steps.find(({ limit }) => seconds < limit) ?? steps[3];
-  return `${Math.floor(seconds / step.size)} ${step.unit}`;
+  const count = seconds / step.size;
+  return `${ms > 0 ? Math.round(count) : Math.floor(count)} ${step.unit}`;
 }
 
 /** `4 s ago`, `in 3 d`; a second either way is now. */

@@ -53,7 +53,7 @@ export function FleetFilters({ search, onChange }: FleetFiltersProps) {
         value={search.pending_review === true ? 'true' : ''}
         onChange={(event) => onChange({ pending_review: event.currentTarget.value === 'true' ? true : undefined })}
         data={[
-          { value: '', label: 'With or without review' },
+          { value: '', label: 'Any review state' },
           { value: 'true', label: 'Under review' },
         ]}
       />

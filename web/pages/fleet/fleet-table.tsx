@@ -34,10 +34,25 @@ export function DeviceCard({ device }: { readonly device: Device }) {
     <div className={classes['card']}>
       <DeviceCell device={device} />
       <TierBadge tier={device.trust_tier} />
-      <LivenessCell device={device} />
-      <ApprovalCell device={device} />
-      <CertificateCell device={device} />
-      <AttestationCell device={device} />
+      <div className={classes['line']}>
+        <LivenessBadge liveness={device.liveness} plain />
+        <Moment at={device.last_seen_at} empty="Never seen" />
+        <DeviceApprovalBadge state={device.approval_state} plain />
+        {device.pending_review !== null && (
+          <span>
+            {kindWords[device.pending_review.kind].short}: {device.pending_review.approvals} of{' '}
+            {device.pending_review.required}
+          </span>
+        )}
+        {device.attestation.state !== 'not_required' && (
+          <span className={classes['pair']}>
+            Evidence <AttestationBadge state={device.attestation.state} plain />
+          </span>
+        )}
+        {device.certificate !== null && (
+          <Ending at={device.certificate.not_after} isSoon={device.certificate.expiring_soon} />
+        )}
+      </div>
       {device.reported_tags.length + device.assigned_tags.length > 0 && (
         <div className={classes['wide']}>
           <DeviceTags device={device} limit={4} />
@@ -48,14 +63,16 @@ export function DeviceCard({ device }: { readonly device: Device }) {
 }
 
 function DeviceCell({ device }: { readonly device: Device }) {
-  const facts = [device.hostname, device.platform].filter((fact) => fact !== null);
+  const facts = [device.platform, device.hostname].filter((fact) => fact !== null && fact !== device.device_id);
   return (
     <span className={classes['cell']}>
       <Link to="/devices/$deviceId" params={{ deviceId: device.device_id }} className={classes['name']}>
         {device.device_id}
       </Link>
-      <small>
-        {device.retired ? 'Retired' : facts.length === 0 ? 'Nothing reported yet' : facts.join(' · ')}
+      <small className={classes['host']}>
+        <span title={facts.join(' · ')}>
+          {device.retired ? 'Retired' : facts.length === 0 ? 'Nothing reported yet' : facts.join(' · ')}
+        </span>
         {device.hardware_identity !== null && (
           <IconCpu
             size={13}
@@ -76,7 +93,7 @@ function ApprovalCell({ device }: { readonly device: Device }) {
       <DeviceApprovalBadge state={device.approval_state} plain />
       {review !== null && (
         <small>
-          {kindWords[review.kind].label}: {review.approvals} of {review.required}
+          {kindWords[review.kind].short}: {review.approvals} of {review.required}
         </small>
       )}
     </span>
