@@ -2,7 +2,6 @@
 import { createClient } from '#client/client.ts';
 import { platformRandom } from '#client/random.ts';
 import { MantineProvider } from '@mantine/core';
-import { Notifications } from '@mantine/notifications';
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
 import { setNonce } from 'get-nonce';
@@ -11,12 +10,12 @@ import { createRoot } from 'react-dom/client';
 import { createConnection } from './data/connection.ts';
 import { createQueries, isSignedOut } from './data/queries.ts';
 import { ServicesContext } from './data/services.tsx';
+import { ToastCorner } from './frame/toast-corner.tsx';
 import { createConsoleRouter } from './router.tsx';
 import { theme } from './theme.ts';
 import '@fontsource-variable/inter';
 import '@fontsource-variable/jetbrains-mono';
 import '@mantine/core/styles.layer.css';
-import '@mantine/notifications/styles.layer.css';
 import './styles.css';
 
 const nonce = document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.content ?? '';
@@ -57,7 +56,7 @@ createRoot(place).render(
       <QueryClientProvider client={cache}>
         <ServicesContext value={{ client, queries, connection }}>
           <RouterProvider router={router} />
-          <Notifications position="bottom-right" limit={3} />
+          <ToastCorner />
         </ServicesContext>
       </QueryClientProvider>
     </MantineProvider>

@@ -10,7 +10,7 @@ import { Freshness } from '../parts/freshness.tsx';
 import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
 import { Pager } from '../parts/pager.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
-import { Barrier } from '../parts/review.tsx';
+import { Barrier } from '../parts/barrier.tsx';
 import { refined } from '../search.ts';
 import { counted } from '../words/names.ts';
 import { AuditFilters } from './audit/audit-filters.tsx';

@@ -12,7 +12,7 @@ import { Json } from '../parts/json.tsx';
 import { Moment } from '../parts/moment.tsx';
 import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
-import { Barrier } from '../parts/review.tsx';
+import { Barrier } from '../parts/barrier.tsx';
 import { WorkflowLink } from '../parts/workflow-link.tsx';
 import { deviceTabs } from '../search.ts';
 import { DeviceActions } from './device/device-actions.tsx';

@@ -1,7 +1,6 @@
 // The own sessions, each of which can be ended at once.
 import type { Session } from '#contracts/http/admin.ts';
 import { Button } from '@mantine/core';
-import { notifications } from '@mantine/notifications';
 import { IconCircleCheck, IconCircleX, IconKey } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { createLazyRoute } from '@tanstack/react-router';
@@ -12,6 +11,7 @@ import { Freshness } from '../parts/freshness.tsx';
 import { FullMoment, Moment, useNowMs } from '../parts/moment.tsx';
 import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
+import { say } from '../parts/say.ts';
 import classes from './sessions.module.css';
 
 export const sessionsRoute = createLazyRoute('/signed-in/sessions')({ component: Sessions });
@@ -99,9 +99,8 @@ function End({ session }: { readonly session: Session }) {
   const isOver = useNowMs() >= Date.parse(session.expires_at);
   const end = useMutation({
     mutationFn: () => client.admin.revokeSession(session.id),
-    onSuccess: () => notifications.show({ title: 'The session is ended', message: session.ip ?? session.id }),
-    onError: (error) =>
-      notifications.show({ color: 'red', title: 'The session was not ended', message: error.message }),
+    onSuccess: () => say({ title: 'The session is ended', message: session.ip ?? session.id }),
+    onError: (error) => say({ tone: 'bad', title: 'The session was not ended', message: error.message }),
     onSettled: () => cache.invalidateQueries({ queryKey: ['sessions'] }),
   });
   if (session.current) return <small className={classes['faint']}>Sign out to end it</small>;

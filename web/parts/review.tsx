@@ -2,17 +2,18 @@
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
 import { Button, Group, Stack, Textarea } from '@mantine/core';
-import { notifications } from '@mantine/notifications';
-import { IconCheck, IconCircleCheck, IconCircleDashed, IconCircleX, IconInfoCircle, IconX } from '@tabler/icons-react';
+import { IconCheck, IconX } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useBarrier, useMe, useServices } from '../data/services.tsx';
-import { approvals, missingVotes, reviewBarrier } from '../words/review.ts';
+import { reviewBarrier } from '../words/review.ts';
 import { kindWords } from '../words/states.ts';
+import { Barrier } from './barrier.tsx';
 import { CopyText } from './copy.tsx';
 import { Fact, Facts, ObjectFacts } from './facts.tsx';
 import { FullMoment, Moment, useNowMs } from './moment.tsx';
 import { ProblemAlert } from './problem.tsx';
+import { say } from './say.ts';
 import classes from './review.module.css';
 
 /** Exactly what a vote is for, and the digest that binds the vote to it. */
@@ -72,47 +73,6 @@ function Replaced({ deviceId }: { readonly deviceId: string }) {
   );
 }
 
-/** `1 of 2 approvals`, as marks and in words. */
-export function VoteCount({ approval }: { readonly approval: Pick<Approval, 'votes' | 'required_approvals'> }) {
-  const given = approvals(approval);
-  return (
-    <span className={classes['count']}>
-      <span aria-hidden className={classes['marks']}>
-        {Array.from({ length: approval.required_approvals }, (_, index) => (
-          <span key={index} data-given={index < given} />
-        ))}
-      </span>
-      {given} of {approval.required_approvals} {approval.required_approvals === 1 ? 'approval' : 'approvals'}
-    </span>
-  );
-}
-
-export function Votes({ approval }: { readonly approval: Approval }) {
-  return (
-    <ul className={classes['votes']} aria-label="Votes">
-      {approval.votes.map((vote) => (
-        <li key={`${vote.by} ${vote.at}`} data-decision={vote.decision}>
-          {vote.decision === 'approve' ? (
-            <IconCircleCheck size={17} aria-hidden />
-          ) : (
-            <IconCircleX size={17} aria-hidden />
-          )}
-          <span>
-            <strong>{vote.by}</strong> {vote.decision === 'approve' ? 'approved' : 'rejected'} <Moment at={vote.at} />
-            {vote.reason !== null && <q className={classes['reason']}>{vote.reason}</q>}
-          </span>
-        </li>
-      ))}
-      {approval.state === 'open' && (
-        <li data-decision="none">
-          <IconCircleDashed size={17} aria-hidden />
-          <span>{missingVotes(approval)} One rejection ends it.</span>
-        </li>
-      )}
-    </ul>
-  );
-}
-
 interface ReviewFormProps {
   readonly approval: Approval;
   /** The route that the vote goes to: that of the device, or that of the approval. */
@@ -139,10 +99,9 @@ export function ReviewForm({ approval, via, onDone }: ReviewFormProps) {
       return decision;
     },
     onSuccess: (decision) => {
-      notifications.show({
-        title: decision === 'approve' ? 'Your approval is recorded' : 'Rejected',
+      say({
+        title: decision === 'approve' ? 'Your approval is recorded' : 'Your rejection is recorded',
         message: `${kindWords[approval.kind].label} of ${approval.subject.id}`,
-        color: decision === 'approve' ? 'brand' : 'red',
       });
       onDone?.();
     },
@@ -197,15 +156,5 @@ export function ReviewForm({ approval, via, onDone }: ReviewFormProps) {
         </>
       )}
     </Stack>
-  );
-}
-
-/** Says why something is not offered, where it would have been. */
-export function Barrier({ text }: { readonly text: string }) {
-  return (
-    <p className={classes['barrier']}>
-      <IconInfoCircle size={17} aria-hidden />
-      <span>{text}</span>
-    </p>
   );
 }

@@ -1,17 +1,20 @@
 // What waits for a decision, with the dialog to decide it in.
 import type { Approval } from '#contracts/http/approvals.ts';
-import { Button, Modal, Stack } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { IconCircleCheck } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { useState } from 'react';
+import { lazy, Suspense, useState } from 'react';
 import { useBarrier, useServices } from '../data/services.tsx';
 import { kindWords } from '../words/states.ts';
 import { Moment } from './moment.tsx';
 import { Loading, Nothing, Panel } from './page.tsx';
 import { ProblemAlert } from './problem.tsx';
-import { ReviewForm, ReviewSubject, VoteCount, Votes } from './review.tsx';
+import { VoteCount } from './votes.tsx';
 import classes from './waiting.module.css';
+
+/** Most visits decide nothing. */
+const ReviewDialog = lazy(() => import('./review-dialog.tsx').then((file) => ({ default: file.ReviewDialog })));
 
 const shown = 4;
 
@@ -23,11 +26,13 @@ export function WaitingPanel({ quiet = false }: { readonly quiet?: boolean }) {
   const [reviewed, setReviewed] = useState<{ id: string; isOpen: boolean } | null>(null);
   const approvals = waiting.data?.items ?? [];
   const dialog = reviewed !== null && (
-    <ReviewDialog
-      id={reviewed.id}
-      opened={reviewed.isOpen}
-      onClose={() => setReviewed({ ...reviewed, isOpen: false })}
-    />
+    <Suspense>
+      <ReviewDialog
+        id={reviewed.id}
+        opened={reviewed.isOpen}
+        onClose={() => setReviewed({ ...reviewed, isOpen: false })}
+      />
+    </Suspense>
   );
   if (!mayRead) return null;
   if (quiet && approvals.length === 0) return dialog || null;
@@ -83,38 +88,5 @@ function Row({ approval, onReview }: { readonly approval: Approval; readonly onR
         Review
       </Button>
     </li>
-  );
-}
-
-interface ReviewDialogProps {
-  readonly id: string;
-  readonly opened: boolean;
-  readonly onClose: () => void;
-}
-
-export function ReviewDialog({ id, opened, onClose }: ReviewDialogProps) {
-  const { queries } = useServices();
-  const { data: approval, error } = useQuery({ ...queries.approval(id), enabled: opened });
-  return (
-    <Modal
-      opened={opened}
-      onClose={onClose}
-      size="lg"
-      title={approval === undefined ? 'Review' : `${kindWords[approval.kind].label} of ${approval.subject.id}`}
-    >
-      {approval === undefined ? (
-        error === null ? (
-          <Loading rows={5} label="Reading the review" />
-        ) : (
-          <ProblemAlert error={error} />
-        )
-      ) : (
-        <Stack gap="lg">
-          <ReviewSubject approval={approval} />
-          <Votes approval={approval} />
-          <ReviewForm key={approval.digest} approval={approval} via="device" onDone={onClose} />
-        </Stack>
-      )}
-    </Modal>
   );
 }

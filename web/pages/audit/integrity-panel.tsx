@@ -8,7 +8,7 @@ import { Fact, Facts } from '../../parts/facts.tsx';
 import { FullMoment } from '../../parts/moment.tsx';
 import { Note, Panel } from '../../parts/page.tsx';
 import { ProblemAlert } from '../../parts/problem.tsx';
-import { Barrier } from '../../parts/review.tsx';
+import { Barrier } from '../../parts/barrier.tsx';
 import { counted } from '../../words/names.ts';
 import classes from './integrity-panel.module.css';
 

@@ -2,13 +2,13 @@
 import type { Device } from '#contracts/http/devices.ts';
 import type { Permission } from '#contracts/permissions.ts';
 import { Button } from '@mantine/core';
-import { notifications } from '@mantine/notifications';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import type { Client } from '#client/client.ts';
 import { useMe, useServices } from '../../data/services.tsx';
 import { Confirm } from '../../parts/confirm.tsx';
 import { Panel } from '../../parts/page.tsx';
+import { say } from '../../parts/say.ts';
 import { missingPermission } from '../../words/permission.ts';
 import classes from './device-actions.module.css';
 
@@ -95,7 +95,7 @@ function ActRow({ act, device }: { readonly act: Act; readonly device: Device })
     onSuccess: (after) => {
       cache.setQueryData(queries.device(device.device_id).queryKey, after);
       setIsOpen(false);
-      notifications.show({ title: act.done, message: device.device_id });
+      say({ title: act.done, message: device.device_id });
     },
     onSettled: () =>
       Promise.all([

@@ -6,7 +6,7 @@ import { useBarrier, useServices } from '../../data/services.tsx';
 import { AuditTable } from '../../parts/audit-table.tsx';
 import { Loading, Nothing, Panel } from '../../parts/page.tsx';
 import { ProblemAlert } from '../../parts/problem.tsx';
-import { Barrier } from '../../parts/review.tsx';
+import { Barrier } from '../../parts/barrier.tsx';
 import classes from './device-review.module.css';
 
 const limit = 50;

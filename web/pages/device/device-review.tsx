@@ -6,7 +6,9 @@ import { useBarrier, useServices } from '../../data/services.tsx';
 import { ApprovalBadge } from '../../parts/badges.tsx';
 import { Loading, Panel } from '../../parts/page.tsx';
 import { ProblemAlert } from '../../parts/problem.tsx';
-import { Barrier, ReviewForm, ReviewSubject, VoteCount, Votes } from '../../parts/review.tsx';
+import { Barrier } from '../../parts/barrier.tsx';
+import { ReviewForm, ReviewSubject } from '../../parts/review.tsx';
+import { VoteCount, Votes } from '../../parts/votes.tsx';
 import classes from './device-review.module.css';
 
 export function DeviceReview({ id }: { readonly id: string }) {
