@@ -1,0 +1,134 @@
+// Carries news to device actors, off the path of the answer: coalesced, bounded, starts at a limited rate; the reconciler makes up for what is lost.
+import type { Clock, Log } from '#contracts/deps.ts';
+import type { DeviceRef } from './actors.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface NotifierOptions {
+  /** Actors that one project may start a second. */
+  readonly startsPerSecond: number;
+  readonly maximumWaiting: number;
+  readonly maximumInFlight: number;
+}
+
+export interface NotifierDeps {
+  /** Signals the actor, and starts it if it is not there. */
+  readonly news: (device: DeviceRef) => Promise<void>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, 'signals'>;
+  readonly options: NotifierOptions;
+}
+
+export interface ActorNotifier {
+  /** @param starts whether the actor is probably not there yet, which counts against the rate of starts */
+  notify(device: DeviceRef, starts: boolean): void;
+  /** Drops what waits, and resolves when what was sent has been answered. */
+  close(): Promise<void>;
+}
+
+/** Tokens of one project; at most one second's worth is saved up. */
+interface Bucket {
+  tokens: number;
+  filledAt: number;
+}
+
+export function createActorNotifier({ news, clock, log, metrics, options }: NotifierDeps): ActorNotifier {
+  const signals = new Map<string, DeviceRef>();
+  /** Starts wait by project, so that one that enrols many devices does not hold up another. */
+  const starts = new Map<string, Map<string, DeviceRef>>();
+  const buckets = new Map<string, Bucket>();
+  let waiting = 0;
+  let inFlight = 0;
+  let closed = false;
+  let timer: NodeJS.Timeout | null = null;
+  let whenIdle: (() => void) | null = null;
+
+  function notify(device: DeviceRef, isStart: boolean): void {
+    const name = JSON.stringify([device.project, device.id]);
+    if (signals.has(name) || starts.get(device.project)?.has(name))
+      return void metrics.signals.inc({ result: 'coalesced' });
+    if (closed || waiting >= options.maximumWaiting) return void metrics.signals.inc({ result: 'dropped' });
+    const line = isStart ? (starts.get(device.project) ?? new Map<string, DeviceRef>()) : signals;
+    if (isStart) starts.set(device.project, line);
+    line.set(name, device);
+    waiting += 1;
+    pump();
+  }
+
+  function pump(): void {
+    while (inFlight < options.maximumInFlight) {
+      const device = take(signals) ?? takeStart();
+      if (device === null) break;
+      send(device);
+    }
+    // What is left waits for a place, which comes with an answer, or for a token, which comes with time.
+    if (timer === null && starts.size > 0 && inFlight < options.maximumInFlight) {
+      timer = setTimeout(
+        () => {
+          timer = null;
+          pump();
+        },
+        Math.ceil(1000 / options.startsPerSecond),
+      );
+    }
+  }
+
+  function take(line: Map<string, DeviceRef>): DeviceRef | null {
+    const [first] = line;
+    if (first === undefined) return null;
+    line.delete(first[0]);
+    waiting -= 1;
+    return first[1];
+  }
+
+  function takeStart(): DeviceRef | null {
+    for (const [project, line] of starts) {
+      if (!takeToken(project)) continue;
+      // To the end of the line: projects take turns.
+      starts.delete(project);
+      const device = take(line);
+      if (line.size > 0) starts.set(project, line);
+      return device;
+    }
+    return null;
+  }
+
+  function takeToken(project: string): boolean {
+    const now = clock.now().getTime();
+    const bucket = buckets.get(project) ?? { tokens: options.startsPerSecond, filledAt: now };
+    const gained = (Math.max(0, now - bucket.filledAt) / 1000) * options.startsPerSecond;
+    const tokens = Math.min(options.startsPerSecond, bucket.tokens + gained);
+    buckets.set(project, { tokens: tokens >= 1 ? tokens - 1 : tokens, filledAt: now });
+    return tokens >= 1;
+  }
+
+  function send(device: DeviceRef): void {
+    inFlight += 1;
+    void news(device)
+      .then(
+        () => metrics.signals.inc({ result: 'sent' }),
+        (error: unknown) => {
+          metrics.signals.inc({ result: 'failed' });
+          log.debug({ err: error, project: device.project, device_id: device.id }, 'news did not reach an actor');
+        },
+      )
+      .finally(() => {
+        inFlight -= 1;
+        pump();
+        if (inFlight === 0) whenIdle?.();
+      });
+  }
+
+  return {
+    notify,
+    async close() {
+      closed = true;
+      if (waiting > 0) metrics.signals.inc({ result: 'dropped' }, waiting);
+      signals.clear();
+      starts.clear();
+      waiting = 0;
+      if (timer !== null) clearTimeout(timer);
+      if (inFlight > 0) await new Promise<void>((resolve) => (whenIdle = resolve));
+    },
+  };
+}
