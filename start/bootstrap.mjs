@@ -133,15 +133,28 @@ function run(node) {
   child.once('exit', (code, signal) => process.exit(signal === null ? code : 128 + constants.signals[signal]));
 }
 
-/** An npm that is killed outright forwards nothing; we see it by getting another parent. */
+/** An npm that is killed outright forwards nothing, and the shell between us and it does not notice. */
 function stopWithNpm(stop) {
-  if (process.env.npm_lifecycle_event === undefined) return;
-  const parent = process.ppid;
+  const npm = process.env.npm_lifecycle_event === undefined ? null : findNpm();
+  if (npm === null) return;
   const watch = setInterval(() => {
-    if (process.ppid === parent) return;
+    if (isRunning(npm)) return;
     clearInterval(watch);
     stop();
   }, 500);
+}
+
+function findNpm() {
+  let pid = process.ppid;
+  for (let generation = 0; generation < 3 && pid > 1; generation++) {
+    const [name = '', parent] =
+      readText(`/proc/${pid}/stat`)
+        ?.match(/\((.*)\) \S (\d+)/)
+        ?.slice(1) ?? [];
+    if (name.startsWith('npm')) return identify(pid);
+    pid = Number(parent ?? 0);
+  }
+  return null;
 }
 
 function signalGroup(pid, signal) {

@@ -37,7 +37,7 @@ export async function buildConsole(
     const args = [vite, 'build', 'web', '--outDir', join(work, 'dist'), '--emptyOutDir', '--logLevel', 'warn'];
     await runProgram(process.execPath, args, {
       directory: root,
-      environment: { ...system, NODE_ENV: 'production' },
+      environment: { ...system, NODE_ENV: 'production', NO_COLOR: '1' },
       withinMs: 300_000,
       signal,
     });

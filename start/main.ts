@@ -51,7 +51,6 @@ async function main(): Promise<number> {
       },
     );
     const code = await runUntilInterrupted(sentinel, options, settings).catch(explain);
-    progress.note('Stopping …');
     await sentinel.stop();
     return code;
   } catch (error) {

@@ -160,7 +160,7 @@ export function keepTail(limitBytes = 4_096): Tail {
   return {
     add: (chunk) => (kept = Buffer.concat([kept, chunk]).subarray(-limitBytes)),
     all,
-    lastLines: () => all().trim().split('\n').slice(-12).join('\n'),
+    lastLines: (count = 12) => all().trim().split('\n').slice(-count).join('\n'),
   };
 }
 
@@ -168,5 +168,5 @@ export interface Tail {
   readonly add: (chunk: Buffer) => void;
   readonly all: () => string;
   /** As many as a person wants to see in an error. */
-  readonly lastLines: () => string;
+  readonly lastLines: (count?: number) => string;
 }

@@ -48,7 +48,7 @@ export function runProgram(command: string, args: readonly string[], options: Ru
     child.once('close', (code, signal) => {
       over();
       if (code === 0) return resolve(tail.all());
-      fail(`${ended || `ended ${signal === null ? `with exit code ${code}` : `by ${signal}`}`}: ${tail.lastLines()}`);
+      fail(`${ended || `ended ${signal === null ? `with exit code ${code}` : `by ${signal}`}`}: ${tail.lastLines(40)}`);
     });
   });
 }

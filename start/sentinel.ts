@@ -240,10 +240,12 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
 
   async function stop(): Promise<void> {
     stopping.abort();
-    home?.announceStop();
-    if (home !== null) await rm(home.instanceFile, { force: true });
+    if (home === null) return;
+    progress.note('Stopping …');
+    home.announceStop();
+    await rm(home.instanceFile, { force: true });
     await supervisor.stop();
-    await home?.release();
+    await home.release();
   }
 
   return { start, failed: supervisor.failed, stop };
