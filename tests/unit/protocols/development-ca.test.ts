@@ -19,11 +19,14 @@ let directory: string;
 let today: Date;
 const clock: Clock = { now: () => today };
 
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'sentinel-ca-'));
-  today = start;
-});
-afterEach(async () => rm(directory, { recursive: true }));
+/** Called by each subject: hooks at the top would be those of every file, since unit tests share a process. */
+function useFolder(): void {
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'sentinel-ca-'));
+    today = start;
+  });
+  afterEach(async () => rm(directory, { recursive: true }));
+}
 
 const load = async (): Promise<DevelopmentCa> => createDevelopmentCa(directory, { clock, random });
 const file = (name: string): string => join(directory, name);
@@ -46,6 +49,8 @@ async function contents(): Promise<Record<string, string>> {
 }
 
 describe('createDevelopmentCa', () => {
+  useFolder();
+
   it('makes an authority and a server certificate for this machine', async () => {
     const ca = await load();
     assert.deepEqual(Object.keys(await contents()), ['ca.crt', 'ca.key', 'server.crt', 'server.key']);
@@ -165,6 +170,8 @@ describe('createDevelopmentCa', () => {
 });
 
 describe('issueDevice', () => {
+  useFolder();
+
   it('issues for 90 days a certificate that the verifier accepts for that device only (HB-05)', async () => {
     const ca = await load();
     const anchors = parseTrustAnchors(ca.caCertificatePem);
