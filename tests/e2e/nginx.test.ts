@@ -12,7 +12,8 @@ import { before, describe, it } from 'node:test';
 import { connect } from 'node:tls';
 import { systemClock } from '#contracts/deps.ts';
 import { createDevelopmentCa, type DevelopmentCa } from '#protocols/development-ca.ts';
-import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
+import { issueCertificate, type CertificateOptions, type IssuedCertificate } from '#protocols/issue-certificate.ts';
+import { readProxyCertificate } from '#protocols/proxy-headers.ts';
 import { cleanupAfterAll } from '../harness/cleanup.ts';
 import { startNginx } from '../harness/nginx.ts';
 import { requires } from '../harness/requires.ts';
@@ -130,6 +131,58 @@ describe('nginx as rendered', { skip: requires('nginx') }, () => {
     assert.equal(new Date(one('x-ssl-client-not-before')).getTime(), new Date(x509.validFrom).getTime());
     assert.equal(new Date(one('x-ssl-client-not-after')).getTime(), new Date(x509.validTo).getTime());
     assert.equal(one('x-sentinel-proxy-secret'), proxySecret);
+  });
+
+  it('speaks of certificates as the API reads it, whatever their names and keys (HB-15)', async (t) => {
+    const validity = { notBefore: new Date(Date.now() - 86_400_000), notAfter: new Date(Date.now() + 9 * 86_400_000) };
+    const serialNumber = (): Uint8Array => Uint8Array.from([1, ...randomBytes(15)]);
+    const issuer = await issueCertificate({
+      subject: [
+        { C: ['DE'] },
+        { O: [{ utf8String: 'Prüf+Stelle, "Nord" #1' }] },
+        { CN: [{ utf8String: ' odd; <CA> \\ ' }] },
+      ],
+      serialNumber: serialNumber(),
+      ...validity,
+      authority: {},
+      keyUsage: ['keyCertSign'],
+    });
+    const server = await ca.issueServer({ names: [serverName] });
+    const nginx = await startNginx(t, {
+      serverName,
+      certificatePem: server.certificatePem,
+      keyPem: server.keyPem,
+      clientCaPem: issuer.certificatePem,
+      upstreamPort: (upstream.address() as AddressInfo).port,
+      proxySecret,
+    });
+    const subjects: CertificateOptions['subject'][] = [
+      [{ CN: [{ utf8String: 'device-1' }] }],
+      [{ O: [{ utf8String: 'a,b+c=d' }] }, { CN: [{ utf8String: '#device' }] }],
+      [{ CN: [{ utf8String: 'gerät-☃' }], OU: [{ utf8String: 'x' }] }],
+      [{ E: [{ ia5String: 'a@b.test' }] }, { DC: [{ ia5String: 'test' }] }, { CN: [{ printableString: 'device 2' }] }],
+      [{ '1.2.3.4': [{ utf8String: 'unknown type' }] }, { CN: [{ utf8String: 'device-3' }] }],
+    ];
+    for (const [index, subject] of subjects.entries()) {
+      const certificate = await issueCertificate({
+        subject,
+        issuer,
+        keyAlgorithm: index % 2 === 0 ? 'P-256' : 'RSA-2048',
+        serialNumber: index === 0 ? Uint8Array.from([0x80]) : serialNumber(),
+        ...validity,
+        keyUsage: ['digitalSignature'],
+        extendedKeyUsage: ['1.3.6.1.5.5.7.3.2'],
+      });
+      const { status, text } = await sendTo(nginx.port, ca.caCertificatePem, { ...heartbeat, certificate });
+      assert.equal(status, 200, text);
+      const { headers } = JSON.parse(text) as Arrived;
+      const raw = Object.entries(headers).flatMap(([name, values]) => values.flatMap((value) => [name, value]));
+      const read = readProxyCertificate(raw);
+      assert.equal(
+        read.fingerprintSha256,
+        createHash('sha256').update(new X509Certificate(certificate.certificatePem).raw).digest('hex'),
+      );
+    }
   });
 
   it('says nothing of a certificate on any other route (DP-02)', async () => {
