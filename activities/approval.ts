@@ -2,7 +2,7 @@
 import type { Subject } from '#contracts/audit.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import type { ApprovalInput } from '#machines/approval.ts';
-import type { ApprovalChange, ApprovalQuery, ApprovalRead } from '#machines/device.ts';
+import type { ApprovalChange, ApprovalQuery, ApprovalRead } from '#machines/device-events.ts';
 import {
   actorStartOptions,
   approvalClosedUpdate,

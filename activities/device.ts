@@ -1,7 +1,7 @@
 // What a device actor asks about its device: everything that the store knows and it has not taken into account.
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
-import type { DeviceNews, NewsQuery } from '#machines/device.ts';
+import type { DeviceNews, NewsQuery } from '#machines/device-events.ts';
 import { allTags, reviewContent, type Proposal } from '#machines/identity-review.ts';
 import type { Stamp } from '#machines/actor.ts';
 

@@ -1,6 +1,6 @@
 // What every machine of a durable actor has in common: the stamp on its events, and the four kinds of effect it may ask for.
 import type { ActorProjection, CommitRequirement, MachineSnapshot } from '#contracts/actor.ts';
-import type { EventType, Principal } from '#contracts/audit.ts';
+import type { Principal } from '#contracts/audit.ts';
 import type { JsonObject } from '#contracts/deps.ts';
 import type { ActorKind } from '#contracts/ids.ts';
 import type { ProblemCode } from '#contracts/problems.ts';
@@ -41,7 +41,7 @@ export interface CommitRefused extends Stamp {
 export interface RecordEffect {
   readonly category: AuditCategory;
   /** A dotted event type goes out under its own name; a bare one as `audit.<category>.<action>`. */
-  readonly action: EventType | string;
+  readonly action: string;
   readonly outcome: Outcome;
   readonly details: JsonObject;
 }

@@ -205,9 +205,9 @@ const closedState = {
 export const approvalMachine = setup({
   types: { context: {} as ApprovalContext, events: {} as ApprovalEvent, input: {} as ApprovalInput },
   actions: {
-    record: (_, _params: RecordEffect) => {},
-    require: (_, _params: CommitRequirement) => {},
-    call: (_, _params: ApprovalCall | null) => {},
+    record: (_args, _params: RecordEffect) => {},
+    require: (_args, _params: CommitRequirement) => {},
+    call: (_args, _params: ApprovalCall | null) => {},
     markDelivered: assign({ delivered: true }),
     close: assign(({ event }) => ({ closed_at: event.at, deadlines: {} })),
     takeVote: assign(({ context, event }) => (event.type === 'vote.cast' ? { votes: withVote(context, event) } : {})),

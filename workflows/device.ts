@@ -1,5 +1,6 @@
 // The durable actor of one device: what can be said to it, and how its machine's calls are carried out.
-import { deviceActor as definition, type DeviceCall, type DeviceEvent } from '#machines/device.ts';
+import { deviceActor as definition } from '#machines/device-actor.ts';
+import type { DeviceCall, DeviceEvent } from '#machines/device-events.ts';
 import { continueAsNew, setHandler } from '@temporalio/workflow';
 import { approvals, commit, devices } from './activities.ts';
 import { createDurableActor, type Resumed, type Unstamped } from './actor.ts';

@@ -1,0 +1,74 @@
+// A device's machine as the durable actor runs it: its row, its search attributes, and what a person sees of it in Temporal.
+import type { ProblemCode } from '#contracts/problems.ts';
+import { asJson, type ActorDefinition } from './actor.ts';
+import { adoptDevice } from './device-adoption.ts';
+import type { DeviceContext } from './device-context.ts';
+import { identity } from './device-effects.ts';
+import type { DeviceEvent, DeviceSnapshot } from './device-events.ts';
+import { deviceMachine } from './device.ts';
+
+export const deviceActor: ActorDefinition<DeviceContext, DeviceEvent> = {
+  kind: 'device',
+  version: 1,
+  machine: deviceMachine,
+  refuse: refuseDevice,
+  outcome: () => null,
+  adopt: adoptDevice,
+  project: ({ value, context }) => ({
+    kind: 'device',
+    row: {
+      state: value,
+      tier: context.tier,
+      epoch: context.epoch,
+      counter_epoch: context.counter_epoch,
+      review_generation: context.review_generation,
+      pinned_fingerprint: context.pinned?.fingerprint_sha256 ?? null,
+      pinned_certificate: context.pinned && asJson(context.pinned),
+      candidate_fingerprint:
+        context.review && context.review.certificate.fingerprint_sha256 !== context.pinned?.fingerprint_sha256
+          ? context.review.certificate.fingerprint_sha256
+          : null,
+      rejected_fingerprints: context.rejected_fingerprints,
+      assigned_tags: context.assigned_tags,
+      approvers: context.approvers,
+      review: context.review && {
+        id: context.review.id,
+        kind: context.review.kind,
+        digest: context.review.digest,
+        expires_at: context.review.expires_at,
+        required: context.review.required,
+      },
+      applied_digest: context.applied_digest,
+      inbox_consumed: context.inbox_consumed,
+      reason: context.reason,
+      approved_at: context.approved_at,
+    },
+  }),
+  changes: (before, after) =>
+    before === null || before.context.tier === after.context.tier
+      ? []
+      : [
+          identity('device.trust.updated', after.context, {
+            from: before.context.tier,
+            to: after.context.tier,
+            state: after.value,
+          }),
+        ],
+  tier: ({ context }) => context.tier,
+  describe: ({ value, context }) =>
+    [
+      `**${context.device_id}** is **${value}**, tier at most **${context.tier}**`,
+      '',
+      context.review
+        ? `- waits for the ${context.review.kind} review \`${context.review.id}\` until ${context.review.expires_at}`
+        : '- waits for nobody',
+      `- certificate \`${context.pinned?.fingerprint_sha256 ?? 'none pinned'}\``,
+      `- epoch ${context.epoch}`,
+    ].join('\n'),
+  finished: () => false,
+};
+
+function refuseDevice({ value, context }: DeviceSnapshot, event: DeviceEvent): ProblemCode | null {
+  if (event.type !== 'device.retire' || value !== 'retired') return null;
+  return event.request_id !== null && context.requests.includes(event.request_id) ? null : 'device.already_retired';
+}

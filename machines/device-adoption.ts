@@ -1,0 +1,63 @@
+// How a device goes on when the store holds another state than its run made: less trusted than either side, or as trusted as both.
+import { lowestTier, type DeviceState } from '#contracts/states.ts';
+import { bounded } from './actor.ts';
+import { listLimit, withoutReview } from './device-changes.ts';
+import type { DeviceContext } from './device-context.ts';
+import type { DeviceSnapshot } from './device-events.ts';
+
+/** Least trust first. */
+const trustOrder: readonly DeviceState[] = ['retired', 'rejected', 'expired', 'pending', 'approved'];
+
+/**
+ * The less trusted of both, with everything that either side knows to be refused.
+ * Two sides that are approved with different certificates agree on nothing: people decide again.
+ */
+export function adoptDevice(
+  row: DeviceSnapshot | null,
+  self: DeviceSnapshot | null,
+  initial: DeviceSnapshot,
+): DeviceSnapshot {
+  if (self === null) return row ?? initial;
+  // The row is gone: whatever was decided is no longer on record, so it has to be decided again.
+  if (row === null)
+    return {
+      value: self.value === 'approved' ? 'pending' : self.value,
+      context: unpinned(merged(self.context, initial.context)),
+    };
+  const rank = (snapshot: DeviceSnapshot): number => trustOrder.indexOf(snapshot.value as DeviceState);
+  const lower = rank(self) < rank(row) ? self : row;
+  const other = lower === row ? self : row;
+  const context = merged(lower.context, other.context);
+  const disagree =
+    lower.value === 'approved' && self.context.pinned?.fingerprint_sha256 !== row.context.pinned?.fingerprint_sha256;
+  return disagree ? { value: 'pending', context: unpinned(context) } : { value: lower.value, context };
+}
+
+function merged(base: DeviceContext, other: DeviceContext): DeviceContext {
+  const union = (a: readonly string[], b: readonly string[]): readonly string[] =>
+    bounded([...new Set([...b, ...a])], listLimit);
+  return {
+    ...base,
+    tier: lowestTier([base.tier, other.tier]),
+    epoch: Math.max(base.epoch, other.epoch),
+    counter_epoch: Math.max(base.counter_epoch, other.counter_epoch),
+    review_generation: Math.max(base.review_generation, other.review_generation),
+    rejected_fingerprints: union(base.rejected_fingerprints, other.rejected_fingerprints),
+    revoked_fingerprints: union(base.revoked_fingerprints, other.revoked_fingerprints),
+    requesters: union(base.requesters, other.requesters),
+    requests: union(base.requests, other.requests),
+    applied_digest: null,
+  };
+}
+
+function unpinned(context: DeviceContext): DeviceContext {
+  return {
+    ...context,
+    ...withoutReview(context),
+    pinned: null,
+    approvers: [],
+    approved_at: null,
+    tier: lowestTier([context.tier, 'observed']),
+    epoch: context.epoch + 1,
+  };
+}

@@ -1,0 +1,115 @@
+// What a device's transitions write down, require of the store and ask of other actors.
+import type { CommitRequirement } from '#contracts/actor.ts';
+import type { EventType } from '#contracts/audit.ts';
+import type { JsonObject } from '#contracts/deps.ts';
+import { callWith, recordWith, requireWith, type RecordEffect } from './actor.ts';
+import type { DeviceContext } from './device-context.ts';
+import type { Args, DeviceCall } from './device-events.ts';
+
+export const identity = (action: EventType, context: DeviceContext, details: JsonObject = {}): RecordEffect => ({
+  category: 'identity',
+  action,
+  outcome: 'success',
+  details: { device_id: context.device_id, epoch: context.epoch, trust_tier: context.tier, ...details },
+});
+
+export const recordIdentity = (action: EventType, details: (args: Args) => JsonObject = () => ({})) =>
+  recordWith((args: Args) => identity(action, args.context, details(args)));
+export const recordPending = recordIdentity('device.identity.pending', ({ context }) => ({
+  approval_id: context.review?.id ?? null,
+  kind: context.review?.kind ?? null,
+  digest: context.review?.digest ?? null,
+  fingerprint_sha256: context.review?.certificate.fingerprint_sha256 ?? null,
+  required_approvals: context.review?.required ?? null,
+  expires_at: context.review?.expires_at ?? null,
+}));
+
+export const recordApproved = recordIdentity('device.identity.approved', ({ context }) => ({
+  fingerprint_sha256: context.pinned?.fingerprint_sha256 ?? null,
+  approvers: [...context.approvers],
+  reason: context.reason,
+}));
+export const recordRejected = recordIdentity('device.identity.rejected', ({ context, event }) => ({
+  fingerprint_sha256: context.rejected_fingerprints.at(-1) ?? null,
+  rejected_by: event.type === 'approval.read' ? (event.approval?.rejected_by ?? null) : null,
+  reason: context.reason,
+}));
+export const recordUnusable = recordIdentity('device.identity.expired', () => ({
+  reason: 'the approval was used before',
+}));
+
+export const fetchNews = callWith(({ context }: Args): DeviceCall | null => ({
+  name: 'news.fetch',
+  key: 'news.fetch',
+  input: {
+    project: context.project,
+    device_id: context.device_id,
+    epoch: context.epoch,
+    review_generation: context.review_generation,
+    assigned_tags: [...context.assigned_tags],
+    pinned: context.pinned,
+    inbox_consumed: context.inbox_consumed,
+  },
+}));
+export const readApproval = callWith(({ context, event }: Args): DeviceCall | null => {
+  const approval_id = event.type === 'approval.closed' ? event.approval_id : (context.review?.id ?? '');
+  return {
+    name: 'approval.read',
+    key: `approval.read:${approval_id}`,
+    input: { project: context.project, approval_id },
+  };
+});
+export const openApproval = callWith(({ context }: Args): DeviceCall | null => {
+  const review = context.review;
+  if (review === null) return null;
+  return {
+    name: 'approval.open',
+    key: `approval.open:${review.id}`,
+    input: {
+      project: context.project,
+      id: review.id,
+      kind: review.kind,
+      subject: { kind: 'device', id: context.device_id },
+      content: review.content,
+      digest: review.digest,
+      required: review.required,
+      permission: 'identity.review',
+      requested_by: { kind: 'device', id: context.device_id },
+      requesters: [...context.requesters],
+      ttl_seconds: (Date.parse(review.expires_at) - Date.parse(review.opened_at)) / 1000,
+      at: review.opened_at,
+    },
+  };
+});
+export const changeApproval = callWith(({ context }: Args): DeviceCall | null => {
+  const review = context.review;
+  if (review === null) return null;
+  return {
+    name: 'approval.change',
+    key: `approval.change:${review.id}:${review.digest}:${review.required}`,
+    input: {
+      project: context.project,
+      approval_id: review.id,
+      content: review.content,
+      digest: review.digest,
+      required: review.required,
+    },
+  };
+});
+/** Before the review is cleared: tells the approval that its subject no longer waits. */
+export const withdrawApproval = (reason: string) =>
+  callWith(({ context }: Args): DeviceCall | null =>
+    context.review === null
+      ? null
+      : {
+          name: 'approval.withdraw',
+          key: `approval.withdraw:${context.review.id}`,
+          input: { project: context.project, approval_id: context.review.id, reason },
+        },
+  );
+export const consumeApproval = requireWith(({ context, event }: Args): CommitRequirement => ({
+  kind: 'approval.consumed',
+  approval_id: context.review?.id ?? '',
+  outcome: event.type === 'approval.read' ? (event.approval?.state ?? '') : '',
+  digest: context.review?.digest ?? '',
+}));
