@@ -111,7 +111,7 @@ function newCertificate(
 ): { serialNumber: Uint8Array; notBefore: Date; notAfter: Date } {
   const now = clock.now().getTime();
   // 126 random bits, positive and never shorter than they look (RFC 5280 §4.1.2.2).
-  const serialNumber = random.bytes(16);
+  const serialNumber = Uint8Array.from(random.bytes(16));
   serialNumber[0] = ((serialNumber[0] ?? 0) & 0x3f) | 0x40;
   return { serialNumber, notBefore: new Date(now - backdateMs), notAfter: new Date(now + days * dayMs) };
 }
