@@ -1,10 +1,10 @@
 // The people who can sign in to a fresh installation: an administrator, and two approvers for the demo fleet.
-import { hash } from '@node-rs/argon2';
 import { join } from 'node:path';
 import type { Random } from '#contracts/deps.ts';
 import type { Role } from '#contracts/permissions.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { Settings } from '#contracts/settings.ts';
+import { hashPassword } from '#protocols/password.ts';
 import type { Home } from './home.ts';
 import { keepFile, readIfThere, replaceFile } from './private-file.ts';
 
@@ -72,7 +72,7 @@ async function keepHashes(
     const known = (await readIfThere(passwordFile(home, username))) !== null;
     const password = await keepFile(passwordFile(home, username), () => `${newPassword(random)}\n`);
     const kept = known ? before.find((account) => account.username === username) : undefined;
-    const password_hash = kept?.password_hash ?? (await hash(password.trim()));
+    const password_hash = kept?.password_hash ?? (await hashPassword(password.trim()));
     accounts.push({ username, password_hash, roles });
   }
   if (JSON.stringify(accounts) !== JSON.stringify(before)) await replaceFile(file, JSON.stringify(accounts));

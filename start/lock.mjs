@@ -1,4 +1,5 @@
 // A lock file that names its holder, and that the next one takes over when the holder was killed. Plain JavaScript for the bootstrap.
+import { randomUUID } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +9,7 @@ export async function acquireLock(path, whenHeld) {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const own = { ...identify(process.pid), since: new Date().toISOString() };
   // A link appears with its content, so nobody reads half a lock.
-  const draft = `${path}.${process.pid}`;
+  const draft = `${path}.${process.pid}.${randomUUID()}`;
   writeFileSync(draft, JSON.stringify(own), { mode: 0o600 });
   try {
     let predecessor = null;
