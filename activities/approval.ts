@@ -2,7 +2,7 @@
 import type { Subject } from '#contracts/audit.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import type { ApprovalInput } from '#machines/approval.ts';
-import type { ApprovalChange, ApprovalQuery, ApprovalRead } from '#machines/device-events.ts';
+import type { ApprovalQuery, ApprovalRead } from '#machines/device-events.ts';
 import {
   actorStartOptions,
   approvalClosedUpdate,
@@ -46,11 +46,12 @@ export function createApprovalActivities(deps: ApprovalActivityDeps) {
 
   return {
     /**
-     * Starts the approval.
+     * Starts the approval, or tells the one that runs what is to be approved now.
      *
-     * @idempotent by approval id: one that runs or has ended is left alone.
+     * @idempotent by approval id and digest: the same subject again changes nothing, and one that has ended is left alone.
      */
     async openApproval(input: ApprovalInput): Promise<void> {
+      const { content, digest, required } = input;
       const ref: ActorRef = { kind: 'approval', project: input.project, id: input.id };
       try {
         await workflows.start(workflowTypes.approval, {
@@ -59,18 +60,12 @@ export function createApprovalActivities(deps: ApprovalActivityDeps) {
           taskQueue,
           args: [input],
           workflowIdReusePolicy: 'REJECT_DUPLICATE',
-          workflowIdConflictPolicy: 'USE_EXISTING',
         });
       } catch (error) {
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        const running = workflows.getHandle(workflowId(ref));
+        await whileOpen(running.signal(subjectChangedSignal, { content, digest, required }));
       }
-    },
-
-    /** Tells the approval that what is approved has changed. @idempotent by digest: the same subject again changes nothing. */
-    changeApproval({ content, digest, required, ...query }: ApprovalChange): Promise<void> {
-      return whileOpen(
-        workflows.getHandle(workflowId(approvalRef(query))).signal(subjectChangedSignal, { content, digest, required }),
-      );
     },
 
     /** Tells the approval that nobody waits for it any more. @idempotent yes: a closed approval stays as it is. */

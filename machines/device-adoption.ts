@@ -4,6 +4,7 @@ import { bounded } from './actor.ts';
 import { listLimit, withoutReview } from './device-changes.ts';
 import type { DeviceContext } from './device-context.ts';
 import type { DeviceSnapshot } from './device-events.ts';
+import { allTags } from './identity-review.ts';
 
 /** Least trust first. */
 const trustOrder: readonly DeviceState[] = ['retired', 'rejected', 'expired', 'pending', 'approved'];
@@ -11,6 +12,7 @@ const trustOrder: readonly DeviceState[] = ['retired', 'rejected', 'expired', 'p
 /**
  * The less trusted of both, with everything that either side knows to be refused.
  * Two sides that are approved with different certificates agree on nothing: people decide again.
+ * How much of the inbox is consumed is what the row says, which is restored together with the inbox.
  */
 export function adoptDevice(
   row: DeviceSnapshot | null,
@@ -22,12 +24,12 @@ export function adoptDevice(
   if (row === null)
     return {
       value: self.value === 'approved' ? 'pending' : self.value,
-      context: unpinned(merged(self.context, initial.context)),
+      context: { ...unpinned(merged(self.context, initial.context)), inbox_consumed: 0 },
     };
   const rank = (snapshot: DeviceSnapshot): number => trustOrder.indexOf(snapshot.value as DeviceState);
   const lower = rank(self) < rank(row) ? self : row;
   const other = lower === row ? self : row;
-  const context = merged(lower.context, other.context);
+  const context = { ...merged(lower.context, other.context), inbox_consumed: row.context.inbox_consumed };
   const disagree =
     lower.value === 'approved' && self.context.pinned?.fingerprint_sha256 !== row.context.pinned?.fingerprint_sha256;
   return disagree ? { value: 'pending', context: unpinned(context) } : { value: lower.value, context };
@@ -44,6 +46,8 @@ function merged(base: DeviceContext, other: DeviceContext): DeviceContext {
     review_generation: Math.max(base.review_generation, other.review_generation),
     rejected_fingerprints: union(base.rejected_fingerprints, other.rejected_fingerprints),
     revoked_fingerprints: union(base.revoked_fingerprints, other.revoked_fingerprints),
+    // Every tag counts: one that is missing could lower the number of people that it takes.
+    assigned_tags: allTags(base.assigned_tags, other.assigned_tags),
     requesters: union(base.requesters, other.requesters),
     requests: union(base.requests, other.requests),
     applied_digest: null,

@@ -1,6 +1,6 @@
 // How a device's context changes, one function for each thing that happens. A change whose event does not fit changes nothing.
 import { lowestTier, type ApprovalKind } from '#contracts/states.ts';
-import { bounded, later } from './actor.ts';
+import { bounded, later, type Deadlines } from './actor.ts';
 import type { DeviceContext, PendingReview } from './device-context.ts';
 import type { Args } from './device-events.ts';
 import { needs, presents, proposalNow } from './device-guards.ts';
@@ -45,7 +45,7 @@ export function startReappraisal(args: Args): Change {
 }
 
 function startReview(args: Args, kind: ApprovalKind, proposal: Proposal | null): Change {
-  const { context, event } = args;
+  const { event } = args;
   if (event.type !== 'news.fetched' || proposal === null) return {};
   const expires_at = later(event.at, event.policy.review_ttl_seconds);
   const review: PendingReview = {
@@ -58,8 +58,10 @@ function startReview(args: Args, kind: ApprovalKind, proposal: Proposal | null):
     opened_at: event.at,
     expires_at,
   };
-  return { review, deadlines: { ...context.deadlines, review: later(expires_at, reviewGraceSeconds) } };
+  return { review, deadlines: reviewDeadline(expires_at) };
 }
+
+const reviewDeadline = (expires_at: string): Deadlines => ({ review: later(expires_at, reviewGraceSeconds) });
 
 export function changeReview(args: Args): Change {
   const { context, event } = args;
@@ -75,7 +77,7 @@ export function changeReview(args: Args): Change {
       opened_at: event.at,
       expires_at,
     },
-    deadlines: { ...context.deadlines, review: later(expires_at, reviewGraceSeconds) },
+    deadlines: reviewDeadline(expires_at),
   };
 }
 
@@ -84,14 +86,17 @@ export function renewReview({ context, event }: Args): Change {
   const { review } = context;
   if (review === null) return {};
   const ttlSeconds = (Date.parse(review.expires_at) - Date.parse(review.opened_at)) / 1000;
-  return { review: { ...review, id: event.uuid, opened_at: event.at, expires_at: later(event.at, ttlSeconds) } };
+  const expires_at = later(event.at, ttlSeconds);
+  return {
+    review: { ...review, id: event.uuid, opened_at: event.at, expires_at },
+    deadlines: reviewDeadline(expires_at),
+  };
 }
 
 export const closeReview = ({ context }: Args): Change => withoutReview(context);
 
 export function withoutReview(context: DeviceContext): Change {
-  const { review: _, ...deadlines } = context.deadlines;
-  return { review: null, deadlines, review_generation: context.review_generation + 1 };
+  return { review: null, deadlines: {}, review_generation: context.review_generation + 1 };
 }
 
 export function pinPresented(args: Args): Change {

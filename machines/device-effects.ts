@@ -34,6 +34,13 @@ export const recordRejected = recordIdentity('device.identity.rejected', ({ cont
   rejected_by: event.type === 'approval.read' ? (event.approval?.rejected_by ?? null) : null,
   reason: context.reason,
 }));
+export const recordRotated = recordIdentity('device.certificate.rotated', ({ context }) => ({
+  fingerprint_sha256: context.pinned?.fingerprint_sha256 ?? null,
+  replaced_fingerprint_sha256: context.rejected_fingerprints.at(-1) ?? null,
+}));
+export const recordRevoked = recordIdentity('device.identity.expired', () => ({
+  reason: 'the certificate was revoked',
+}));
 export const recordUnusable = recordIdentity('device.identity.expired', () => ({
   reason: 'the approval was used before',
 }));
@@ -59,12 +66,15 @@ export const readApproval = callWith(({ context, event }: Args): DeviceCall | nu
     input: { project: context.project, approval_id },
   };
 });
+/** One key for all that is said to an approval: a withdrawal must not overtake the opening. */
+const approvalKey = (approvalId: string): string => `approval:${approvalId}`;
+/** Opens the approval, or tells the one that is open what is to be approved now. */
 export const openApproval = callWith(({ context }: Args): DeviceCall | null => {
   const review = context.review;
   if (review === null) return null;
   return {
     name: 'approval.open',
-    key: `approval.open:${review.id}`,
+    key: approvalKey(review.id),
     input: {
       project: context.project,
       id: review.id,
@@ -81,21 +91,6 @@ export const openApproval = callWith(({ context }: Args): DeviceCall | null => {
     },
   };
 });
-export const changeApproval = callWith(({ context }: Args): DeviceCall | null => {
-  const review = context.review;
-  if (review === null) return null;
-  return {
-    name: 'approval.change',
-    key: `approval.change:${review.id}:${review.digest}:${review.required}`,
-    input: {
-      project: context.project,
-      approval_id: review.id,
-      content: review.content,
-      digest: review.digest,
-      required: review.required,
-    },
-  };
-});
 /** Before the review is cleared: tells the approval that its subject no longer waits. */
 export const withdrawApproval = (reason: string) =>
   callWith(({ context }: Args): DeviceCall | null =>
@@ -103,7 +98,7 @@ export const withdrawApproval = (reason: string) =>
       ? null
       : {
           name: 'approval.withdraw',
-          key: `approval.withdraw:${context.review.id}`,
+          key: approvalKey(context.review.id),
           input: { project: context.project, approval_id: context.review.id, reason },
         },
   );

@@ -59,7 +59,6 @@ export type DeviceCall =
   | Call<'news.fetch', NewsQuery>
   | Call<'approval.read', ApprovalQuery>
   | Call<'approval.open', ApprovalInput>
-  | Call<'approval.change', ApprovalChange>
   | Call<'approval.withdraw', ApprovalQuery & { readonly reason: string }>;
 
 /** What the device's own activity must know to say what is new. */
@@ -76,12 +75,6 @@ export interface NewsQuery {
 export interface ApprovalQuery {
   readonly project: string;
   readonly approval_id: string;
-}
-
-export interface ApprovalChange extends ApprovalQuery {
-  readonly content: JsonObject;
-  readonly digest: string;
-  readonly required: number;
 }
 
 export type DeviceSnapshot = MachineSnapshot<DeviceContext>;

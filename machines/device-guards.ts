@@ -23,13 +23,17 @@ export function proposalNow({ context, event }: Args): Proposal | null {
   return [event.candidate, event.pinned].find((proposal) => proposal?.certificate.fingerprint_sha256 === under) ?? null;
 }
 
-/** Approval that the machine waits for, read as closed in this way, approved only for exactly this digest. */
+/** The approval that the machine waits for, read as closed in this way. */
 function closedAs(state: ApprovalState, { context, event }: Args): boolean {
+  return event.type === 'approval.read' && context.review?.id === event.approval_id && event.approval?.state === state;
+}
+
+/** Approved is exactly what is under review now, by as many people as it takes now. */
+function decidesReview({ context: { review }, event }: Args): boolean {
   return (
     event.type === 'approval.read' &&
-    context.review?.id === event.approval_id &&
-    event.approval?.state === state &&
-    (state !== 'approved' || event.approval.digest === context.review.digest)
+    event.approval?.digest === review?.digest &&
+    new Set(event.approval?.approvers).size >= (review?.required ?? Infinity)
   );
 }
 
@@ -39,16 +43,14 @@ export const deviceGuards = {
     event.type === 'news.fetched' && event.review_generation !== context.review_generation,
   newRequest: ({ context, event }: Args) => event.request_id === null || !context.requests.includes(event.request_id),
   awaited: ({ context, event }: Args) => event.type === 'approval.closed' && context.review?.id === event.approval_id,
-  approvedRead: (args: Args) => closedAs('approved', args),
+  approvedRead: (args: Args) => closedAs('approved', args) && decidesReview(args),
+  approvedRotationRead: (args: Args) =>
+    closedAs('approved', args) && decidesReview(args) && args.context.review?.kind === 'rotation',
   rejectedRead: (args: Args) => closedAs('rejected', args),
   rejectedEnrollmentRead: (args: Args) => closedAs('rejected', args) && args.context.review?.kind === 'enrollment',
   lapsedRead: (args: Args) => closedAs('expired', args) || closedAs('cancelled', args),
-  /** It closed on a digest that is no longer ours: the decision was about something else. */
-  outdatedRead: ({ context, event }: Args) =>
-    event.type === 'approval.read' &&
-    context.review?.id === event.approval_id &&
-    event.approval?.state === 'approved' &&
-    event.approval.digest !== context.review.digest,
+  /** It closed before it heard what has changed: the decision was about something else, or took too few people. */
+  outdatedRead: (args: Args) => closedAs('approved', args) && !decidesReview(args),
   lostRead: ({ context, event }: Args) =>
     event.type === 'approval.read' && context.review?.id === event.approval_id && event.at >= context.review.expires_at,
   underReview: ({ context }: Args) => context.review !== null,

@@ -19,7 +19,6 @@ import {
 } from './device-changes.ts';
 import { initialContext, type DeviceContext, type DeviceInput } from './device-context.ts';
 import {
-  changeApproval,
   consumeApproval,
   fetchNews,
   openApproval,
@@ -28,6 +27,8 @@ import {
   recordIdentity,
   recordPending,
   recordRejected,
+  recordRevoked,
+  recordRotated,
   recordUnusable,
   withdrawApproval,
 } from './device-effects.ts';
@@ -99,12 +100,7 @@ export const deviceMachine = setup({
           {
             guard: 'reviewedRevoked',
             target: 'expired',
-            actions: [
-              withdrawApproval('the certificate was revoked'),
-              'closeReview',
-              'takeNews',
-              recordIdentity('device.identity.expired', () => ({ reason: 'the certificate was revoked' })),
-            ],
+            actions: [withdrawApproval('the certificate was revoked'), 'closeReview', 'takeNews', recordRevoked],
           },
           {
             guard: 'windowOpen',
@@ -112,7 +108,7 @@ export const deviceMachine = setup({
             actions: ['pinPresented', 'takeNews', recordApproved],
           },
           { guard: 'candidate', actions: ['startEnrollment', 'takeNews', recordPending, openApproval] },
-          { guard: 'reviewOutdated', actions: ['changeReview', 'takeNews', recordPending, changeApproval] },
+          { guard: 'reviewOutdated', actions: ['changeReview', 'takeNews', recordPending, openApproval] },
           { actions: 'takeNews' },
         ],
         'approval.read': [
@@ -148,10 +144,16 @@ export const deviceMachine = setup({
           { guard: 'pinnedRevoked', actions: ['noteRevocation', fetchNews] },
           {
             guard: 'reviewedRevoked',
-            actions: [withdrawApproval('the certificate was revoked'), 'closeReview', 'takeNews', fetchNews],
+            actions: [
+              withdrawApproval('the certificate was revoked'),
+              'closeReview',
+              'takeNews',
+              recordRevoked,
+              fetchNews,
+            ],
           },
           { guard: 'candidate', actions: ['startRotation', 'takeNews', recordPending, openApproval] },
-          { guard: 'reviewOutdated', actions: ['changeReview', 'takeNews', recordPending, changeApproval] },
+          { guard: 'reviewOutdated', actions: ['changeReview', 'takeNews', recordPending, openApproval] },
           {
             guard: 'needsMoreApprovers',
             actions: ['startReappraisal', 'takeNews', recordPending, openApproval],
@@ -160,9 +162,10 @@ export const deviceMachine = setup({
         ],
         'approval.read': [
           {
-            guard: 'approvedRead',
-            actions: [consumeApproval, 'pinReviewed', recordApproved, fetchNews],
+            guard: 'approvedRotationRead',
+            actions: [consumeApproval, 'pinReviewed', recordApproved, recordRotated, fetchNews],
           },
+          { guard: 'approvedRead', actions: [consumeApproval, 'pinReviewed', recordApproved, fetchNews] },
           {
             guard: 'rejectedEnrollmentRead',
             target: 'rejected',

@@ -66,9 +66,6 @@ async function perform(call: DeviceCall): Promise<Said | null> {
     case 'approval.open':
       await approvals.openApproval(call.input);
       return null;
-    case 'approval.change':
-      await approvals.changeApproval(call.input);
-      return null;
     case 'approval.withdraw':
       await approvals.withdrawApproval(call.input);
       return null;
