@@ -55,9 +55,9 @@ export interface Call<Name extends string, Input extends object> {
 export type AnyCall = Call<string, object>;
 
 export type Effect =
-  | { readonly type: 'record'; readonly params: RecordEffect }
+  /** Null when there turns out to be nothing to record, or to call. */
+  | { readonly type: 'record'; readonly params: RecordEffect | null }
   | { readonly type: 'require'; readonly params: CommitRequirement }
-  /** Null when there turns out to be nothing to call. */
   | { readonly type: 'call'; readonly params: AnyCall | null };
 
 /** Everything that the driver needs to know of a machine. */
@@ -96,7 +96,9 @@ export interface ActorDefinition<Context extends { readonly deadlines: Deadlines
 }
 
 /** Action objects for a machine's `record`, `require` and `call`, whose parameters are read when the transition is taken. */
-export function recordWith<Context, Event>(params: (args: { context: Context; event: Event }) => RecordEffect) {
+export function recordWith<Context, Event, Recorded extends RecordEffect | null>(
+  params: (args: { context: Context; event: Event }) => Recorded,
+) {
   return { type: 'record' as const, params };
 }
 export function requireWith<Context, Event>(params: (args: { context: Context; event: Event }) => CommitRequirement) {

@@ -151,13 +151,16 @@ const recordVote = recordWith(({ context, event }: Args) =>
       : facts(context),
   ),
 );
-const recordDropped = recordWith(({ context, event }: Args) => ({
-  ...identity('approval.votes_dropped', {
-    ...facts(context),
-    dropped: event.type === 'votes.confirmed' ? [...event.dropped] : [],
-  }),
-  outcome: 'refused' as const,
-}));
+/** Before the votes are dropped: whose they were. */
+const recordDropped = recordWith(({ context, event }: Args): RecordEffect | null => {
+  const dropped = context.votes.filter(({ by }) => event.type === 'votes.confirmed' && event.dropped.includes(by));
+  return dropped.length === 0
+    ? null
+    : {
+        ...identity('approval.votes_dropped', { ...facts(context), dropped: dropped.map(({ by }) => by) }),
+        outcome: 'refused',
+      };
+});
 const recordChange = recordWith(({ context }: Args) =>
   identity('approval.changed', { ...facts(context), content: context.content, expires_at: context.expires_at }),
 );
@@ -205,7 +208,7 @@ const closedState = {
 export const approvalMachine = setup({
   types: { context: {} as ApprovalContext, events: {} as ApprovalEvent, input: {} as ApprovalInput },
   actions: {
-    record: (_args, _params: RecordEffect) => {},
+    record: (_args, _params: RecordEffect | null) => {},
     require: (_args, _params: CommitRequirement) => {},
     call: (_args, _params: ApprovalCall | null) => {},
     markDelivered: assign({ delivered: true }),
@@ -280,10 +283,14 @@ export const approvalMachine = setup({
       entry: confirmVotes,
       on: {
         'votes.confirmed': [
-          { guard: 'quorumStands', target: 'approved', actions: ['dropVotes', requireVoters, ...closeAs('approved')] },
-          { guard: 'quorumLeft', target: 'deciding', reenter: true, actions: ['dropVotes', recordDropped] },
-          { guard: 'timeIsUp', target: 'expired', actions: ['dropVotes', recordDropped, ...closeAs('expired')] },
-          { target: 'open', actions: ['dropVotes', recordDropped] },
+          {
+            guard: 'quorumStands',
+            target: 'approved',
+            actions: [recordDropped, 'dropVotes', requireVoters, ...closeAs('approved')],
+          },
+          { guard: 'quorumLeft', target: 'deciding', reenter: true, actions: [recordDropped, 'dropVotes'] },
+          { guard: 'timeIsUp', target: 'expired', actions: [recordDropped, 'dropVotes', ...closeAs('expired')] },
+          { target: 'open', actions: [recordDropped, 'dropVotes'] },
         ],
         'vote.cast': [
           { guard: 'rejects', target: 'rejected', actions: ['takeVote', recordVote, ...closeAs('rejected')] },
@@ -313,11 +320,13 @@ export const approvalActor: ActorDefinition<ApprovalContext, ApprovalEvent> = {
   version: 1,
   machine: approvalMachine,
   refuse: (snapshot, event) => (event.type === 'vote.cast' ? refuseVote(snapshot, event) : null),
-  outcome: ({ context }, event) =>
-    event.type === 'vote.cast' &&
-    !context.votes.some((vote) => vote.by === event.voter && vote.decision === event.decision)
-      ? 'review.not_permitted'
-      : null,
+  outcome: ({ context }, event) => {
+    if (event.type !== 'vote.cast') return null;
+    if (context.votes.some((vote) => vote.by === event.voter && vote.decision === event.decision)) return null;
+    // The time to live starts again when the subject changes, which clears the votes.
+    const unchangedSince = later(context.expires_at, -context.ttl_seconds);
+    return event.at <= unchangedSince ? 'review.changed' : 'review.not_permitted';
+  },
   adopt: adoptApproval,
   project: ({ value, context }) => ({
     kind: 'approval',
@@ -350,7 +359,7 @@ export const approvalActor: ActorDefinition<ApprovalContext, ApprovalEvent> = {
   finished: ({ value, context }) => isClosed(value) && context.delivered,
 };
 
-/** A closed approval stays closed, a rejection on either side wins, and an open one keeps the votes of the row. */
+/** A closed approval stays closed, a rejection on either side wins with its vote, and an open one keeps the votes of the row. */
 function adoptApproval(row: Snapshot | null, self: Snapshot | null, initial: Snapshot): Snapshot {
   const undelivered = (snapshot: Snapshot, value: ApprovalState): Snapshot => ({
     value,
@@ -358,7 +367,7 @@ function adoptApproval(row: Snapshot | null, self: Snapshot | null, initial: Sna
       ...snapshot.context,
       delivered: false,
       deadlines: {},
-      closed_at: snapshot.context.closed_at ?? initial.context.at,
+      closed_at: snapshot.context.closed_at ?? self?.context.closed_at ?? initial.context.at,
     },
   });
   if (row === null) {
@@ -367,7 +376,11 @@ function adoptApproval(row: Snapshot | null, self: Snapshot | null, initial: Sna
     if (isClosed(self.value)) return undelivered(self, self.value as ApprovalState);
     return { value: 'open', context: { ...self.context, votes: [] } };
   }
-  if (self?.value === 'rejected') return undelivered(row, 'rejected');
+  if (self?.value === 'rejected') {
+    const rejections = self.context.votes.filter((vote) => vote.decision === 'reject');
+    const others = row.context.votes.filter((vote) => !rejections.some(({ by }) => by === vote.by));
+    return undelivered({ ...row, context: { ...row.context, votes: [...others, ...rejections] } }, 'rejected');
+  }
   if (isClosed(row.value)) return undelivered(row, row.value as ApprovalState);
   if (self !== null && isClosed(self.value) && self.value !== 'approved')
     return undelivered(row, self.value as ApprovalState);

@@ -134,7 +134,7 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
     );
     const requirements = effects.flatMap((effect) => (effect.type === 'require' ? [effect.params] : []));
     const records = [
-      ...effects.flatMap((effect) => (effect.type === 'record' ? [effect.params] : [])),
+      ...effects.flatMap((effect) => (effect.type === 'record' && effect.params !== null ? [effect.params] : [])),
       ...definition.changes(before, after),
     ];
     const changed = before === null || JSON.stringify(before) !== JSON.stringify(after);
