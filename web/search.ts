@@ -1,4 +1,5 @@
 // Search parameters: plain text in the address, typed by the schemas of the API, and never trusted.
+// The router passes on what a route does not validate, so pages parse again what they read: `useSearch({ select: parse… })`.
 import { DeviceListQuery } from '#contracts/http/devices.ts';
 import { ApprovalListQuery } from '#contracts/http/approvals.ts';
 import { AuditListQuery } from '#contracts/http/audit.ts';

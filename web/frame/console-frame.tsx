@@ -1,6 +1,6 @@
 // The frame around every page of a signed-in person: navigation, search, who is signed in, and whether we are connected.
 import type { Me } from '#contracts/http/admin.ts';
-import { ActionIcon, AppShell, Burger, Group, Kbd, Menu, UnstyledButton } from '@mantine/core';
+import { AppShell, Burger, Group, Kbd, Menu, UnstyledButton, useMantineColorScheme } from '@mantine/core';
 import { useDisclosure, useHotkeys } from '@mantine/hooks';
 import {
   IconBook2,
@@ -21,7 +21,6 @@ import {
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useLocation, useRouter } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react';
-import { useMantineColorScheme } from '@mantine/core';
 import { useServices } from '../data/services.tsx';
 import { missingPermission } from '../words/permission.ts';
 import { Brand } from './brand.tsx';
@@ -66,9 +65,9 @@ export function ConsoleFrame({ me, children }: { readonly me: Me; readonly child
             <Burger opened={menuOpen} onClick={toggle} size="sm" aria-label="Navigation" aria-expanded={menuOpen} />
             <Brand />
           </Group>
-          <UnstyledButton className={classes['search'] ?? ''} onClick={search} aria-label="Search devices and pages">
+          <UnstyledButton className={classes['search'] ?? ''} onClick={search}>
             <IconSearch size={16} aria-hidden />
-            <span className={classes['wideOnly']}>Search devices and pages</span>
+            <span className={classes['wideText']}>Search devices and pages</span>
             <Kbd size="xs" className={classes['wideOnly'] ?? ''} aria-hidden>
               Ctrl K
             </Kbd>
@@ -177,26 +176,27 @@ function PersonMenu({ me }: { readonly me: Me }) {
     },
   });
   return (
-    <Menu position="bottom-end" width={220} shadow="md">
+    <Menu position="bottom-end" width={220} shadow="md" withInitialFocusPlaceholder={false}>
       <Menu.Target>
-        <UnstyledButton className={classes['person'] ?? ''} aria-label={`Account of ${me.username}`}>
+        <UnstyledButton className={classes['person'] ?? ''}>
           <span className={classes['initial']} aria-hidden>
             {me.username.charAt(0).toUpperCase()}
           </span>
-          <span className={classes['wideOnly']}>{me.username}</span>
+          <span className={classes['unseen']}>Account of </span>
+          <span className={classes['wideText']}>{me.username}</span>
           <IconChevronDown size={14} aria-hidden />
         </UnstyledButton>
       </Menu.Target>
       <Menu.Dropdown>
-        <div className={classes['personFacts']}>
-          <strong>{me.username}</strong>
-          <span>{me.roles.length === 0 ? 'No role' : me.roles.join(', ')}</span>
-        </div>
+        <Menu.Label>
+          {me.username}: {me.roles.length === 0 ? 'no role' : me.roles.join(', ')}
+        </Menu.Label>
         <Menu.Divider />
         <Menu.Item component={Link} to="/sessions" leftSection={<IconKey size={16} aria-hidden />}>
           Sessions
         </Menu.Item>
         <Menu.Divider />
+        <Menu.Label>Colours</Menu.Label>
         <ThemeChoice />
         <Menu.Divider />
         <Menu.Item
@@ -220,20 +220,15 @@ const schemes = [
 function ThemeChoice() {
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   return (
-    <div className={classes['schemes']} role="group" aria-label="Colour scheme">
+    <Menu.RadioGroup
+      value={colorScheme}
+      onChange={(value) => setColorScheme(schemes.find((scheme) => scheme.value === value)?.value ?? 'auto')}
+    >
       {schemes.map(({ value, label, icon: SchemeIcon }) => (
-        <ActionIcon
-          key={value}
-          variant={colorScheme === value ? 'light' : 'subtle'}
-          color={colorScheme === value ? 'brand' : 'gray'}
-          aria-label={label}
-          aria-pressed={colorScheme === value}
-          title={label}
-          onClick={() => setColorScheme(value)}
-        >
-          <SchemeIcon size={17} />
-        </ActionIcon>
+        <Menu.RadioItem key={value} value={value} rightSection={<SchemeIcon size={16} aria-hidden />}>
+          {label}
+        </Menu.RadioItem>
       ))}
-    </div>
+    </Menu.RadioGroup>
   );
 }

@@ -52,7 +52,13 @@ export function Palette({ opened, onClose }: { readonly opened: boolean; readonl
   const modal: SpotlightRootProps = { store, query: text, onQueryChange: setText, onSpotlightClose: onClose };
 
   return (
-    <Spotlight.Root {...modal} shortcut={null} scrollable maxHeight={420} aria-label="Search devices and pages">
+    <Spotlight.Root
+      {...modal}
+      shortcut={null}
+      scrollable
+      maxHeight={420}
+      attributes={{ content: { 'aria-label': 'Search devices and pages' } }}
+    >
       <Spotlight.Search
         placeholder="Device name, host name or page"
         aria-label="Search devices and pages"

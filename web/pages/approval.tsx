@@ -86,7 +86,7 @@ function ApprovalPage() {
           <Panel title="Votes" actions={<VoteCount approval={approval} />}>
             <Stack gap="md">
               {(approval.votes.length > 0 || approval.state === 'open') && <Votes approval={approval} />}
-              <ReviewForm key={approval.digest} approval={approval} via="approval" />
+              <ReviewForm approval={approval} via="approval" />
             </Stack>
           </Panel>
           {approval.subject.kind === 'device' && (

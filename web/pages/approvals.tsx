@@ -15,7 +15,7 @@ import { ProblemAlert } from '../parts/problem.tsx';
 import { Barrier } from '../parts/barrier.tsx';
 import { ReviewForm, ReviewSubject } from '../parts/review.tsx';
 import { VoteCount, Votes } from '../parts/votes.tsx';
-import { refined, type ApprovalsSearch } from '../search.ts';
+import { parseApprovalsSearch, refined, type ApprovalsSearch } from '../search.ts';
 import { counted } from '../words/names.ts';
 import { approvalWords, kindWords } from '../words/states.ts';
 import classes from './approvals.module.css';
@@ -26,7 +26,8 @@ export const approvalsRoute = createLazyRoute('/signed-in/approvals')({ componen
 const pageSize = 20;
 
 function Approvals() {
-  const { state = 'open', ...search } = approvalsRoute.useSearch();
+  const wanted = approvalsRoute.useSearch({ select: parseApprovalsSearch });
+  const { state = 'open', ...search } = wanted;
   const navigate = useNavigate({ from: '/approvals' });
   const { queries } = useServices();
   const barrier = useBarrier('approval.read');
@@ -35,7 +36,7 @@ function Approvals() {
   const items = approvals.data?.items;
 
   const change = (part: { [Name in keyof ApprovalsSearch]?: ApprovalsSearch[Name] | undefined }) =>
-    void navigate({ search: (before) => refined(before, part) });
+    void navigate({ search: refined(wanted, part) });
 
   return (
     <Page
@@ -106,7 +107,7 @@ function Approvals() {
                 shown={`${counted(items.length, 'review')} on this page`}
                 next={approvals.data?.next_cursor ?? null}
                 isFirst={search.cursor === undefined}
-                onNext={(cursor) => void navigate({ search: (before) => ({ ...before, cursor }) })}
+                onNext={(cursor) => void navigate({ search: { ...wanted, cursor } })}
                 onFirst={() => change({})}
               />
             </Stack>
@@ -143,7 +144,7 @@ function OpenApproval({ approval }: { readonly approval: Approval }) {
         <ReviewSubject approval={approval} />
         <Stack gap="md">
           <Votes approval={approval} />
-          <ReviewForm key={approval.digest} approval={approval} via="approval" />
+          <ReviewForm approval={approval} via="approval" />
         </Stack>
       </div>
     </Panel>

@@ -11,7 +11,7 @@ import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
 import { Pager } from '../parts/pager.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
 import { Barrier } from '../parts/barrier.tsx';
-import { refined } from '../search.ts';
+import { parseAuditSearch, refined } from '../search.ts';
 import { counted } from '../words/names.ts';
 import { AuditFilters } from './audit/audit-filters.tsx';
 import { IntegrityPanel } from './audit/integrity-panel.tsx';
@@ -19,7 +19,7 @@ import { IntegrityPanel } from './audit/integrity-panel.tsx';
 export const auditRoute = createLazyRoute('/signed-in/audit')({ component: Audit });
 
 function Audit() {
-  const search = auditRoute.useSearch();
+  const search = auditRoute.useSearch({ select: parseAuditSearch });
   const navigate = useNavigate({ from: '/audit' });
   const { queries } = useServices();
   const barrier = useBarrier('audit.read');
@@ -29,7 +29,7 @@ function Audit() {
   });
   const items = events.data?.items;
   const change = (part: { [Name in keyof AuditListQuery]?: AuditListQuery[Name] | undefined }) =>
-    void navigate({ search: (before) => refined(before, part), replace: true });
+    void navigate({ search: refined(search, part), replace: true });
 
   return (
     <Page
@@ -65,7 +65,7 @@ function Audit() {
                 shown={`${counted(items.length, 'event')} on this page`}
                 next={events.data?.next_cursor ?? null}
                 isFirst={search.cursor === undefined}
-                onNext={(cursor) => void navigate({ search: (before) => ({ ...before, cursor }) })}
+                onNext={(cursor) => void navigate({ search: { ...search, cursor } })}
                 onFirst={() => change({})}
               />
             </>

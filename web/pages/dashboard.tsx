@@ -15,7 +15,7 @@ import { Pager } from '../parts/pager.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
 import { Barrier } from '../parts/barrier.tsx';
 import { WaitingPanel } from '../parts/waiting.tsx';
-import { refined } from '../search.ts';
+import { parseFleetSearch, refined } from '../search.ts';
 import { counted } from '../words/names.ts';
 import { summarize } from '../words/summary.ts';
 import { FleetFilters } from './fleet/fleet-filters.tsx';
@@ -27,7 +27,7 @@ export const dashboardRoute = createLazyRoute('/signed-in/dashboard')({ componen
 const pageSize = 50;
 
 function Dashboard() {
-  const search = dashboardRoute.useSearch();
+  const search = dashboardRoute.useSearch({ select: parseFleetSearch });
   const navigate = useNavigate({ from: '/dashboard' });
   const { queries } = useServices();
   const barrier = useBarrier('device.read');
@@ -40,7 +40,7 @@ function Dashboard() {
   const isFiltered = Object.keys(filters).length > 0;
 
   const change = (part: { [Name in keyof DeviceListQuery]?: DeviceListQuery[Name] | undefined }) =>
-    void navigate({ search: (before) => refined(before, part), replace: 'search' in part });
+    void navigate({ search: refined(search, part), replace: 'search' in part });
   const clear = () => void navigate({ search: {} });
 
   if (barrier !== null) {
@@ -96,7 +96,7 @@ function Dashboard() {
             shown={`${counted(rows.length, 'device')}${isFiltered ? ' that match' : ''} on this page`}
             next={held.shown?.next_cursor ?? null}
             isFirst={cursor === undefined}
-            onNext={(next) => void navigate({ search: (before) => ({ ...before, cursor: next }) })}
+            onNext={(next) => void navigate({ search: { ...search, cursor: next } })}
             onFirst={() => change({})}
           />
         )}

@@ -14,7 +14,7 @@ import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
 import { Barrier } from '../parts/barrier.tsx';
 import { WorkflowLink } from '../parts/workflow-link.tsx';
-import { deviceTabs } from '../search.ts';
+import { deviceTabs, parseDeviceSearch } from '../search.ts';
 import { DeviceActions } from './device/device-actions.tsx';
 import { DeviceAudit } from './device/device-audit.tsx';
 import { AttestationPanel, CommandPanel, IdentityPanel, PosturePanel, TagsPanel } from './device/device-facts.tsx';
@@ -120,7 +120,7 @@ function Summary({ device }: { readonly device: Device }) {
 const tabLabels = { overview: 'Overview', history: 'History', audit: 'Audit', json: 'JSON' } as const;
 
 function DeviceTabs({ device }: { readonly device: Device }) {
-  const { tab = 'overview' } = deviceRoute.useSearch();
+  const { tab = 'overview' } = deviceRoute.useSearch({ select: parseDeviceSearch });
   const navigate = useNavigate({ from: '/devices/$deviceId' });
   return (
     <Tabs

@@ -8,6 +8,7 @@ import { createLazyRoute, Link, useRouter } from '@tanstack/react-router';
 import { useState, type ReactNode } from 'react';
 import { useServices } from '../data/services.tsx';
 import { Brand } from '../frame/brand.tsx';
+import { parseLoginSearch } from '../search.ts';
 import { ProblemAlert } from '../parts/problem.tsx';
 import classes from './login.module.css';
 
@@ -15,7 +16,7 @@ export const loginRoute = createLazyRoute('/login')({ component: Login });
 
 function Login() {
   useDocumentTitle('Sign in · Sentinel');
-  const { next, ended } = loginRoute.useSearch();
+  const { next, ended } = loginRoute.useSearch({ select: parseLoginSearch });
   const { client, queries } = useServices();
   const cache = useQueryClient();
   const router = useRouter();
@@ -87,7 +88,7 @@ function Login() {
         </form>
         <p className={classes['hint']}>
           First time here? <code>npm start</code> printed the user name and the file with its password.{' '}
-          <Anchor component={Link} to="/" size="xs">
+          <Anchor component={Link} to="/" size="xs" underline="always">
             What is this?
           </Anchor>
         </p>

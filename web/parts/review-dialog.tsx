@@ -34,7 +34,7 @@ export function ReviewDialog({ id, opened, onClose }: ReviewDialogProps) {
         <Stack gap="lg">
           <ReviewSubject approval={approval} />
           <Votes approval={approval} />
-          <ReviewForm key={approval.digest} approval={approval} via="device" onDone={onClose} />
+          <ReviewForm approval={approval} via="device" onDone={onClose} />
         </Stack>
       )}
     </Modal>

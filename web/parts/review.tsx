@@ -85,13 +85,15 @@ export function ReviewForm({ approval, via, onDone }: ReviewFormProps) {
   const me = useMe();
   const cache = useQueryClient();
   const [reason, setReason] = useState('');
+  // The digest of what was on the screen: a vote is never for something that changed under the pointer.
+  const [seen, setSeen] = useState(approval.digest);
   const barrier = reviewBarrier(approval, me, useNowMs());
 
   const vote = useMutation({
     mutationFn: async (decision: ReviewBody['decision']) => {
       const body: ReviewBody = {
         decision,
-        digest: approval.digest,
+        digest: seen,
         ...(reason.trim() === '' ? {} : { reason: reason.trim() }),
       };
       if (via === 'device') await client.devices.identityReview(approval.subject.id, body);
@@ -117,9 +119,23 @@ export function ReviewForm({ approval, via, onDone }: ReviewFormProps) {
   return (
     <Stack gap="sm">
       {vote.error !== null && <ProblemAlert error={vote.error} title="Your vote was not recorded" />}
-      {barrier !== null ? (
-        <Barrier text={barrier} />
-      ) : (
+      {barrier !== null && <Barrier text={barrier} />}
+      {barrier === null && seen !== approval.digest && (
+        <div className={classes['changed']} role="alert">
+          <p>What is up for approval has changed since you opened this. Read it again before you vote.</p>
+          <Button
+            size="compact-sm"
+            variant="default"
+            onClick={() => {
+              vote.reset();
+              setSeen(approval.digest);
+            }}
+          >
+            I have read it again
+          </Button>
+        </div>
+      )}
+      {barrier === null && seen === approval.digest && (
         <>
           <Textarea
             label="Reason"

@@ -38,7 +38,7 @@ export function DeviceReview({ id }: { readonly id: string }) {
         <Stack gap="md">
           <ReviewSubject approval={approval} />
           <Votes approval={approval} />
-          <ReviewForm key={approval.digest} approval={approval} via="device" />
+          <ReviewForm approval={approval} via="device" />
         </Stack>
       )}
     </Panel>

@@ -1,0 +1,510 @@
+// The console in a real browser against a made-up API: what people see and do, and what no page may do.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { before, describe, it, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { AxeBuilder } from '@axe-core/playwright';
+import type { Page } from 'playwright-core';
+import { trustTiers } from '#contracts/states.ts';
+import { fakePassword, startFakeApi, type FakeApi } from '#tests/fakes/fake-api.ts';
+import { fakeDevice, putUnderReview } from '#tests/fakes/fake-fleet.ts';
+import { startBrowser, type Browser, type Look } from '#tests/harness/browser.ts';
+import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import { requires } from '#tests/harness/requires.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const wide = { scheme: 'light', width: 1280, height: 800 } as const;
+const looks: Record<string, Look> = {
+  'a wide light screen': wide,
+  'a wide dark screen': { ...wide, scheme: 'dark' },
+  'a light phone': { scheme: 'light', width: 390, height: 844 },
+  'a dark phone': { scheme: 'dark', width: 390, height: 844 },
+};
+/** Compressed script that the first view may need. */
+const firstViewLimit = 250_000;
+
+describe('the console', { skip: requires('chromium') }, () => {
+  const cleanup = cleanupAfterAll();
+  let dist: string;
+  let browser: Browser;
+
+  before(
+    async () => {
+      dist = await mkdtemp(join(tmpdir(), 'sentinel-console-'));
+      cleanup.after(() => rm(dist, { recursive: true, force: true }));
+      const vite = join(root, 'node_modules/vite/bin/vite.js');
+      await promisify(execFile)(process.execPath, [vite, 'build', 'web', '--outDir', dist, '--emptyOutDir'], {
+        cwd: root,
+        env: { PATH: process.env['PATH'], NODE_ENV: 'production' },
+        timeout: 120_000,
+      });
+      browser = await startBrowser(cleanup);
+    },
+    { timeout: 150_000 },
+  );
+
+  /** A tab and an API of its own; at the end of the test nothing may have gone wrong in the page. */
+  async function open(t: TestContext, path: string, { as, look = wide }: { as?: string; look?: Look } = {}) {
+    const api = await startFakeApi(t, dist);
+    const { page, context, faults } = await browser.open(t, look);
+    if (as !== undefined) await signIn(page, api, as);
+    await page.goto(api.url + path);
+    return { api, page, context, faults };
+  }
+
+  async function signIn(page: Page, api: FakeApi, username: string): Promise<void> {
+    await page.goto(`${api.url}/login`);
+    await page.getByLabel('User name').fill(username);
+    await page.getByLabel('Password', { exact: true }).fill(fakePassword);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.waitForURL('**/dashboard');
+  }
+
+  const row = (page: Page, deviceId: string) => page.locator(`tr[data-row="${deviceId}"]`);
+  const fleetIsShown = (page: Page) => row(page, 'kiosk-berlin-01').waitFor();
+
+  describe('the way in', () => {
+    it('shows a visitor at the root what this is and what to do first (UI-01)', async (t) => {
+      const { page, faults } = await open(t, '/');
+      await page.getByRole('heading', { level: 1, name: 'Know which devices to trust, and why.' }).waitFor();
+      await page.getByRole('heading', { name: 'What to do first' }).waitFor();
+      await page.getByRole('link', { name: 'Sign in to the console' }).click();
+      await page.waitForURL('**/login');
+      await page.getByLabel('User name').waitFor();
+      assert.deepEqual(faults, []);
+    });
+
+    it('shows somebody who has signed in at the root where things stand and the next step (UI-01)', async (t) => {
+      const { page, faults } = await open(t, '/', { as: 'admin' });
+      await page.getByText('3 reviews wait for a decision').waitFor();
+      const numbers = page.getByRole('region', { name: 'Fleet in numbers' });
+      assert.match(await numbers.getByRole('link', { name: /Trusted/ }).innerText(), /\b2\b/);
+      await page.getByRole('link', { name: 'Open the queue' }).click();
+      await page.waitForURL('**/approvals');
+      assert.deepEqual(faults, []);
+    });
+
+    it('sends a visitor of the dashboard to sign in, and afterwards to where they wanted (UI-02)', async (t) => {
+      const { page, faults } = await open(t, '/dashboard?trust_tier=restricted');
+      await page.waitForURL(/\/login\?next=/);
+      await page.getByText('That page is for people who have signed in.').waitFor();
+      await page.getByLabel('User name').fill('approver1');
+      await page.getByLabel('Password', { exact: true }).fill('wrong');
+      await page.getByRole('button', { name: 'Sign in' }).click();
+      await page.getByText('User name or password is wrong.').waitFor();
+      await page.getByLabel('Password', { exact: true }).fill(fakePassword);
+      await page.keyboard.press('Enter');
+      await page.waitForURL('**/dashboard?trust_tier=restricted');
+      await row(page, 'meter-0042').waitFor();
+      assert.equal(await row(page, 'kiosk-berlin-01').count(), 0);
+      assert.deepEqual(faults, []);
+    });
+
+    it('takes no address of another site as the place to go to after sign-in', async (t) => {
+      const { api, page } = await open(t, '/login?next=%2F%5Cevil.example%2F');
+      await page.getByLabel('User name').fill('admin');
+      await page.getByLabel('Password', { exact: true }).fill(fakePassword);
+      await page.getByRole('button', { name: 'Sign in' }).click();
+      await page.waitForURL(`${api.url}/dashboard`);
+    });
+
+    it('asks to sign in again when the session has ended, with the way back, and forgets what it showed', async (t) => {
+      const { api, page, faults } = await open(t, '/devices/gate-north-01', { as: 'admin' });
+      await page.getByRole('heading', { level: 1, name: /gate-north-01/ }).waitFor();
+      api.endSessions();
+      await page.waitForURL(/\/login\?.*ended=true/);
+      await page.getByText('Your session has ended.').waitFor();
+      assert.equal(await page.getByText('gate-north-01').count(), 0);
+      assert.match(page.url(), /next=%2Fdevices%2Fgate-north-01/);
+      assert.deepEqual(faults, []);
+    });
+
+    it('signs out', async (t) => {
+      const { page } = await open(t, '/dashboard', { as: 'admin' });
+      await fleetIsShown(page);
+      await page.getByRole('button', { name: 'Account of admin' }).click();
+      await page.getByRole('menuitem', { name: 'Sign out' }).click();
+      await page.getByRole('link', { name: 'Sign in to the console' }).waitFor();
+      await page.goBack();
+      await page.waitForURL(/\/login/);
+    });
+  });
+
+  describe('the dashboard', () => {
+    it('shows trust and attestation of every device as an icon and a word (UI-03)', async (t) => {
+      const { page, faults } = await open(t, '/dashboard', { as: 'viewer1' });
+      await fleetIsShown(page);
+      for (const [id, tier, evidence] of [
+        ['gate-north-01', 'Trusted', 'Verified'],
+        ['kiosk-berlin-01', 'Monitored', 'Not required'],
+        ['meter-0043', 'Observed', 'Stale'],
+        ['meter-0042', 'Restricted', 'Failed'],
+        ['printer-lobby', 'Revoked', 'Not required'],
+      ] as const) {
+        const trust = row(page, id).locator('[data-column="trust"]');
+        assert.equal((await trust.innerText()).trim(), tier);
+        assert.equal(await trust.locator('svg').count(), 1);
+        assert.match(
+          await row(page, id).locator('[data-column="attestation"]').innerText(),
+          new RegExp(`^${evidence}`),
+        );
+      }
+      assert.match(await row(page, 'kiosk-hamburg-02').innerText(), /Rotation required/);
+      assert.match(await row(page, 'kiosk-berlin-03').innerText(), /Stale\s+2 min ago/);
+      assert.equal(
+        await page.getByRole('group', { name: 'Filter by trust tier' }).getByRole('button').count(),
+        trustTiers.length + 1,
+      );
+      assert.deepEqual(faults, []);
+    });
+
+    it('changes by itself when something happens (UI-03)', async (t) => {
+      const { api, page } = await open(t, '/dashboard', { as: 'viewer1' });
+      await fleetIsShown(page);
+      await page.getByText('Live', { exact: true }).waitFor();
+      const device = fakeDevice('kiosk-berlin-01', Date.now(), { trust_tier: 'revoked' });
+      api.fleet.devices.set(device.device_id, device);
+      api.emit('device.trust.updated', { kind: 'device', id: device.device_id });
+      // Sooner than polling would have found it.
+      await row(page, 'kiosk-berlin-01').getByText('Revoked').waitFor({ timeout: 3_000 });
+    });
+
+    it('keeps filters and search in the address', async (t) => {
+      const { page } = await open(t, '/dashboard', { as: 'viewer1' });
+      await fleetIsShown(page);
+      await page.getByRole('button', { name: /^Restricted/ }).click();
+      await page.waitForURL('**/dashboard?trust_tier=restricted');
+      await row(page, 'kiosk-berlin-01').waitFor({ state: 'detached' });
+      await page.getByLabel('Search', { exact: true }).fill('meter');
+      await page.waitForURL('**/dashboard?trust_tier=restricted&search=meter');
+      await row(page, 'old-scanner').waitFor({ state: 'detached' });
+      await page.reload();
+      await row(page, 'meter-0042').waitFor();
+      assert.equal(await page.getByLabel('Search', { exact: true }).inputValue(), 'meter');
+      await page.getByLabel('Liveness').selectOption('offline');
+      await page.getByText('No device matches').waitFor();
+      await page.getByRole('button', { name: 'Clear the filters' }).click();
+      await fleetIsShown(page);
+    });
+
+    it('moves no row while the pointer is over the table, and says so', async (t) => {
+      const { api, page } = await open(t, '/dashboard', { as: 'viewer1' });
+      await fleetIsShown(page);
+      await row(page, 'kiosk-berlin-01').hover();
+      api.fleet.devices.delete('gate-north-01');
+      api.emit('device.identity.retired', { kind: 'device', id: 'gate-north-01' });
+      await page.getByText('Held while you point at the table').waitFor();
+      assert.equal(await row(page, 'gate-north-01').count(), 1);
+      await page.getByRole('heading', { level: 1 }).hover();
+      await row(page, 'gate-north-01').waitFor({ state: 'detached' });
+    });
+
+    it('goes through a fleet that is larger than a page by its cursor', async (t) => {
+      const { api, page } = await open(t, '/login', { as: 'viewer1' });
+      for (let index = 1; index <= 300; index += 1) {
+        const id = `bulk-${String(index).padStart(4, '0')}`;
+        api.fleet.devices.set(id, fakeDevice(id, Date.now()));
+      }
+      await page.goto(`${api.url}/dashboard?limit=150&search=bulk`);
+      await row(page, 'bulk-0001').waitFor();
+      const rendered = await page.locator('tr[data-row]').count();
+      assert.ok(rendered < 100, `only rows near the view are rendered, not ${rendered}`);
+      await page.getByRole('button', { name: 'Next page' }).click();
+      await page.waitForURL(/cursor=/);
+      await row(page, 'bulk-0151').waitFor();
+      await page.goBack();
+      await row(page, 'bulk-0001').waitFor();
+    });
+
+    it('says that the connection is lost, keeps what it knew, and recovers by itself', async (t) => {
+      const { api, page } = await open(t, '/dashboard', { as: 'viewer1' });
+      await fleetIsShown(page);
+      api.setDown(true);
+      await page.getByText('Connection lost').waitFor({ timeout: 15_000 });
+      assert.equal(await row(page, 'kiosk-berlin-01').count(), 1);
+      api.setDown(false);
+      await page.getByText('Connection lost').waitFor({ state: 'detached', timeout: 20_000 });
+      await page.getByText('Live', { exact: true }).waitFor({ timeout: 20_000 });
+    });
+
+    it('says what to do when there is no device yet', async (t) => {
+      const { api, page } = await open(t, '/login', { as: 'viewer1' });
+      api.fleet.devices.clear();
+      await page.goto(`${api.url}/dashboard`);
+      await page.getByText('No device has been heard yet').waitFor();
+      await page.getByText('sentinel ca issue my-device').waitFor();
+    });
+  });
+
+  describe('reviews', () => {
+    it('approves an enrollment from the dashboard, with the digest of what was shown (UI-04)', async (t) => {
+      const { api, page, faults } = await open(t, '/dashboard', { as: 'approver1' });
+      await page.getByRole('button', { name: 'Review kiosk-munich-01' }).click();
+      const dialog = page.getByRole('dialog', { name: 'Enrollment of kiosk-munich-01' });
+      const digest = api.fleet.devices.get('kiosk-munich-01')?.pending_review?.digest ?? '';
+      await dialog.getByText(digest).waitFor();
+      await dialog.getByLabel('Reason').fill('Unpacked it myself');
+      await dialog.getByRole('button', { name: 'Approve' }).click();
+      await dialog.waitFor({ state: 'detached' });
+      await row(page, 'kiosk-munich-01').getByText('Approved').waitFor();
+      assert.deepEqual(api.seen, [
+        {
+          method: 'POST',
+          path: '/api/devices/kiosk-munich-01/identity-review',
+          body: { decision: 'approve', digest, reason: 'Unpacked it myself' },
+        },
+      ]);
+      await page.getByText('Your approval is recorded').waitFor();
+      assert.deepEqual(faults, []);
+    });
+
+    it('rejects a rotation from the device page, where it shows what would be replaced (UI-04)', async (t) => {
+      const { api, page } = await open(t, '/devices/gate-south-01', { as: 'approver1' });
+      const device = api.fleet.devices.get('gate-south-01');
+      const review = page.getByRole('region', { name: 'Pending review' });
+      await review.getByText('It replaces').waitFor();
+      await review.getByText(device?.certificate?.fingerprint_sha256 ?? '').waitFor();
+      await review.getByText(device?.candidate_certificate?.fingerprint_sha256 ?? '').waitFor();
+      await review.getByRole('button', { name: 'Reject' }).click();
+      await review.waitFor({ state: 'detached' });
+      assert.equal(api.seen[0]?.path, '/api/devices/gate-south-01/identity-review');
+      assert.deepEqual(api.seen[0]?.body, { decision: 'reject', digest: device?.pending_review?.digest });
+    });
+
+    it('counts the votes of several people in the queue, and lets nobody vote twice', async (t) => {
+      const { api, page } = await open(t, '/approvals', { as: 'approver2' });
+      const card = page.getByRole('region', { name: 'Enrollment' }).filter({ hasText: 'vault-door-01' });
+      await card.getByText('1 of 2 approvals').waitFor();
+      await card.getByText('You have voted to approve. One more person has to approve.').waitFor();
+      assert.equal(await card.getByRole('button', { name: 'Approve' }).count(), 0);
+      assert.deepEqual(api.seen, []);
+    });
+
+    it('offers nobody to decide what they asked for', async (t) => {
+      const { api, page } = await open(t, '/login', { as: 'admin' });
+      const device = fakeDevice('own-request', Date.now(), { approval_state: 'pending', certificate: null });
+      const approval = putUnderReview(api.fleet, device, Date.now(), {
+        kind: 'enrollment',
+        required: 1,
+        requestedBy: { kind: 'user', id: 'admin' },
+      });
+      await page.goto(`${api.url}/approvals/${approval.id}`);
+      await page.getByText('You asked for this, and nobody decides what they asked for.').waitFor();
+      assert.equal(await page.getByRole('button', { name: 'Approve' }).count(), 0);
+    });
+
+    it('says with code and request id when what was up for approval has changed', async (t) => {
+      const { api, page } = await open(t, '/devices/kiosk-munich-01', { as: 'approver1' });
+      const review = page.getByRole('region', { name: 'Pending review' });
+      await review.getByRole('button', { name: 'Approve' }).waitFor();
+      const device = api.fleet.devices.get('kiosk-munich-01');
+      const approval = api.fleet.approvals.get(device?.pending_review?.id ?? '');
+      assert.ok(approval);
+      api.fleet.approvals.set(approval.id, { ...approval, digest: 'f'.repeat(64) });
+      await review.getByRole('button', { name: 'Approve' }).click();
+      const problem = review.getByRole('alert').filter({ hasText: 'Your vote was not recorded' });
+      await problem.getByText('review.changed').waitFor();
+      await problem.getByText('Look at the review again and vote on its present digest.').waitFor();
+      await problem.getByRole('button', { name: 'Copy the request id' }).waitFor();
+      // Nothing is voted on that was not on the screen before.
+      await review.getByText('f'.repeat(64)).waitFor();
+      assert.equal(await review.getByRole('button', { name: 'Approve' }).count(), 0);
+      await review.getByRole('button', { name: 'I have read it again' }).click();
+      await review.getByRole('button', { name: 'Approve' }).click();
+      await review.waitFor({ state: 'detached' });
+      assert.equal(api.seen.at(-1)?.body['digest'], 'f'.repeat(64));
+    });
+
+    it('says why a person without the permission may not decide', async (t) => {
+      const { page } = await open(t, '/approvals', { as: 'viewer1' });
+      await page.getByText('This needs the permission identity.review').first().waitFor();
+      assert.equal(await page.getByRole('button', { name: 'Approve' }).count(), 0);
+    });
+  });
+
+  describe('the device page', () => {
+    it('says in words why a device stands where it stands', async (t) => {
+      const { page } = await open(t, '/devices/meter-0042', { as: 'viewer1' });
+      const why = page.getByRole('region', { name: 'Why it is restricted' });
+      await why.getByText('PCR 7 does not fit the baseline').waitFor();
+      const href = await page.getByRole('button', { name: 'Workflow' }).getAttribute('href');
+      assert.equal(href, null, 'a viewer has no permission to look at workflows');
+    });
+
+    it('revokes a certificate only after its device was named', async (t) => {
+      const { api, page, faults } = await open(t, '/devices/kiosk-berlin-01', { as: 'admin' });
+      assert.match(
+        (await page.getByRole('link', { name: 'Workflow' }).getAttribute('href')) ?? '',
+        /^http:\/\/localhost:\d+\/temporal\/namespaces\/default\/workflows\/device%2Fdefault%2Fkiosk-berlin-01$/,
+      );
+      await page.getByRole('button', { name: 'Revoke the certificate…' }).click();
+      const dialog = page.getByRole('dialog', { name: 'Revoke the certificate' });
+      const button = dialog.getByRole('button', { name: 'Revoke the certificate' });
+      await dialog.getByLabel('Type kiosk-berlin-01 to confirm').fill('kiosk-berlin-02');
+      assert.equal(await button.isDisabled(), true);
+      await dialog.getByLabel('Type kiosk-berlin-01 to confirm').fill('kiosk-berlin-01');
+      await dialog.getByLabel('Reason').fill('Key was copied');
+      await button.click();
+      await page.getByRole('heading', { level: 1, name: /Revoked/ }).waitFor();
+      assert.deepEqual(api.seen, [
+        {
+          method: 'POST',
+          path: '/api/devices/kiosk-berlin-01/certificate/revoke',
+          body: {
+            reason: 'Key was copied',
+            fingerprint_sha256: api.fleet.devices.get('kiosk-berlin-01')?.certificate?.fingerprint_sha256,
+          },
+        },
+      ]);
+      assert.deepEqual(faults, []);
+    });
+
+    it('shows history and audit, and says that a device does not exist', async (t) => {
+      const { api, page } = await open(t, '/devices/gate-north-01', { as: 'viewer1' });
+      await page.getByRole('tab', { name: 'History' }).click();
+      await page.waitForURL(/tab=history/);
+      await page.getByText('Device first contact').waitFor();
+      await page.getByRole('tab', { name: 'Audit' }).click();
+      await page
+        .getByRole('button', { name: /^Details of event/ })
+        .first()
+        .click();
+      await page.getByText('Previous hash').waitFor();
+      await page.goto(`${api.url}/devices/nobody`);
+      await page.getByText('There is no such device in this project').waitFor();
+    });
+  });
+
+  it('finds devices and pages by keyboard alone', async (t) => {
+    const { page, faults } = await open(t, '/health', { as: 'viewer1' });
+    await page.getByText('It works in part').waitFor();
+    await page.keyboard.press('Control+K');
+    await page.getByPlaceholder('Device name, host name or page').fill('berlin-03');
+    await page.getByText('Monitored · ').waitFor();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/devices/kiosk-berlin-03');
+    assert.deepEqual(faults, []);
+  });
+
+  it('verifies the audit trail and shows what was found', async (t) => {
+    const { page } = await open(t, '/audit', { as: 'viewer1' });
+    await page.getByRole('button', { name: 'Verify from the start' }).click();
+    await page.getByText('The chain is intact').waitFor();
+    await page.getByLabel('Outcome').selectOption('refused');
+    await page.waitForURL('**/audit?outcome=refused');
+    await page.locator('tr[data-row]').filter({ hasText: 'mallory' }).waitFor();
+  });
+
+  it('ends another session of the same person', async (t) => {
+    const { api, page, context } = await open(t, '/sessions', { as: 'admin' });
+    const other = await context.request.post(`${api.url}/api/admin/login`, {
+      headers: { 'user-agent': 'sentinel-cli/0.1.0' },
+      data: { username: 'admin', password: fakePassword },
+    });
+    assert.equal(other.status(), 200);
+    // That call has replaced the cookie: this tab now is the second session.
+    await page.reload();
+    await page.getByText('Sentinel command line').waitFor();
+    await page.getByRole('button', { name: 'End the session from 127.0.0.1' }).click();
+    await page.getByRole('button', { name: 'End the session from 127.0.0.1' }).waitFor({ state: 'detached' });
+    assert.equal(await page.locator('tr[data-row]').count(), 1);
+  });
+
+  it('needs less than 250 KB of compressed script for its first view', async (t) => {
+    const api = await startFakeApi(t, dist);
+    const { page } = await browser.open(t, wide);
+    const scripts: string[] = [];
+    page.on('request', (request) => {
+      const { pathname } = new URL(request.url());
+      if (pathname.endsWith('.js')) scripts.push(pathname);
+    });
+    const loaded = async () => {
+      const bodies = await Promise.all(scripts.splice(0).map((path) => readFile(join(dist, path))));
+      return bodies.reduce((sum, body) => sum + gzipSync(body).length, 0);
+    };
+    await page.goto(`${api.url}/`);
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    const landing = await loaded();
+    await signIn(page, api, 'admin');
+    await loaded();
+    await page.goto(`${api.url}/dashboard`);
+    await fleetIsShown(page);
+    const dashboard = await loaded();
+    t.diagnostic(`landing ${landing} bytes, dashboard ${dashboard} bytes`);
+    assert.ok(landing < firstViewLimit && dashboard < firstViewLimit, `landing ${landing}, dashboard ${dashboard}`);
+  });
+
+  describe('every page', () => {
+    it('would be caught if it broke the policy', async (t) => {
+      const { page, faults } = await open(t, '/login');
+      await page.evaluate(() => document.body.insertAdjacentHTML('beforeend', '<p style="color: red">x</p>'));
+      assert.match(faults.join('\n'), /Content Security Policy/);
+    });
+
+    for (const [name, look] of Object.entries(looks)) {
+      it(`keeps the policy, is accessible and fits on ${name}`, async (t) => {
+        const { api, page, faults } = await open(t, '/', { look });
+        const approval = [...api.fleet.approvals.keys()][0] ?? '';
+        await judge(page, '/');
+        await page.goto(`${api.url}/login?next=%2Faudit`);
+        await page.getByLabel('User name').waitFor();
+        await judge(page, '/login');
+        await signIn(page, api, 'admin');
+        for (const path of [
+          '/',
+          '/dashboard',
+          '/dashboard?search=nothing',
+          '/devices/vault-door-01',
+          '/devices/gate-north-01?tab=history',
+          '/devices/gate-north-01?tab=audit',
+          '/devices/gate-north-01?tab=json',
+          '/devices/nobody',
+          '/approvals',
+          '/approvals?state=all',
+          `/approvals/${approval}`,
+          '/audit',
+          '/sessions',
+          '/health',
+          '/nowhere',
+        ]) {
+          await page.goto(api.url + path);
+          await judge(page, path);
+        }
+        await page.goto(`${api.url}/dashboard`);
+        await page.getByRole('button', { name: 'Review kiosk-munich-01' }).click();
+        await page.getByRole('dialog').getByRole('button', { name: 'Approve' }).waitFor();
+        await judge(page, 'the review dialog');
+        await page.keyboard.press('Escape');
+        await page.getByRole('button', { name: 'Account of admin' }).click();
+        await page.getByRole('menuitem', { name: 'Sign out' }).waitFor();
+        await judge(page, 'the account menu');
+        await page.keyboard.press('Escape');
+        await page.keyboard.press('Control+K');
+        await page.getByPlaceholder('Device name, host name or page').waitFor();
+        await judge(page, 'the search');
+        assert.deepEqual(faults, []);
+      });
+    }
+  });
+});
+
+/** No serious finding of axe, and nothing that has to be scrolled sideways. */
+async function judge(page: Page, what: string): Promise<void> {
+  await page.getByRole('heading', { level: 1, includeHidden: true }).first().waitFor();
+  await page.locator('[aria-label^="Reading"], [aria-label^="Opening"]').first().waitFor({ state: 'detached' });
+  const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze();
+  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  assert.deepEqual(
+    serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`),
+    [],
+    what,
+  );
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  assert.ok(overflow <= 0, `${what} is ${overflow} px too wide`);
+}
