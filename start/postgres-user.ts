@@ -10,7 +10,7 @@ export interface RunAs {
   readonly owner: { readonly uid: number; readonly gid: number } | null;
 }
 
-const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
+const systemPath = '/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
  * Finds a way to run `program` other than as root, without making a system user and without moving data out of a folder
@@ -18,7 +18,7 @@ const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
  *
  * @throws TrustError `service.unavailable` when this system offers none
  */
-export async function findUnprivilegedUser(program: string): Promise<RunAs> {
+export async function findUnprivilegedUser(program: string, path = systemPath): Promise<RunAs> {
   if (process.getuid?.() !== 0) return { prefix: [], owner: null };
   // initdb looks its user up by number, so it has to be one that exists.
   const { uid, gid } = await findNobody();
@@ -45,7 +45,7 @@ export async function findUnprivilegedUser(program: string): Promise<RunAs> {
   for (const way of ways) {
     const [command = '', ...args] = way.prefix;
     try {
-      await runProgram(command, [...args, program, '--version'], { environment, withinMs: 10_000 });
+      await runProgram(command, [...args, program, '--version'], { environment: { PATH: path }, withinMs: 10_000 });
       return way;
     } catch (error) {
       reasons.push((error as Error).message);

@@ -23,6 +23,8 @@ export interface PostgresOptions {
   readonly superuserPassword: string;
   /** Off for tests: nothing is flushed to disk, and the server dies with the process that started it. */
   readonly durable?: boolean;
+  /** Looked for when absent. */
+  readonly user?: RunAs;
 }
 
 export interface RunningPostgres {
@@ -85,7 +87,7 @@ export async function postgresPart(options: PostgresOptions): Promise<Part> {
   const { port, durable = true } = options;
   const dataDir = resolve(options.dataDir);
   const programs = await findPostgresPrograms();
-  const user = await findUnprivilegedUser(programs.postgres);
+  const user = options.user ?? (await findUnprivilegedUser(programs.postgres));
   const serverArgs = ['-D', dataDir, ...Object.entries(serverSettings(port, durable)).flatMap(setting)];
   const [command, args] = asUser(
     user,
