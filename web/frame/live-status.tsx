@@ -3,7 +3,7 @@ import { IconBolt, IconBoltOff, IconPlayerPause } from '@tabler/icons-react';
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { followEvents, type LiveState } from '../data/live.ts';
-import { useBarrier } from '../data/services.tsx';
+import { useBarrier, useConnection } from '../data/services.tsx';
 import classes from './live-status.module.css';
 
 export function LiveStatus() {
@@ -23,9 +23,11 @@ export function LiveStatus() {
     });
   }, [barrier, cache]);
 
-  const { icon: StatusIcon, label, meaning } = barrier === null ? words[state] : words.retrying;
+  const isLost = useConnection().lostSince !== null;
+  const shown = isLost ? 'lost' : barrier === null ? state : 'retrying';
+  const { icon: StatusIcon, label, meaning } = words[shown];
   return (
-    <span className={classes['status']} data-state={state} title={barrier ?? meaning} role="status">
+    <span className={classes['status']} data-state={shown} title={barrier ?? meaning} role="status">
       <StatusIcon size={15} aria-hidden />
       {label}
     </span>
@@ -36,5 +38,6 @@ const words = {
   connecting: { icon: IconBolt, label: 'Connecting', meaning: 'The event stream is being opened.' },
   live: { icon: IconBolt, label: 'Live', meaning: 'Changes show within a second.' },
   retrying: { icon: IconBoltOff, label: 'Polling', meaning: 'No event stream: pages read again every few seconds.' },
+  lost: { icon: IconBoltOff, label: 'No connection', meaning: 'The API does not answer.' },
   paused: { icon: IconPlayerPause, label: 'Paused', meaning: 'Nothing is read while this page is hidden.' },
 } as const;

@@ -1,7 +1,7 @@
 // The filters of the audit trail; exact ones, since the trail is looked up by its indexes.
 import type { AuditListQuery } from '#contracts/http/audit.ts';
 import { auditCategories, outcomes, subjectKinds } from '#contracts/states.ts';
-import { Button, NativeSelect, Popover, Stack, TextInput } from '@mantine/core';
+import { Button, NativeSelect, Popover, SimpleGrid, TextInput } from '@mantine/core';
 import { IconFilter } from '@tabler/icons-react';
 import { useState } from 'react';
 import { plainName } from '../../words/names.ts';
@@ -71,7 +71,15 @@ export function AuditFilters({ search, onChange }: AuditFiltersProps) {
 function MoreFilters({ search, onChange, count }: AuditFiltersProps & { readonly count: number }) {
   const [isOpen, setIsOpen] = useState(false);
   return (
-    <Popover opened={isOpen} onChange={setIsOpen} position="bottom-end" width={300} shadow="md" trapFocus withRoles>
+    <Popover
+      opened={isOpen}
+      onChange={setIsOpen}
+      position="bottom-end"
+      width="min(440px, calc(100vw - 24px))"
+      shadow="md"
+      trapFocus
+      withRoles
+    >
       <Popover.Target>
         <Button
           size="compact-sm"
@@ -90,16 +98,9 @@ function MoreFilters({ search, onChange, count }: AuditFiltersProps & { readonly
             setIsOpen(false);
           }}
         >
-          <Stack gap="xs">
+          <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="sm" verticalSpacing="xs">
             <TextInput size="xs" name="action" label="Action" maxLength={128} defaultValue={search.action ?? ''} />
-            <TextInput
-              size="xs"
-              name="actor_id"
-              label="By"
-              description="A person, a device or a part of the system"
-              maxLength={128}
-              defaultValue={search.actor_id ?? ''}
-            />
+            <TextInput size="xs" name="actor_id" label="By" maxLength={128} defaultValue={search.actor_id ?? ''} />
             <NativeSelect
               size="xs"
               name="subject_kind"
@@ -122,10 +123,10 @@ function MoreFilters({ search, onChange, count }: AuditFiltersProps & { readonly
               type="datetime-local"
               defaultValue={localInput(search.until)}
             />
-            <Button type="submit" size="xs">
+            <Button type="submit" size="xs" className={classes['use'] ?? ''}>
               Use these
             </Button>
-          </Stack>
+          </SimpleGrid>
         </form>
       </Popover.Dropdown>
     </Popover>

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Me } from '#contracts/http/admin.ts';
+import { permissionsOf, type Role } from '#contracts/permissions.ts';
+import { fakeDevice, fakeFleet, putUnderReview } from '#tests/fakes/fake-fleet.ts';
+import { explain } from '#web/words/explain.ts';
+import { plainName } from '#web/words/names.ts';
+import { missingPermission } from '#web/words/permission.ts';
+import { reviewBarrier } from '#web/words/review.ts';
+import { summarize } from '#web/words/summary.ts';
+import { relativeTime } from '#web/words/time.ts';
+
+const nowMs = Date.parse('2026-11-23T09:00:00.000Z');
+
+function person(username: string, ...roles: Role[]): Me {
+  return {
+    username,
+    roles,
+    permissions: permissionsOf({ roles }),
+    csrf_token: 'x',
+    session_id: 'x',
+    expires_at: '2026-11-24T09:00:00.000Z',
+    project: 'default',
+  };
+}
+
+describe('relative time', () => {
+  for (const [seconds, words] of [
+    [0, 'just now'],
+    [-1, '1 s ago'],
+    [-59.9, '59 s ago'],
+    [-60, '1 min ago'],
+    [-3599, '59 min ago'],
+    [-3600, '1 h ago'],
+    [-48 * 3600, '2 d ago'],
+    [30, 'in 30 s'],
+    [3 * 86_400 - 1, 'in 3 d'],
+  ] as const) {
+    it(`says ${words}`, () => {
+      assert.equal(relativeTime(new Date(nowMs + seconds * 1000).toISOString(), nowMs), words);
+    });
+  }
+});
+
+describe('why a device stands where it stands', () => {
+  const texts = (change: Parameters<typeof fakeDevice>[2]) =>
+    explain(fakeDevice('d', nowMs, change), nowMs).map(({ text }) => text);
+
+  it('puts what holds the tier down first', () => {
+    const [first] = texts({
+      attestation: { state: 'failed', provider: 'p', verified_at: null, reason: 'PCR 7 differs' },
+    });
+    assert.equal(first, 'Its last evidence did not fit the reference values. (PCR 7 differs)');
+  });
+
+  it('names who is awaited, and until when', () => {
+    const fleet = fakeFleet(nowMs);
+    const device = fakeDevice('d', nowMs, { approval_state: 'pending', certificate: null });
+    putUnderReview(fleet, device, nowMs, { kind: 'enrollment', required: 2 });
+    const facts = explain(fleet.devices.get('d') ?? device, nowMs);
+    const awaited = facts.find(({ about }) => about === 'awaited');
+    assert.match(
+      awaited?.text ?? '',
+      /^Enrollment under review\. It has 0 of 2 approvals and waits for 2 more approvers, until .* \(in 3 d\)\.$/,
+    );
+  });
+
+  it('says that a certificate has expired or was revoked', () => {
+    const certificate = fakeDevice('d', nowMs).certificate;
+    assert.ok(certificate);
+    const expired = { ...certificate, not_after: '2026-11-22T09:00:00.000Z' };
+    assert.ok(texts({ certificate: expired }).includes('Its certificate expired 24 h ago. Issue a new one.'));
+    assert.match(texts({ trust_tier: 'revoked' })[0] ?? '', /^Its certificate was revoked/);
+  });
+
+  it('says that being offline does not change the tier', () => {
+    assert.ok(
+      texts({ liveness: 'offline' }).includes('It has not been heard for long. That does not change its tier.'),
+    );
+  });
+
+  it('has one fact of each kind, so that none is shown twice', () => {
+    for (const device of fakeFleet(nowMs).devices.values()) {
+      const kinds = explain(device, nowMs).map(({ about }) => about);
+      assert.equal(new Set(kinds).size, kinds.length, device.device_id);
+    }
+  });
+});
+
+describe('whether somebody may vote', () => {
+  const fleet = fakeFleet(nowMs);
+  const approval = putUnderReview(fleet, fakeDevice('d', nowMs), nowMs, {
+    kind: 'enrollment',
+    required: 2,
+    requestedBy: { kind: 'user', id: 'olga' },
+    votes: [{ by: 'ann', decision: 'approve', reason: null, at: '2026-11-23T08:00:00.000Z' }],
+  });
+
+  it('lets an approver vote', () => assert.equal(reviewBarrier(approval, person('bob', 'approver'), nowMs), null));
+
+  for (const [why, me, now, change, form] of [
+    ['a person who asked for it', person('olga', 'approver'), nowMs, {}, /nobody decides what they asked for/],
+    ['a person who has voted', person('ann', 'approver'), nowMs, {}, /^You have voted to approve\. One more person/],
+    ['a person without the permission', person('vic', 'viewer'), nowMs, {}, /identity\.review/],
+    ['anybody after the time', person('bob', 'approver'), nowMs + 4 * 86_400_000, {}, /time for this review is up/],
+    ['anybody after the close', person('bob', 'approver'), nowMs, { state: 'rejected' as const }, /closed: rejected/],
+    ['anybody while it is decided', person('bob', 'approver'), nowMs, { state: 'deciding' as const }, /being recorded/],
+  ] as const) {
+    it(`does not let ${why}`, () => assert.match(reviewBarrier({ ...approval, ...change }, me, now) ?? '', form));
+  }
+});
+
+describe('a missing permission', () => {
+  it('names the permission, who has it, and what the person has', () => {
+    assert.equal(
+      missingPermission(person('vic', 'viewer'), 'device.retire'),
+      'This needs the permission device.retire, which the roles operator, security and admin have. Yours: viewer.',
+    );
+    assert.equal(
+      missingPermission(person('nobody'), 'workflow.write'),
+      'This needs the permission workflow.write, which the role admin has. Yours: none.',
+    );
+    assert.equal(missingPermission(person('root', 'admin'), 'workflow.write'), null);
+  });
+});
+
+describe('the fleet in numbers', () => {
+  it('counts every device once, and says what is wrong with those that should work', () => {
+    const summary = summarize([...fakeFleet(nowMs).devices.values()]);
+    assert.equal(summary.total, 16);
+    assert.deepEqual(summary.tiers, { revoked: 1, restricted: 3, observed: 3, monitored: 7, trusted: 2 });
+    assert.deepEqual(summary.liveness, { online: 13, stale: 1, offline: 2 });
+    assert.equal(summary.waiting, 3);
+    assert.deepEqual(
+      summary.attention.map(({ device, why }) => `${device.device_id}: ${why}`),
+      [
+        'kiosk-berlin-03: Heartbeats overdue',
+        'kiosk-hamburg-01: Certificate expires soon',
+        'kiosk-hamburg-02: Rotation required',
+        'laptop-7f3a: Offline',
+        'meter-0042: Attestation failed',
+        'meter-0043: Evidence is stale',
+        'printer-lobby: Certificate revoked',
+      ],
+    );
+  });
+});
+
+describe('names of machines', () => {
+  it('are said in words', () => {
+    assert.equal(plainName('fingerprint_sha256'), 'Fingerprint (SHA-256)');
+    assert.equal(plainName('device.identity.approved'), 'Device identity approved');
+    assert.equal(plainName('device_id'), 'Device ID');
+  });
+});
