@@ -2,7 +2,7 @@
 import {
   AbstractSqlDriver,
   type Configuration,
-  EntityManagerType,
+  type EntityManagerType,
   isRaw,
   PostgreSqlConnection,
   PostgreSqlPlatform,

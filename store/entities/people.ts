@@ -1,6 +1,5 @@
 // People, their sessions, and the requests that they may repeat.
 import { defineEntity, p } from '@mikro-orm/core';
-import type { Json } from '#contracts/deps.ts';
 import { count, instant, textList } from './types.ts';
 
 /** The live directory, without secrets. */
@@ -58,7 +57,7 @@ export const IdempotencyKey = defineEntity({
     claim: p.uuid(),
     claimed_until: instant(),
     status: p.integer().nullable(),
-    body: p.json<Json>().nullable(),
+    body: p.text().nullable(),
     created_at: instant(),
     expires_at: instant(),
   },

@@ -61,14 +61,15 @@ CREATE INDEX approval_opened ON approval (project_id, opened_at, id);
 CREATE INDEX approval_subject ON approval (project_id, subject_kind, subject_id, opened_at);
 CREATE INDEX approval_open ON approval (project_id, opened_at, id) WHERE state IN ('open', 'deciding');
 
+-- What is closed stays closed and is about the same thing. Two runs that both closed it may settle on less, never on more.
 CREATE FUNCTION approval_stays_closed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
   RAISE EXCEPTION 'approval % is closed', OLD.id USING ERRCODE = 'restrict_violation';
 END $$;
 CREATE TRIGGER approval_stays_closed BEFORE UPDATE ON approval FOR EACH ROW
-  WHEN (OLD.state IN ('approved', 'rejected', 'expired', 'cancelled')
-        AND (OLD.state, OLD.digest, OLD.subject_kind, OLD.subject_id)
-          IS DISTINCT FROM (NEW.state, NEW.digest, NEW.subject_kind, NEW.subject_id))
+  WHEN (OLD.state IN ('approved', 'rejected', 'expired', 'cancelled') AND (
+    NEW.state IN ('open', 'deciding') OR (NEW.state = 'approved' AND OLD.state <> 'approved')
+    OR (OLD.digest, OLD.subject_kind, OLD.subject_id) IS DISTINCT FROM (NEW.digest, NEW.subject_kind, NEW.subject_id)))
   EXECUTE FUNCTION approval_stays_closed();
 
 -- One row for each approval whose outcome took effect: nothing takes effect twice.

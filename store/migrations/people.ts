@@ -25,7 +25,7 @@ CREATE TABLE admin_session (
   ip text,
   user_agent text
 );
-CREATE INDEX admin_session_created ON admin_session (created_at, id);
+CREATE INDEX admin_session_username ON admin_session (username, created_at, id);
 CREATE INDEX admin_session_expiry ON admin_session (expires_at);
 
 CREATE TABLE admin_password_rehash (
@@ -51,7 +51,7 @@ CREATE TABLE idempotency_key (
   claim uuid NOT NULL,
   claimed_until timestamptz(3) NOT NULL,
   status integer,
-  body jsonb,
+  body text,
   created_at timestamptz(3) NOT NULL,
   expires_at timestamptz(3) NOT NULL,
   PRIMARY KEY (project_id, principal, route, key)
