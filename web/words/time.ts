@@ -23,13 +23,9 @@ export function relativeTime(at: string, nowMs: number): string {
 }
 
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const localDate = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
 
 /** Date and time in the reader's time zone. */
 export const localTime = (at: string): string => local.format(new Date(at));
-
-/** The day in the reader's time zone. */
-export const localDay = (at: string): string => localDate.format(new Date(at));
 
 /** `2026-11-23 09:12:05 UTC`. */
 export const utcTime = (at: string): string => `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')} UTC`;

@@ -4,6 +4,7 @@ import type { Me } from '#contracts/http/admin.ts';
 import { permissionsOf, type Role } from '#contracts/permissions.ts';
 import { fakeDevice, fakeFleet, putUnderReview } from '#tests/fakes/fake-fleet.ts';
 import { explain } from '#web/words/explain.ts';
+import { eventTitle, stateChange } from '#web/words/history.ts';
 import { plainName } from '#web/words/names.ts';
 import { missingPermission } from '#web/words/permission.ts';
 import { reviewBarrier } from '#web/words/review.ts';
@@ -143,6 +144,15 @@ describe('the fleet in numbers', () => {
         'printer-lobby: Certificate revoked',
       ],
     );
+  });
+});
+
+describe('the history of a device', () => {
+  it('says what happened and what became of it', () => {
+    assert.equal(eventTitle({ event: 'approval.read' }), 'A decision was taken in');
+    assert.equal(eventTitle({ event: 'hardware.changed' }), 'Hardware changed');
+    assert.equal(stateChange({ from_state: 'pending', to_state: 'approved' }), 'Pending → Approved');
+    assert.equal(stateChange({ from_state: null, to_state: 'pending' }), 'Pending');
   });
 });
 

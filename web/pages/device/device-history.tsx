@@ -17,7 +17,7 @@ import { ObjectFacts } from '../../parts/facts.tsx';
 import { FullMoment, Moment } from '../../parts/moment.tsx';
 import { Loading, Nothing, Panel } from '../../parts/page.tsx';
 import { ProblemAlert } from '../../parts/problem.tsx';
-import { plainName } from '../../words/names.ts';
+import { eventTitle, stateChange } from '../../words/history.ts';
 import classes from './device-history.module.css';
 
 export function DeviceHistory({ deviceId }: { readonly deviceId: string }) {
@@ -36,12 +36,12 @@ export function DeviceHistory({ deviceId }: { readonly deviceId: string }) {
       {entries.length > 0 && (
         <Timeline bulletSize={26} lineWidth={2} className={classes['timeline'] ?? ''}>
           {entries.map((entry) => {
-            const EntryIcon = iconOf(entry.event);
+            const EntryIcon = iconOf(entry);
             return (
               <Timeline.Item
                 key={`${entry.epoch} ${entry.revision}`}
                 bullet={<EntryIcon size={14} aria-hidden />}
-                title={plainName(entry.event)}
+                title={eventTitle(entry)}
               >
                 <Entry entry={entry} />
               </Timeline.Item>
@@ -68,14 +68,8 @@ function Entry({ entry }: { readonly entry: HistoryEntry }) {
   return (
     <div className={classes['entry']}>
       <p>
-        {entry.from_state === null || entry.from_state === entry.to_state ? (
-          <strong>{plainName(entry.to_state)}</strong>
-        ) : (
-          <strong>
-            {plainName(entry.from_state)} → {plainName(entry.to_state)}
-          </strong>
-        )}{' '}
-        by {entry.by.kind === 'user' ? entry.by.id : `${entry.by.kind} ${entry.by.id}`}, <Moment at={entry.at} />
+        <strong>{stateChange(entry)}</strong> by{' '}
+        {entry.by.kind === 'user' ? entry.by.id : `${entry.by.kind} ${entry.by.id}`}, <Moment at={entry.at} />
       </p>
       <small>
         <FullMoment at={entry.at} /> · revision {entry.revision}, epoch {entry.epoch}
@@ -96,9 +90,11 @@ const icons: readonly (readonly [RegExp, Icon])[] = [
   [/reset/, IconRotateClockwise],
   [/rotat|certificate/, IconArrowsExchange],
   [/expir|deadline|lapse/, IconClock],
-  [/contact|enrol|created|opened/, IconDevices],
+  [/pending|contact|started/, IconDevices],
 ];
 
-function iconOf(event: string): Icon {
-  return icons.find(([form]) => form.test(event))?.[1] ?? IconCircleDot;
+/** What it became says more than what it was called. */
+function iconOf({ event, from_state, to_state }: HistoryEntry): Icon {
+  const what = from_state === to_state ? event : to_state;
+  return icons.find(([form]) => form.test(what))?.[1] ?? IconCircleDot;
 }
