@@ -39,10 +39,6 @@ type EventName = keyof typeof events;
 
 const voted = '+approval.voted';
 const closes = (state: string, also = '') => `${state}:${also} +approval.closed outcome.deliver`;
-const closed = {
-  delivered: (state: string) => state,
-  adopted: (state: string) => `${state}: outcome.deliver`,
-};
 
 /** What is not named here comes to nothing: the state stays, nothing is asked for. */
 const table: Record<string, { approval: approvals.Approval; comes: Partial<Record<EventName, string>> }> = {
@@ -92,12 +88,9 @@ const table: Record<string, { approval: approvals.Approval; comes: Partial<Recor
     },
   },
   ...Object.fromEntries(
-    (['approved', 'rejected', 'expired', 'cancelled'] as const).map((state) => [
-      state,
-      {
-        approval: approvals[state],
-        comes: { delivered: closed.delivered(state), adopted: closed.adopted(state) },
-      },
+    [approvals.approved, approvals.rejected, approvals.expired, approvals.cancelled].map((approval) => [
+      approval.value,
+      { approval, comes: { delivered: approval.value, adopted: `${approval.value}: outcome.deliver` } },
     ]),
   ),
   'approved and delivered': { approval: approvals.delivered, comes: {} },
