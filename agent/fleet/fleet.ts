@@ -10,7 +10,7 @@ import { fractionOf, type HeartbeatOutcome, type ScheduleLimits } from '../heart
 import type { ApprovalQueue } from './approval-queue.ts';
 import { keepIdentity } from './identity.ts';
 import type { PausedDevices } from './paused.ts';
-import { profileOf } from './profiles.ts';
+import { profileOf, type Profile } from './profiles.ts';
 
 export interface FleetDeps {
   /** Where identities and counters are kept. */
@@ -33,19 +33,23 @@ const keepAliveMs = 600_000;
 
 /** Runs `count` devices until the signal aborts. The last one is left for people to approve. */
 export async function runFleet(deps: FleetDeps, count: number, signal: AbortSignal): Promise<void> {
-  await Promise.all(Array.from({ length: count }, (_, index) => runMember(deps, index, index < count - 1, signal)));
+  const members = Array.from({ length: count }, async (_, index) => {
+    const profile = profileOf(index);
+    try {
+      await deps.sleep(((index + fractionOf(deps.random)) / startsPerSecond) * 1000, signal);
+      await runMember(deps, profile, index < count - 1, signal);
+    } catch (error) {
+      // A damaged file of one device must not end the others.
+      if (!signal.aborted) deps.log.error({ device_id: profile.deviceId, err: error }, 'This device cannot run');
+    }
+  });
+  await Promise.all(members);
 }
 
-async function runMember(deps: FleetDeps, index: number, approveIt: boolean, signal: AbortSignal): Promise<void> {
+async function runMember(deps: FleetDeps, profile: Profile, approveIt: boolean, signal: AbortSignal): Promise<void> {
   const { ca, random, log } = deps;
-  const profile = profileOf(index);
   const { deviceId } = profile;
   const file = (name: string): string => join(deps.directory, deviceId, name);
-  try {
-    await deps.sleep(((index + fractionOf(random)) / startsPerSecond) * 1000, signal);
-  } catch {
-    return;
-  }
   const identity = await keepIdentity(file('identity.pem'), deviceId, deps);
   const nextCounter = await openCounter(file('counter'), random);
   const transport = createTransport({ ca: ca.caCertificatePem, identity, keepAliveMs });

@@ -35,7 +35,7 @@ function parseIdentity(text: string | null): FleetIdentity | null {
 
 function identityOf(certificate: string, key: string): FleetIdentity {
   const fingerprint = new X509Certificate(certificate).fingerprint256.replaceAll(':', '').toLowerCase();
-  return { certificate, key, fingerprint };
+  return { certificate: certificate.trim(), key: key.trim(), fingerprint };
 }
 
 /** An authority that was made anew does not know what the one before it issued. */
