@@ -154,13 +154,13 @@ export function dyingWithParent(command: string, args: readonly string[]): reado
 }
 
 /** Keeps the end of an output for error messages, in bounded memory. */
-export function keepTail(limitBytes = 4_096): Tail {
+export function keepTail(limitBytes = 8_192): Tail {
   let kept = Buffer.alloc(0);
   const all = (): string => kept.toString('utf8');
   return {
     add: (chunk) => (kept = Buffer.concat([kept, chunk]).subarray(-limitBytes)),
     all,
-    lastLines: (count = 12) => all().trim().split('\n').slice(-count).join('\n'),
+    lastLines: (count = 24) => all().trim().split('\n').slice(-count).join('\n'),
   };
 }
 

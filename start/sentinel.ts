@@ -100,8 +100,9 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
 
     const databaseUrl = await startDatabase(home, secrets);
     await startTemporal(home, await program);
-    await startServers({ home, secrets, accounts, tls, databaseUrl });
+    // The API reads it once, when it starts.
     await console;
+    await startServers({ home, secrets, accounts, tls, databaseUrl });
     if (devices > 0) await supervisor.start([fleetPart(fleetEnvironment(home, tls.SENTINEL_TLS_CA), devices)]);
     instance = {
       api_url: addresses.apiUrl,
@@ -140,7 +141,10 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
 
   async function findTemporal({ tools }: HeldHome): Promise<string> {
     const toolsDirs = [tools, join(root, '.sentinel', 'tools')] as const;
-    const say = (what: string): void => progress.note(`Temporal … ${what}`);
+    const say = (what: string): void => {
+      progress.note(`Temporal … ${what}`);
+      progress.starting('Temporal');
+    };
     return (await findTemporalProgram({ toolsDirs, environment, say, signal: stopping.signal })).path;
   }
 
