@@ -54,7 +54,8 @@ export async function reviewBody(
   const { terminal } = context;
   const { subject } = approval;
   if (decision === 'reject') await confirmByName(terminal, { act: 'reject', name: subject.id, yes: options.yes });
-  else await confirmIfAsked(terminal, { question: `Approve this of ${subject.id}?`, yes: options.yes });
+  else
+    await confirmIfAsked(terminal, { question: `Approve this ${approval.kind} of ${subject.id}?`, yes: options.yes });
   return {
     decision,
     digest: options.digest ?? approval.digest,
@@ -62,10 +63,12 @@ export async function reviewBody(
   };
 }
 
-/** The content as facts; what is nested is shown as JSON, since nothing that is approved may stay hidden. */
-function contentFacts(content: Approval['content']): [string, Cell][] {
-  return Object.entries(content).map(([name, value]) => [
-    `  ${name}`,
-    typeof value === 'string' ? value : JSON.stringify(value),
-  ]);
+/** The content as facts, one for each value: nothing that is approved may stay hidden. */
+function contentFacts(content: object, prefix = '  '): [string, Cell][] {
+  return Object.entries(content).flatMap(([name, value]: [string, unknown]): [string, Cell][] => {
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return contentFacts(value, `${prefix}${name}.`);
+    }
+    return [[`${prefix}${name}`, typeof value === 'string' ? value : JSON.stringify(value)]];
+  });
 }

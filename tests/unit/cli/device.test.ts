@@ -130,6 +130,20 @@ describe('a vote', () => {
     assert.deepEqual(seen.at(-1)?.body, { decision: 'approve', digest: approval.digest, reason: 'known' });
   });
 
+  it('shows every value that is up for approval', async (t) => {
+    const content = {
+      certificate: { fingerprint_sha256: 'f', validity: { not_after: 'late' } },
+      tags: ['a'],
+      host: null,
+    };
+    const { out } = await runCommand(t, `approval show ${approvalId}`, {
+      routes: { [`GET /api/approvals/${approvalId}`]: { body: anApproval({ content }) } },
+    });
+    assert.match(out, /certificate\.fingerprint_sha256\tf\n/);
+    assert.match(out, /certificate\.validity\.not_after\tlate\n/);
+    assert.match(out, /tags\t\["a"\]\n[^]*host\tnull\n/);
+  });
+
   it('sends the digest that a script saw earlier instead', async (t) => {
     const { seen } = await runCommand(t, 'approval approve ID --digest e'.replace('ID', approvalId), {
       routes: review,
