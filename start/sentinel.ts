@@ -1,7 +1,7 @@
 // A whole Sentinel on one machine, from its home to its console: what is started, in which order, and with which settings.
 import { readFileSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Clock, Random } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { SettingName, Settings } from '#contracts/settings.ts';
@@ -124,7 +124,11 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
   async function chooseTls({ ca }: HeldHome): Promise<Tls> {
     const { SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA } = settings;
     if (SENTINEL_TLS_CERT !== undefined && SENTINEL_TLS_KEY !== undefined && SENTINEL_TLS_CA !== undefined) {
-      return { SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA };
+      return {
+        SENTINEL_TLS_CERT: resolve(SENTINEL_TLS_CERT),
+        SENTINEL_TLS_KEY: resolve(SENTINEL_TLS_KEY),
+        SENTINEL_TLS_CA: resolve(SENTINEL_TLS_CA),
+      };
     }
     if ([SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA].some((given) => given !== undefined)) {
       throw new TrustError('request.invalid', {
@@ -249,6 +253,8 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     home.announceStop();
     await rm(home.instanceFile, { force: true });
     await supervisor.stop();
+    // A change of pids may have been on its way to the disk.
+    await rm(home.instanceFile, { force: true });
     await home.release();
   }
 
