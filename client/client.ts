@@ -5,7 +5,7 @@ import type { AuditList, AuditListQuery, Integrity } from '#contracts/http/audit
 import type { ReviewBody } from '#contracts/http/common.ts';
 import type { Device, DeviceList, DeviceListQuery, HistoryList } from '#contracts/http/devices.ts';
 import type { Live, Ready } from '#contracts/http/health.ts';
-import { createCaller, type CallerOptions, type CallOptions } from './request.ts';
+import { createCaller, type Call, type CallerOptions, type CallOptions } from './request.ts';
 
 export interface PageQuery {
   readonly limit?: number;
@@ -55,8 +55,11 @@ export interface Client {
  */
 export function createClient(options: CallerOptions): Client {
   const call = createCaller(options);
-  const get = async <Answer>(path: string, query?: object, also: CallOptions & { answers?: number[] } = {}) =>
-    (await call({ ...also, method: 'GET', path, query: query as Query })) as Answer;
+  const get = async <Answer>(
+    path: string,
+    query?: object,
+    also: CallOptions & Pick<Call, 'answers' | 'timeoutMs' | 'attempts'> = {},
+  ) => (await call({ ...also, method: 'GET', path, query: query as Call['query'] })) as Answer;
   const post = async <Answer>(path: string, body: unknown, also: CallOptions = {}) =>
     (await call({ ...also, method: 'POST', path, body })) as Answer;
 
@@ -77,7 +80,8 @@ export function createClient(options: CallerOptions): Client {
     },
     audit: {
       list: (query, also) => get('/api/audit/events', query, also),
-      integrity: (query, also) => get('/api/audit/integrity', query, also),
+      integrity: (query, also) =>
+        get('/api/audit/integrity', query, { ...also, timeoutMs: integrityTimeoutMs, attempts: 1 }),
     },
     admin: {
       login: (body, also) => post('/api/admin/login', body, also),
@@ -93,7 +97,8 @@ export function createClient(options: CallerOptions): Client {
   };
 }
 
-type Query = Readonly<Record<string, string | number | boolean | undefined>> | undefined;
+/** The chain of a long life takes a while; the API itself gives up before this. */
+const integrityTimeoutMs = 130_000;
 
 /** A path whose variable parts cannot leave their segment. */
 function at(texts: TemplateStringsArray, ...values: string[]): string {

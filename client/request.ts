@@ -56,6 +56,9 @@ export interface Call extends Omit<CallOptions, 'idempotencyKey'> {
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>> | undefined;
   readonly body?: unknown;
+  /** Instead of the client's own, for what is known to take longer. */
+  readonly timeoutMs?: number;
+  readonly attempts?: number;
   /** Statuses beyond 2xx whose body is the answer and no problem. */
   readonly answers?: readonly number[];
 }
@@ -72,7 +75,7 @@ const proxyFailures = [502, 503, 504];
  *   or with the reason of the caller's signal.
  */
 export function createCaller(options: CallerOptions): Caller {
-  const { attempts = 3, waitBudgetMs = 15_000, pause = wait, random } = options;
+  const { waitBudgetMs = 15_000, pause = wait, random } = options;
 
   return async function call(request) {
     // URL parsers resolve such segments even when encoded, so an id of '..' would reach another route.
@@ -80,6 +83,7 @@ export function createCaller(options: CallerOptions): Caller {
       throw new ApiProblem({ code: 'request.invalid', status: 0, detail: 'The id is empty or a path.' });
     }
     const key = idempotencyKeyOf(request, random);
+    const attempts = request.attempts ?? options.attempts ?? 3;
     let waitedMs = 0;
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -100,7 +104,7 @@ function idempotencyKeyOf(request: Call, random: Random): string | null {
 }
 
 async function send(options: CallerOptions, request: Call, key: string | null): Promise<unknown> {
-  const timeoutMs = options.timeoutMs ?? 10_000;
+  const timeoutMs = request.timeoutMs ?? options.timeoutMs ?? 10_000;
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout;
   try {

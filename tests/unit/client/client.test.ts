@@ -1,6 +1,7 @@
 // What the client sends, and what it makes of answers, problems and silence.
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiProblem } from '#client/api-problem.ts';
 import { createClient } from '#client/client.ts';
 import { createTransport } from '#client/node-transport.ts';
@@ -203,6 +204,20 @@ describe('client', () => {
       client.devices.list(),
       refusedWith('service.unavailable', { status: 0, detail: 'No answer within 0.05 s.' }),
     );
+    assert.equal(seen.length, 2);
+  });
+
+  it('leaves the verification of a long audit trail its time, and does not ask for it twice', async (t) => {
+    const { client, seen } = await clientOf(
+      t,
+      async (_, index) => {
+        await sleep(150);
+        return index === 0 ? { body: { valid: true } } : { hangUp: true };
+      },
+      { timeoutMs: 50 },
+    );
+    assert.deepEqual(await client.audit.integrity(), { valid: true });
+    await assert.rejects(client.audit.integrity(), refusedWith('service.unavailable'));
     assert.equal(seen.length, 2);
   });
 
