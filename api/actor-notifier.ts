@@ -22,6 +22,8 @@ export interface NotifierDeps {
 export interface ActorNotifier {
   /** @param starts whether the actor is probably not there yet, which counts against the rate of starts */
   notify(device: DeviceRef, starts: boolean): void;
+  /** Whether the caller may start an actor of this project itself now; it counts as a start. */
+  mayStart(project: string): boolean;
   /** Drops what waits, and resolves when what was sent has been answered. */
   close(): Promise<void>;
 }
@@ -45,9 +47,14 @@ export function createActorNotifier({ news, clock, log, metrics, options }: Noti
 
   function notify(device: DeviceRef, isStart: boolean): void {
     const name = JSON.stringify([device.project, device.id]);
-    if (signals.has(name) || starts.get(device.project)?.has(name))
-      return void metrics.signals.inc({ result: 'coalesced' });
-    if (closed || waiting >= options.maximumWaiting) return void metrics.signals.inc({ result: 'dropped' });
+    if (signals.has(name) || starts.get(device.project)?.has(name)) {
+      metrics.signals.inc({ result: 'coalesced' });
+      return;
+    }
+    if (closed || waiting >= options.maximumWaiting) {
+      metrics.signals.inc({ result: 'dropped' });
+      return;
+    }
     const line = isStart ? (starts.get(device.project) ?? new Map<string, DeviceRef>()) : signals;
     if (isStart) starts.set(device.project, line);
     line.set(name, device);
@@ -121,6 +128,7 @@ export function createActorNotifier({ news, clock, log, metrics, options }: Noti
 
   return {
     notify,
+    mayStart: (project) => !closed && takeToken(project),
     async close() {
       closed = true;
       if (waiting > 0) metrics.signals.inc({ result: 'dropped' }, waiting);

@@ -4,32 +4,61 @@ import underPressure from '@fastify/under-pressure';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Clock, Log, Random } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
+import { approvalRoutes, type ApprovalsDeps } from './approvals.ts';
+import { auditRoutes, type AuditDeps } from './audit.ts';
 import { registerAuthentication, type AuthenticationDeps } from './authentication.ts';
 import { requireStatedAccess } from './authorization.ts';
 import { bodyLimitBytes, registerBodies } from './body.ts';
+import { codecRoutes, type CodecDeps } from './codec.ts';
+import { consoleRoutes, type ConsoleDeps } from './console.ts';
+import { deviceRoutes, type DevicesDeps } from './devices.ts';
+import { eventRoutes, type EventsDeps } from './events.ts';
 import { healthRoutes, type HealthDeps } from './health.ts';
+import { heartbeatRoutes, type HeartbeatDeps } from './heartbeat.ts';
 import { registerIdempotency, type IdempotencyStore } from './idempotency.ts';
+import { metricsRoutes, registerRequestMetrics, type MetricsDeps } from './metrics.ts';
+import { openApiRoutes, registerOpenApi } from './openapi.ts';
 import { refusalOf, registerProblems, sendProblem } from './problems.ts';
 import { registerProjects } from './projects.ts';
-import { sessionRoutes, type SessionsDeps } from './sessions.ts';
 import { createRequestIds } from './request-id.ts';
+import { registerSealGuard, type SealGuardDeps } from './seal-guard.ts';
 import { bareHeaders, registerSecurityHeaders } from './security-headers.ts';
+import { sessionRoutes, type SessionsDeps } from './sessions.ts';
+import { temporalUiRoutes, type TemporalUiDeps } from './temporal-ui.ts';
 import { validatorCompiler } from './validation.ts';
 
 export interface ApiDeps {
+  readonly version: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly authentication: AuthenticationDeps;
   readonly projectExists: (id: string) => Promise<boolean>;
   readonly idempotency: IdempotencyStore;
+  readonly sealGuard: SealGuardDeps;
+  readonly heartbeat: HeartbeatDeps;
+  readonly devices: DevicesDeps;
+  readonly approvals: ApprovalsDeps;
+  readonly audit: AuditDeps;
+  readonly events: EventsDeps;
   readonly sessions: SessionsDeps;
   readonly health: HealthDeps;
+  readonly metrics: MetricsDeps;
+  readonly codec: CodecDeps;
+  readonly temporalUi: TemporalUiDeps;
+  readonly console: ConsoleDeps;
   /** Event loop delay above which requests are refused; 0 switches this off. */
   readonly maximumEventLoopDelayMs?: number;
 }
 
-/** Limit of an ordinary request from its first byte to its answer; routes that stream set their own. */
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** For routes that end by themselves in time, or that stream. */
+    deadline?: 'own';
+  }
+}
+
+/** Limit of an ordinary request from its first byte to its answer. */
 const handlerTimeoutMs = 20_000;
 
 export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
@@ -50,18 +79,31 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   registerProblems(app, { log });
   requireStatedAccess(app);
   app.addHook('onRoute', (route) => {
-    route.handlerTimeout ??= handlerTimeoutMs;
+    if (route.config?.deadline !== 'own') route.handlerTimeout ??= handlerTimeoutMs;
   });
+  await registerOpenApi(app, deps);
   registerSecurityHeaders(app);
+  registerRequestMetrics(app, deps.metrics.metrics);
   registerBodies(app);
   await registerOverloadCheck(app, deps.maximumEventLoopDelayMs ?? 2000);
   await app.register(cookie);
   registerAuthentication(app, deps.authentication);
   registerProjects(app, deps);
   registerIdempotency(app, { store: deps.idempotency, log });
+  registerSealGuard(app, deps.sealGuard);
 
+  await app.register(heartbeatRoutes, deps.heartbeat);
+  await app.register(deviceRoutes, deps.devices);
+  await app.register(approvalRoutes, deps.approvals);
+  await app.register(auditRoutes, deps.audit);
+  await app.register(eventRoutes, deps.events);
   await app.register(sessionRoutes, deps.sessions);
   await app.register(healthRoutes, deps.health);
+  await app.register(metricsRoutes, deps.metrics);
+  await app.register(codecRoutes, deps.codec);
+  await app.register(openApiRoutes);
+  await app.register(temporalUiRoutes, deps.temporalUi);
+  await app.register(consoleRoutes, deps.console);
   return app;
 }
 

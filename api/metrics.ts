@@ -1,5 +1,6 @@
 // What this process counts and measures, and GET /api/metrics, which shows it. No label holds the name of a device or a person.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { Type } from 'typebox';
 import { TrustError } from '#contracts/problems.ts';
@@ -91,6 +92,14 @@ export function registerReadings({ registry }: Metrics, { sealLagSeconds }: Read
       if (seconds === null) this.remove();
       else this.set(seconds);
     },
+  });
+}
+
+/** Measures every request; the route is its pattern, so that names of things make no series of their own. */
+export function registerRequestMetrics(app: FastifyInstance, { requests }: Metrics): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.is404 ? 'none' : (request.routeOptions.url ?? 'none');
+    requests.observe({ method: request.method, route, status: String(reply.statusCode) }, reply.elapsedTime / 1000);
   });
 }
 

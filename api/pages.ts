@@ -14,6 +14,15 @@ export interface Page<Position> {
 
 const defaultLimit = 50;
 
+/** What is left of a query: what the list is filtered by. */
+export function filterOf<Query extends PageQuery>({
+  limit: _limit,
+  cursor: _cursor,
+  ...filter
+}: Query): Omit<Query, 'limit' | 'cursor'> {
+  return filter;
+}
+
 /** Reads one page. `list` names the list and its filters: a cursor is good for no other. */
 export async function readPage<Row, Position extends Json>(
   cursors: Cursors,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { fakeApi, problemOf } from '#tests/fakes/fake-api.ts';
+import { fakeApi, problemOf } from '#tests/fakes/api-over-fakes.ts';
 
 const login = { method: 'POST', url: '/api/admin/login' } as const;
 const json = { 'content-type': 'application/json' };

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { roles, permissionsOf } from '#contracts/permissions.ts';
 import { hashPassword } from '#protocols/password.ts';
-import { fakeApi, password, problemOf, signInAs } from '#tests/fakes/fake-api.ts';
+import { fakeApi, password, problemOf, signInAs } from '#tests/fakes/api-over-fakes.ts';
 
 const me = { url: '/api/admin/me' } as const;
 const signInUrl = { method: 'POST', url: '/api/admin/login' } as const;

@@ -1,0 +1,249 @@
+// /api/devices: the fleet, one device, its history, and what people ask of it.
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyRequest } from 'fastify';
+import type { Principal } from '#contracts/audit.ts';
+import type { Clock, JsonObject } from '#contracts/deps.ts';
+import { Exactly, ListQuery, ReviewBody } from '#contracts/http/common.ts';
+import {
+  Device,
+  DeviceList,
+  DeviceListQuery,
+  DeviceParams,
+  HistoryList,
+  ReasonBody,
+  RevokeBody,
+  type HistoryEntry,
+} from '#contracts/http/devices.ts';
+import { TrustError } from '#contracts/problems.ts';
+import type { ActorNotifier } from './actor-notifier.ts';
+import type { Actors } from './actors.ts';
+import { signedIn } from './authorization.ts';
+import { bodyMayBeLeftOut } from './body.ts';
+import type { Cursors } from './cursors.ts';
+import { actionId } from './idempotency.ts';
+import { filterOf, readPage, type Page } from './pages.ts';
+import { presentDevice, type DevicePolicy, type DeviceRow } from './present-device.ts';
+import { projectOf } from './projects.ts';
+import { castVote, type VoteDeps } from './votes.ts';
+import type { WorkflowLinks } from './workflow-links.ts';
+
+export type DeviceFilter = Omit<DeviceListQuery, 'limit' | 'cursor'>;
+export type DevicePosition = string;
+
+export type HistoryPosition = { readonly epoch: number; readonly revision: number };
+export interface HistoryRow extends HistoryPosition {
+  readonly at: string;
+  readonly event: string;
+  readonly by: Principal;
+  readonly from_state: string | null;
+  readonly to_state: string;
+  readonly details: JsonObject;
+}
+
+export interface Revocation {
+  readonly device_id: string;
+  /** The pinned one when absent. */
+  readonly fingerprint_sha256: string | null;
+  readonly reason: string | null;
+  readonly by: Principal;
+  readonly request_id: string;
+}
+
+export interface DevicesDeps extends VoteDeps {
+  readonly devices: {
+    /** By device id. */
+    list(project: string, filter: DeviceFilter, page: Page<DevicePosition>): Promise<readonly DeviceRow[]>;
+    find(project: string, deviceId: string): Promise<DeviceRow | null>;
+    /** Newest first. */
+    history(project: string, deviceId: string, page: Page<HistoryPosition>): Promise<readonly HistoryRow[]>;
+    /**
+     * Denies the certificate for ever, in one transaction with its audit event.
+     *
+     * @throws TrustError `resource.not_found` | `device.no_certificate`
+     */
+    revoke(project: string, revocation: Revocation): Promise<void>;
+  };
+  readonly actors: Pick<Actors, 'vote' | 'reset' | 'retire'>;
+  readonly notifier: ActorNotifier;
+  readonly cursors: Cursors;
+  readonly links: WorkflowLinks;
+  readonly policy: DevicePolicy;
+  readonly clock: Clock;
+}
+
+export const deviceRoutes: FastifyPluginAsyncTypebox<DevicesDeps> = async (app, deps) => {
+  const { devices, actors, cursors } = deps;
+  const present = (row: DeviceRow) => presentDevice(row, deps.clock.now(), deps.policy, deps.links);
+
+  app.get(
+    '/api/devices',
+    {
+      config: { access: 'device.read' },
+      schema: {
+        operationId: 'listDevices',
+        tags: ['devices'],
+        summary: 'Devices by id',
+        querystring: DeviceListQuery,
+        response: { 200: DeviceList },
+      },
+    },
+    async (request) => {
+      const project = projectOf(request);
+      const filter = filterOf(request.query);
+      const { rows, next_cursor } = await readPage(
+        cursors,
+        ['devices', project, filter],
+        request.query,
+        (page: Page<DevicePosition>) => devices.list(project, filter, page),
+        ({ device_id }) => device_id,
+      );
+      return { items: rows.map(present), next_cursor };
+    },
+  );
+
+  app.get(
+    '/api/devices/:device_id',
+    {
+      config: { access: 'device.read' },
+      schema: {
+        operationId: 'getDevice',
+        tags: ['devices'],
+        summary: 'One device',
+        params: DeviceParams,
+        response: { 200: Device },
+      },
+    },
+    async (request) => present(await requireDevice(request, request.params.device_id)),
+  );
+
+  app.get(
+    '/api/devices/:device_id/history',
+    {
+      config: { access: 'device.read' },
+      schema: {
+        operationId: 'getDeviceHistory',
+        tags: ['devices'],
+        summary: 'Every transition of a device, newest first, also of those that Temporal has let go of',
+        params: DeviceParams,
+        querystring: Exactly(ListQuery),
+        response: { 200: HistoryList },
+      },
+    },
+    async (request) => {
+      const { project_id: project, device_id: id } = await requireDevice(request, request.params.device_id);
+      const { rows, next_cursor } = await readPage(
+        cursors,
+        ['history', project, id],
+        request.query,
+        (page: Page<HistoryPosition>) => devices.history(project, id, page),
+        ({ epoch, revision }) => ({ epoch, revision }),
+      );
+      return { items: rows.map(presentHistory), next_cursor };
+    },
+  );
+
+  app.post(
+    '/api/devices/:device_id/identity-review',
+    {
+      config: { access: 'identity.review' },
+      schema: {
+        operationId: 'reviewIdentity',
+        tags: ['devices'],
+        summary: 'Vote on the review that the device waits for',
+        params: DeviceParams,
+        body: ReviewBody,
+        response: { 200: Device },
+      },
+    },
+    async (request) => {
+      const { device_id: id } = request.params;
+      const { grant } = await requireDevice(request, id);
+      if (!grant?.review) throw new TrustError('device.no_pending_review');
+      await castVote(request, grant.review.id, request.body, deps);
+      return present(await requireDevice(request, id));
+    },
+  );
+
+  app.post(
+    '/api/devices/:device_id/certificate/revoke',
+    {
+      // What takes trust away waits for nothing but Postgres.
+      config: { access: 'certificate.revoke', sealing: 'not-needed' },
+      schema: {
+        operationId: 'revokeCertificate',
+        tags: ['devices'],
+        summary: 'Revoke the certificate of a device; holds at once, also while Temporal is away',
+        params: DeviceParams,
+        body: RevokeBody,
+        response: { 200: Device },
+      },
+      preValidation: bodyMayBeLeftOut,
+    },
+    async (request) => {
+      const { device_id: id } = request.params;
+      const { project_id: project } = await requireDevice(request, id);
+      await devices.revoke(project, {
+        device_id: id,
+        fingerprint_sha256: request.body.fingerprint_sha256 ?? null,
+        reason: request.body.reason ?? null,
+        by: principalOf(request),
+        request_id: request.id,
+      });
+      deps.notifier.notify({ project, id }, false);
+      return present(await requireDevice(request, id));
+    },
+  );
+
+  for (const [action, access, summary] of [
+    ['reset', 'device.reset', 'Clear pin and counter: the device starts again as pending'],
+    ['retire', 'device.retire', 'Take the device out of service'],
+  ] as const) {
+    app.post(
+      `/api/devices/:device_id/${action}`,
+      {
+        config: { access },
+        schema: {
+          operationId: `${action}Device`,
+          tags: ['devices'],
+          summary,
+          params: DeviceParams,
+          body: ReasonBody,
+          response: { 200: Device },
+        },
+        preValidation: bodyMayBeLeftOut,
+      },
+      async (request) => {
+        const { device_id: id } = request.params;
+        const { project_id: project } = await requireDevice(request, id);
+        await actors[action](
+          { project, id },
+          { by: principalOf(request), request_id: actionId(request), reason: request.body.reason ?? null },
+        );
+        return present(await requireDevice(request, id));
+      },
+    );
+  }
+
+  async function requireDevice(request: FastifyRequest, id: string): Promise<DeviceRow> {
+    const row = await devices.find(projectOf(request), id);
+    if (row === null) throw new TrustError('resource.not_found');
+    return row;
+  }
+
+  function principalOf(request: FastifyRequest): Principal {
+    return { kind: 'user', id: signedIn(request).username, ip: deps.proxy.clientAddress(request) };
+  }
+};
+
+function presentHistory({ revision, epoch, at, event, by, from_state, to_state, details }: HistoryRow): HistoryEntry {
+  return {
+    revision,
+    epoch,
+    at,
+    event,
+    by: { kind: by.kind, id: by.id },
+    from_state,
+    to_state,
+    details: { ...details },
+  };
+}

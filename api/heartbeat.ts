@@ -1,0 +1,206 @@
+// POST /api/heartbeat: schema, certificate, one verdict from Postgres, and an answer; Temporal hears of news afterwards.
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyRequest } from 'fastify';
+import type { Clock, Random } from '#contracts/deps.ts';
+import { HeartbeatAnswer, HeartbeatBody } from '#contracts/http/heartbeat.ts';
+import { defaultProject } from '#contracts/ids.ts';
+import { isProblemCode, TrustError, type ProblemCode } from '#contracts/problems.ts';
+import { lowestTier } from '#contracts/states.ts';
+import { effectiveTier } from '#machines/effective-tier.ts';
+import { digestOf } from '#protocols/canonical-json.ts';
+import { matchCommonName } from '#protocols/certificate.ts';
+import type { HeartbeatItem, HeartbeatVerdict } from '#store/heartbeat.ts';
+import type { ActorNotifier } from './actor-notifier.ts';
+import type { Actors, DeviceRef } from './actors.ts';
+import { addressBlock, type TrustedProxy } from './client-address.ts';
+import { factsOf, type DeviceIdentification, type DeviceIdentity } from './device-identity.ts';
+import type { Batcher } from './heartbeat-batcher.ts';
+import type { Metrics } from './metrics.ts';
+import type { Refusals } from './refusals.ts';
+
+export interface HeartbeatDeps {
+  readonly identification: DeviceIdentification;
+  readonly batcher: Pick<Batcher<HeartbeatItem, HeartbeatVerdict>, 'submit'>;
+  readonly notifier: ActorNotifier;
+  readonly actors: Pick<Actors, 'catchUp'>;
+  readonly refusals: Pick<Refusals, 'record'>;
+  readonly proxy: TrustedProxy;
+  readonly metrics: Pick<Metrics, 'heartbeats'>;
+  readonly clock: Clock;
+  readonly random: Pick<Random, 'uuid'>;
+  readonly policy: {
+    readonly requireMtls: boolean;
+    readonly requireCommonNameMatch: boolean;
+    readonly requireCounters: boolean;
+    /** Off: an unknown device is approved at its first valid heartbeat. */
+    readonly requireApproval: boolean;
+    readonly intervalSeconds: number;
+  };
+}
+
+const refusedIdentity = /^(certificate|device|attestation|proxy)\.|^heartbeat\.replayed$/;
+/** Devices that wait for a place among the pending ones need not ask every few seconds. */
+const pendingLimitRetrySeconds = 60;
+
+export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (app, deps) => {
+  const { batcher, notifier, metrics, policy } = deps;
+
+  app.post(
+    '/api/heartbeat',
+    {
+      config: { access: 'device', idempotency: 'none', deadline: 'own' },
+      schema: {
+        operationId: 'postHeartbeat',
+        tags: ['devices'],
+        summary: 'Heartbeat of a device, over mutual TLS',
+        body: HeartbeatBody,
+        response: { 200: HeartbeatAnswer, 202: HeartbeatAnswer },
+      },
+    },
+    async (request, reply) => {
+      const { body } = request;
+      let identity: DeviceIdentity | null = null;
+      try {
+        const counter = requireCounter(body.heartbeat_counter, policy.requireCounters);
+        identity = deps.identification.identify(request);
+        requireIdentity(identity, body.device_id, policy);
+        const item = itemOf(body, counter, identity);
+        const verdict = await judge(item, request.id);
+        metrics.heartbeats.inc({ outcome: verdict.code });
+        return await reply.code(verdict.code === 'accepted' ? 200 : 202).send(answerOf(verdict, body));
+      } catch (error) {
+        await recordRefusal(error, request, identity);
+        throw error;
+      }
+    },
+  );
+
+  async function judge(item: HeartbeatItem, requestId: string): Promise<HeartbeatVerdict> {
+    const verdict = await batcher.submit(item);
+    if (verdict.code !== 'accepted' && verdict.code !== 'pending') throw refusalBy(verdict.code);
+    const device = { project: item.project, id: item.device_id };
+    const undecided = verdict.grant === null || verdict.grant.state === 'pending';
+    if (!policy.requireApproval && verdict.code === 'pending' && undecided) {
+      return (await judgeOnceEnrolled(item, device, requestId)) ?? verdict;
+    }
+    if (verdict.signal) notifier.notify(device, verdict.first_contact);
+    return verdict;
+  }
+
+  /** In the enrollment window a device is approved while it waits, if that is quick enough; else its next heartbeat finds it so. */
+  async function judgeOnceEnrolled(
+    item: HeartbeatItem,
+    device: DeviceRef,
+    requestId: string,
+  ): Promise<HeartbeatVerdict | null> {
+    if (!notifier.mayStart(device.project)) return null;
+    try {
+      await deps.actors.catchUp(device, {
+        by: { kind: 'device', id: device.id },
+        request_id: `${requestId}/${deps.random.uuid()}`,
+      });
+    } catch {
+      notifier.notify(device, true);
+      return null;
+    }
+    const verdict = await batcher.submit(item);
+    if (verdict.code !== 'accepted' && verdict.code !== 'pending') throw refusalBy(verdict.code);
+    return verdict;
+  }
+
+  function answerOf(verdict: HeartbeatVerdict, body: HeartbeatBody): HeartbeatAnswer {
+    const { tier } = effectiveTier(
+      {
+        grant: verdict.grant,
+        pinned_not_after: verdict.pinned_not_after,
+        pinned_revoked: verdict.pinned_revoked,
+        attestation: 'not_required',
+        identity_verified: verdict.identity_verified,
+      },
+      deps.clock.now().toISOString(),
+    );
+    const accepted = verdict.code === 'accepted';
+    return {
+      status: accepted ? 'accepted' : 'pending',
+      // A certificate that waits for its review does not share in what the pinned one is trusted with.
+      trust_tier: accepted ? tier : lowestTier([tier, 'observed']),
+      commands: [],
+      attestation_challenge: null,
+      acknowledged: verdict.acknowledged ? (body.acknowledgements ?? []).map(({ id }) => id) : [],
+      next_heartbeat_seconds: policy.intervalSeconds,
+    };
+  }
+
+  async function recordRefusal(
+    error: unknown,
+    request: FastifyRequest,
+    identity: DeviceIdentity | null,
+  ): Promise<void> {
+    const { code } = error as { code?: unknown };
+    const known = isProblemCode(code) ? code : 'internal.error';
+    metrics.heartbeats.inc({ outcome: known });
+    if (!refusedIdentity.test(known)) return;
+    const address = deps.proxy.clientAddress(request);
+    await deps.refusals.record({
+      code: known,
+      project: identity?.project ?? defaultProject,
+      deviceId: (request.body as HeartbeatBody).device_id,
+      provenFingerprint: identity?.certificate.fingerprintSha256 ?? null,
+      address,
+      addressBlock: addressBlock(address),
+      requestId: request.id,
+      details: identity === null ? {} : { presented_subject: identity.certificate.subject },
+    });
+  }
+};
+
+function requireIdentity(identity: DeviceIdentity | null, deviceId: string, policy: HeartbeatDeps['policy']): void {
+  if (identity === null) {
+    if (policy.requireMtls) throw new TrustError('certificate.missing');
+    return;
+  }
+  if (policy.requireCommonNameMatch) matchCommonName(identity.certificate, deviceId);
+}
+
+/** Every wrong form has one code: missing, 0, −1, 1.5, "7", above 2^53 − 1, where JSON numbers begin to be rounded. */
+function requireCounter(counter: unknown, required: boolean): number | null {
+  if (counter === undefined && !required) return null;
+  if (typeof counter === 'number' && Number.isSafeInteger(counter) && counter >= 1) return counter;
+  throw new TrustError('heartbeat.counter_invalid');
+}
+
+function itemOf(body: HeartbeatBody, counter: number | null, identity: DeviceIdentity | null): HeartbeatItem {
+  const observation = {
+    hostname: body.hostname ?? null,
+    platform: body.platform ?? null,
+    agent_version: body.agent_version ?? null,
+    tags: [...new Set(body.tags)].toSorted(),
+    posture: body.posture ?? {},
+    directory: body.directory ?? {},
+  };
+  return {
+    project: identity?.project ?? defaultProject,
+    device_id: body.device_id,
+    certificate: identity === null ? null : { facts: factsOf(identity.certificate), pem: pemOf(identity.certificate) },
+    counter,
+    observation,
+    observed_digest: digestOf({ ...observation, certificate: identity?.certificate.fingerprintSha256 ?? null }),
+    acknowledgements: (body.acknowledgements ?? []).map(({ id, status, detail = null }) => ({
+      kind: 'acknowledgement',
+      payload: { id, status, detail },
+    })),
+  };
+}
+
+function refusalBy(code: ProblemCode): TrustError {
+  if (code !== 'rate.limited') return new TrustError(code);
+  return new TrustError(code, {
+    detail: 'As many devices as the project allows are waiting for approval',
+    facts: { retry_after_seconds: pendingLimitRetrySeconds },
+  });
+}
+
+function pemOf({ raw }: { raw: Buffer }): string {
+  const lines = raw.toString('base64').match(/.{1,64}/g) ?? [];
+  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
+}

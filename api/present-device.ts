@@ -1,0 +1,139 @@
+// The device object of the API: what was decided, what was reported, and what both come to now.
+import type { CertificateFacts } from '#contracts/certificate.ts';
+import type { Device } from '#contracts/http/devices.ts';
+import type { DeviceApprovalState, DeviceState, Liveness, RotationAdvice, TrustTier } from '#contracts/states.ts';
+import { effectiveTier } from '#machines/effective-tier.ts';
+import type { WorkflowLinks } from './workflow-links.ts';
+
+/** Everything that the store knows about a device. */
+export interface DeviceRow {
+  readonly project_id: string;
+  readonly device_id: string;
+  /** Null until its actor has written something. */
+  readonly grant: {
+    readonly state: DeviceState;
+    readonly tier: TrustTier;
+    readonly epoch: number;
+    readonly counter_epoch: number;
+    readonly pinned_certificate: CertificateFacts | null;
+    readonly assigned_tags: readonly string[];
+    readonly review: PendingReviewRow | null;
+    readonly reason: string | null;
+    readonly approved_at: string | null;
+  } | null;
+  readonly pinned_revoked: boolean;
+  readonly liveness: {
+    readonly first_seen_at: string;
+    readonly last_seen_at: string;
+    readonly heartbeat_counter: number;
+    readonly counter_epoch: number | null;
+  } | null;
+  readonly observation: {
+    readonly hostname: string | null;
+    readonly platform: string | null;
+    readonly agent_version: string | null;
+    readonly reported_tags: readonly string[];
+    readonly posture: Readonly<Record<string, unknown>>;
+  } | null;
+  /** The certificate that waits for a decision. */
+  readonly candidate: CertificateFacts | null;
+  /** Votes for the pending review so far. */
+  readonly review_approvals: number;
+}
+
+export interface PendingReviewRow {
+  readonly id: string;
+  readonly kind: 'enrollment' | 'rotation' | 'hardware';
+  readonly digest: string;
+  readonly expires_at: string;
+  readonly required: number;
+}
+
+export interface DevicePolicy {
+  readonly staleSeconds: number;
+  readonly offlineSeconds: number;
+  readonly expiringSoonDays: number;
+  /** Whether heartbeats prove who they come from. */
+  readonly identityVerified: boolean;
+}
+
+/** Left when a new certificate is no longer a matter of convenience. */
+const rotationRequiredDays = 7;
+const dayMs = 24 * 60 * 60 * 1000;
+
+export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, links: WorkflowLinks): Device {
+  const { grant, liveness, observation } = row;
+  const { tier } = effectiveTier(
+    {
+      grant,
+      pinned_not_after: grant?.pinned_certificate?.not_after ?? null,
+      pinned_revoked: row.pinned_revoked,
+      attestation: 'not_required',
+      identity_verified: policy.identityVerified,
+    },
+    now.toISOString(),
+  );
+  const counts = liveness !== null && liveness.heartbeat_counter > 0 && liveness.counter_epoch === grant?.counter_epoch;
+  return {
+    device_id: row.device_id,
+    project: row.project_id,
+    approval_state: approvalStateOf(grant),
+    retired: grant?.state === 'retired',
+    trust_tier: tier,
+    liveness: livenessOf(liveness?.last_seen_at ?? null, now, policy),
+    last_seen_at: liveness?.last_seen_at ?? null,
+    first_seen_at: liveness?.first_seen_at ?? null,
+    heartbeat_counter: counts ? liveness.heartbeat_counter : null,
+    token_version: grant?.epoch ?? 0,
+    reported_tags: [...(observation?.reported_tags ?? [])],
+    assigned_tags: [...(grant?.assigned_tags ?? [])],
+    agent_version: observation?.agent_version ?? null,
+    hostname: observation?.hostname ?? null,
+    platform: observation?.platform ?? null,
+    posture: { ...observation?.posture },
+    certificate: presentCertificate(grant?.pinned_certificate ?? null, now, policy),
+    candidate_certificate: presentCertificate(row.candidate, now, policy),
+    attestation: { state: 'not_required', provider: null, verified_at: null, reason: null },
+    hardware_identity: null,
+    pending_review: presentReview(row),
+    reason: grant?.reason ?? null,
+    workflow: links.to({ kind: 'device', project: row.project_id, id: row.device_id }, null),
+  };
+}
+
+/** A retired device keeps what people decided about it before. */
+function approvalStateOf(grant: DeviceRow['grant']): DeviceApprovalState {
+  if (grant === null) return 'pending';
+  if (grant.state !== 'retired') return grant.state;
+  return grant.approved_at === null ? 'pending' : 'approved';
+}
+
+function livenessOf(lastSeenAt: string | null, now: Date, policy: DevicePolicy): Liveness {
+  if (lastSeenAt === null) return 'offline';
+  const silentSeconds = (now.getTime() - Date.parse(lastSeenAt)) / 1000;
+  if (silentSeconds >= policy.offlineSeconds) return 'offline';
+  return silentSeconds >= policy.staleSeconds ? 'stale' : 'online';
+}
+
+function presentCertificate(facts: CertificateFacts | null, now: Date, policy: DevicePolicy): Device['certificate'] {
+  if (facts === null) return null;
+  const leftMs = Date.parse(facts.not_after) - now.getTime();
+  const expiringSoon = leftMs < policy.expiringSoonDays * dayMs;
+  const unless: RotationAdvice = expiringSoon ? 'recommended' : 'none';
+  return {
+    fingerprint_sha256: facts.fingerprint_sha256,
+    serial_number: facts.serial_number,
+    issuer: facts.issuer,
+    subject: facts.subject,
+    not_before: facts.not_before,
+    not_after: facts.not_after,
+    expiring_soon: expiringSoon,
+    rotation: leftMs < rotationRequiredDays * dayMs ? 'required' : unless,
+  };
+}
+
+function presentReview({ grant, review_approvals }: DeviceRow): Device['pending_review'] {
+  if (!grant?.review) return null;
+  const { id, kind, digest, expires_at, required } = grant.review;
+  return { id, kind, digest, expires_at, approvals: review_approvals, required };
+}

@@ -1,0 +1,36 @@
+// Refuses changes while the audit trail cannot be sealed: what nobody could prove later is not done now. Reads go on.
+import type { FastifyInstance } from 'fastify';
+import type { Clock } from '#contracts/deps.ts';
+import { TrustError } from '#contracts/problems.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** For changes that only take trust away: these must never wait. */
+    sealing?: 'not-needed';
+  }
+}
+
+export interface SealGuardDeps {
+  readonly sealLagSeconds: () => Promise<number>;
+  readonly limitSeconds: number;
+  readonly clock: Clock;
+}
+
+const readingMs = 1000;
+
+export function registerSealGuard(app: FastifyInstance, { sealLagSeconds, limitSeconds, clock }: SealGuardDeps): void {
+  let reading: { readonly at: number; readonly seconds: Promise<number> } | null = null;
+
+  app.addHook('preHandler', async (request) => {
+    if (request.method === 'GET' || request.method === 'HEAD' || request.signedIn === null) return;
+    if (request.routeOptions.config.sealing === 'not-needed') return;
+    const at = clock.now().getTime();
+    if (reading === null || Math.abs(at - reading.at) >= readingMs) reading = { at, seconds: sealLagSeconds() };
+    if ((await reading.seconds) > limitSeconds) {
+      throw new TrustError('service.unavailable', {
+        detail: 'The audit trail has not been sealed for too long; changes are refused until it is',
+        facts: { retry_after_seconds: 30 },
+      });
+    }
+  });
+}

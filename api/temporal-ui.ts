@@ -1,0 +1,91 @@
+// /temporal/: Temporal's own UI, for people who are signed in and may look at workflows; it sees nothing of how they signed in.
+import proxy from '@fastify/http-proxy';
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
+import { TrustError } from '#contracts/problems.ts';
+import { authenticate, type AuthenticationDeps } from './authentication.ts';
+import { requirePermission } from './authorization.ts';
+import { refusalOf, sendProblem } from './problems.ts';
+import { requireSameOrigin } from './same-origin.ts';
+import { bareHeaders, setPolicy, temporalUiPolicy } from './security-headers.ts';
+
+export interface TemporalUiDeps {
+  /** Loopback address of the UI, which is served under /temporal there too. */
+  readonly upstream: string;
+  readonly authentication: AuthenticationDeps;
+}
+
+const prefix = '/temporal';
+/** What only this API and its browsers speak about; none of it goes to the UI. */
+const withheldRequestHeaders = [
+  'cookie',
+  'authorization',
+  'x-csrf-token',
+  'x-sentinel-project',
+  'x-sentinel-proxy-secret',
+];
+/** The UI has a session of its own that is of no use here, and its headers are weaker than ours. */
+const withheldAnswerHeaders = [
+  'set-cookie',
+  'server',
+  'content-security-policy',
+  'strict-transport-security',
+  ...Object.keys(bareHeaders),
+];
+const safeMethods = new Set(['GET', 'HEAD']);
+
+export const temporalUiRoutes: FastifyPluginAsync<TemporalUiDeps> = async (app, { upstream, authentication }) => {
+  app.addHook('onRequest', async (request, reply) => {
+    setPolicy(reply, temporalUiPolicy);
+    void reply.header('x-frame-options', 'DENY').header('cache-control', 'no-store');
+    try {
+      const person = await authenticate(request, authentication);
+      requirePermission(person, 'workflow.read');
+      if (!safeMethods.has(request.method)) {
+        // The UI cannot know our CSRF token, so the browser has to say where the request was made.
+        await requireSameOrigin(request);
+        if (person.via === 'cookie' && request.headers['sec-fetch-site'] === undefined)
+          throw new TrustError('auth.csrf');
+        requirePermission(person, 'workflow.write');
+      }
+    } catch (error) {
+      return answerRefusal(request, reply, error);
+    }
+  });
+
+  // Bodies go through as they come.
+  app.removeAllContentTypeParsers();
+  await app.register(proxy, {
+    upstream,
+    prefix,
+    rewritePrefix: prefix,
+    // The UI uses no others, and nothing here upgrades a connection.
+    httpMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    config: { access: 'public', deadline: 'own', idempotency: 'none' },
+    undici: { connections: 32, headersTimeout: 30_000, bodyTimeout: 60_000 },
+    replyOptions: {
+      rewriteRequestHeaders: (_request, headers) => without(headers, withheldRequestHeaders),
+      rewriteHeaders: (headers) => without(headers, withheldAnswerHeaders),
+      onError: (reply, { error }) => {
+        const cause = new TrustError('service.unavailable', {
+          detail: 'Temporal’s UI cannot be reached',
+          cause: error,
+        });
+        void sendProblem(reply.request as FastifyRequest, reply as FastifyReply, refusalOf(cause));
+      },
+    },
+  });
+};
+
+/** Somebody who follows a link is led to the sign-in page; everything else is told. */
+function answerRefusal(request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
+  const refused = refusalOf(error);
+  const isPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html');
+  if (isPage && refused.code.startsWith('auth.') && refused.code !== 'auth.forbidden') {
+    return reply.redirect(`/login?next=${encodeURIComponent(request.url)}`, 303);
+  }
+  return sendProblem(request, reply, refused);
+}
+
+function without<Headers extends object>(headers: Headers, names: readonly string[]): Headers {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name.toLowerCase()))) as Headers;
+}

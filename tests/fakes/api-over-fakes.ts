@@ -1,0 +1,210 @@
+// The whole API over fakes: what a test of one resource does not care about is there and works.
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
+import type { ActorNotifier } from '#api/actor-notifier.ts';
+import { buildApi, type ApiDeps } from '#api/app.ts';
+import { findLive, type AuthenticationDeps } from '#api/authentication.ts';
+import { createTrustedProxy, type ProxySettings } from '#api/client-address.ts';
+import { createCursors } from '#api/cursors.ts';
+import { createDirectory } from '#api/directory.ts';
+import { createMetrics } from '#api/metrics.ts';
+import { createSignIn } from '#api/sign-in.ts';
+import { createSignInLimiter } from '#api/sign-in-limiter.ts';
+import { createWorkflowLinks } from '#api/workflow-links.ts';
+import type { Random } from '#contracts/deps.ts';
+import { roles, type Role } from '#contracts/permissions.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { csrfToken, requireCsrfToken } from '#protocols/csrf.ts';
+import { readDataKeys } from '#protocols/data-keys.ts';
+import { hashPassword } from '#protocols/password.ts';
+import { decodeForOperator } from '#protocols/payload-codec.ts';
+import { signSessionToken, verifySessionToken } from '#protocols/session-token.ts';
+import { verifyTotp } from '#protocols/totp.ts';
+import { workflowId } from '#protocols/workflow-id.ts';
+import { fakeClock } from '#tests/fakes/fake-clock.ts';
+import { fakeEvents } from '#tests/fakes/fake-events.ts';
+import { fakeIdempotency } from '#tests/fakes/fake-idempotency.ts';
+import { fakeLog } from '#tests/fakes/fake-log.ts';
+import { fakeRegistry } from '#tests/fakes/fake-registry.ts';
+import { fakeSessions } from '#tests/fakes/fake-sessions.ts';
+import type { Cleanup } from '#tests/harness/cleanup.ts';
+
+export const password = 'a long enough password';
+const hash = await hashPassword(password);
+const secretKey = new Uint8Array(randomBytes(32));
+const jwtSecret = new Uint8Array(randomBytes(32));
+const random: Random = { bytes: (size) => new Uint8Array(randomBytes(size)), uuid: () => randomUUID() };
+
+/** One person for each role, named after it, with `password`. */
+const people = roles.map((role) => ({ username: role, password_hash: hash, roles: [role] }));
+
+const dataKeys = readDataKeys({ one: randomBytes(32).toString('base64url') }, 'one');
+
+export interface FakeApiOptions {
+  readonly people?: readonly object[];
+  readonly directoryFile?: string;
+  readonly single?: { username: string; passwordHash: string };
+  readonly proxy?: ProxySettings;
+  readonly change?: (deps: ApiDeps) => ApiDeps;
+}
+
+export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
+  const clock = fakeClock();
+  const log = fakeLog();
+  const sessions = fakeSessions(() => clock.now());
+  const idempotency = fakeIdempotency();
+  const announced: (readonly { username: string }[])[] = [];
+  const directory = createDirectory(
+    {
+      list: [...people, ...(options.people ?? [])],
+      file: options.directoryFile,
+      single: options.single ?? { username: undefined, passwordHash: undefined },
+    },
+    { clock, log, onChange: async (all) => void announced.push(all) },
+  );
+  const proxy = createTrustedProxy(
+    options.proxy ?? {
+      SENTINEL_TRUST_PROXY_CERT_HEADERS: false,
+      SENTINEL_TRUSTED_PROXY_ADDRESSES: [],
+      SENTINEL_PROXY_SHARED_SECRET: undefined,
+    },
+  );
+  const cursors = createCursors(secretKey);
+  const metrics = createMetrics();
+  const registry = fakeRegistry();
+  const events = fakeEvents();
+  const notified: { project: string; id: string; starts: boolean }[] = [];
+  const notifier: ActorNotifier = {
+    notify: (device, starts) => void notified.push({ ...device, starts }),
+    mayStart: () => true,
+    close: async () => {},
+  };
+  const links = createWorkflowLinks({
+    workflowIdOf: (ref) => workflowId(ref, null),
+    namespace: 'default',
+    retentionDays: 30,
+    clock,
+  });
+  const stopping = new AbortController();
+  const authentication: AuthenticationDeps = {
+    verifyToken: (token, now) => verifySessionToken(token, jwtSecret, now),
+    findSession: sessions.find,
+    directory,
+    requireCsrfToken: (token, sessionId) => requireCsrfToken(token, sessionId, secretKey),
+    clock,
+  };
+  const voting = { findApproval: registry.approvalStore.findApproval, actors: registry.actors, proxy };
+  const deps: ApiDeps = {
+    version: '0.0.0',
+    clock,
+    random,
+    log,
+    authentication,
+    projectExists: async (id) => id === 'default' || id === 'other',
+    idempotency,
+    sessions: {
+      signIn: createSignIn({
+        directory,
+        limiter: createSignInLimiter(),
+        ...sessions.signIn,
+        verifyTotp,
+        signToken: (claims) => signSessionToken(claims, jwtSecret),
+        sessionSeconds: 43_200,
+        clock,
+        random,
+      }),
+      sessions: sessions.store,
+      csrfToken: (sessionId) => csrfToken(sessionId, secretKey),
+      cursors,
+      proxy,
+      clock,
+    },
+    sealGuard: { sealLagSeconds: async () => 0, limitSeconds: 300, clock },
+    heartbeat: {
+      identification: { identify: () => null },
+      batcher: { submit: () => Promise.reject(new TrustError('service.unavailable')) },
+      notifier,
+      actors: registry.actors,
+      refusals: { record: async () => {} },
+      proxy,
+      metrics,
+      clock,
+      random,
+      policy: {
+        requireMtls: true,
+        requireCommonNameMatch: true,
+        requireCounters: true,
+        requireApproval: true,
+        intervalSeconds: 15,
+      },
+    },
+    devices: {
+      ...voting,
+      devices: registry.store,
+      notifier,
+      cursors,
+      links,
+      policy: { staleSeconds: 60, offlineSeconds: 600, expiringSoonDays: 30, identityVerified: true },
+      clock,
+    },
+    approvals: { ...voting, listApprovals: registry.approvalStore.listApprovals, cursors, links },
+    audit: { listAudit: events.listAudit, verify: events.verify, cursors },
+    events: {
+      ...events.feed,
+      findLive: (id) => findLive(id, authentication),
+      metrics,
+      stopping: stopping.signal,
+      timing: { heartbeatMs: 50, checkMs: 20 },
+    },
+    health: { version: '0.0.0', checks: {}, accepting: () => true },
+    metrics: { metrics, token: undefined },
+    codec: { decode: (payloads, namespace) => decodeForOperator(dataKeys, payloads, namespace), namespace: 'default' },
+    temporalUi: { upstream: 'http://127.0.0.1:1', authentication },
+    console: { directory: '/nonexistent' },
+    maximumEventLoopDelayMs: 0,
+  };
+  const app = await buildApi(options.change?.(deps) ?? deps);
+  t.after(async () => {
+    stopping.abort();
+    await app.close();
+  });
+  const as = (role: Role) => signInAs(app, role);
+  return {
+    app,
+    as,
+    clock,
+    log,
+    sessions,
+    idempotency,
+    directory,
+    announced,
+    registry,
+    events,
+    notified,
+    metrics,
+    dataKeys,
+  };
+}
+
+/** Signs in and returns the headers that a script sends from then on. */
+export async function signInAs(app: FastifyInstance, username: string): Promise<{ authorization: string }> {
+  const answer = await app.inject({ method: 'POST', url: '/api/admin/login', payload: { username, password } });
+  return { authorization: `Bearer ${answer.json<{ token: string }>().token}` };
+}
+
+/** What a problem answer says, after making sure that it is one. */
+export function problemOf(answer: LightMyRequestResponse): {
+  status: number;
+  code: string;
+  errors: { field: string }[];
+  facts: object;
+  detail: string;
+} {
+  if (answer.headers['content-type'] !== 'application/problem+json; charset=utf-8') {
+    throw new TypeError(`not a problem: ${answer.statusCode} ${answer.body}`);
+  }
+  const { status, code, errors = [], facts = {}, detail } = answer.json<Partial<ReturnType<typeof problemOf>>>();
+  if (status === undefined || code === undefined || detail === undefined)
+    throw new TypeError(`not whole: ${answer.body}`);
+  return { status, code, errors, facts, detail };
+}
