@@ -78,9 +78,6 @@ function ApprovalPage() {
           <Panel title="What is up for approval">
             <ReviewSubject approval={approval} />
           </Panel>
-          <Panel title="The review as the API sends it">
-            <Json value={approval} label="Review as JSON" />
-          </Panel>
         </div>
         <div>
           <Panel title="Votes" actions={<VoteCount approval={approval} />}>
@@ -112,6 +109,9 @@ function ApprovalPage() {
           )}
         </div>
       </div>
+      <Panel title="The review as the API sends it">
+        <Json value={approval} label="Review as JSON" />
+      </Panel>
     </Page>
   );
 }

@@ -83,7 +83,11 @@ export function Nothing({ icon: NothingIcon, title, children, actions }: Nothing
       </EmptyState.Indicator>
       <p className={classes['nothingTitle']}>{title}</p>
       <div className={classes['nothingText']}>{children}</div>
-      {actions !== undefined && <Group justify="center">{actions}</Group>}
+      {actions !== undefined && (
+        <Group justify="center" mt="xs">
+          {actions}
+        </Group>
+      )}
     </EmptyState>
   );
 }
