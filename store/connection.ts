@@ -1,9 +1,9 @@
 // How we connect: as one role, in no project, and with a limit to every wait.
 import type { PoolConfig } from 'pg';
-import type { DatabaseRole } from './roles.ts';
+import type { ProcessRole } from './roles.ts';
 
 /** What the server is told about the session. `sentinel.project` is emptied, since the login may have a default of its own. */
-function sessionOptions(role: DatabaseRole): string {
+function sessionOptions(role: ProcessRole): string {
   return [
     `role=${role}`,
     'sentinel.project=',
@@ -16,7 +16,7 @@ function sessionOptions(role: DatabaseRole): string {
     .join(' ');
 }
 
-export function connectionConfig(databaseUrl: string, role: DatabaseRole): PoolConfig {
+export function connectionConfig(databaseUrl: string, role: ProcessRole): PoolConfig {
   const url = new URL(databaseUrl);
   const own = url.searchParams.get('options');
   url.searchParams.delete('options');

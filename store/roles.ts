@@ -7,8 +7,8 @@ export const databaseRoles = {
   sentinel_api: 'Serves requests: reads a project, writes sessions, sightings and unsealed audit events.',
   sentinel_worker: 'Runs activities: writes what actors decided.',
   sentinel_sealer: 'Numbers and links audit and outbox rows; the only role that sets their hashes.',
-  sentinel_reconciler: 'Looks across projects for what an actor has missed, and sweeps what has lapsed.',
   sentinel_heartbeat: 'Owns the functions of the heartbeat path; nobody signs in as it.',
+  sentinel_reconciler: 'Owns the functions that look and sweep across projects; nobody signs in as it.',
 } as const;
 export type DatabaseRole = keyof typeof databaseRoles;
 
@@ -16,9 +16,10 @@ export const loginNames = {
   sentinel_api_login: 'sentinel_api',
   sentinel_worker_login: 'sentinel_worker',
   sentinel_sealer_login: 'sentinel_sealer',
-  sentinel_reconciler_login: 'sentinel_reconciler',
 } as const satisfies Record<string, DatabaseRole>;
 export type LoginName = keyof typeof loginNames;
+/** A role that a process may act as. */
+export type ProcessRole = (typeof loginNames)[LoginName];
 
 /** Roles belong to the server, not to a database: another one may be made ready at this moment. */
 const attempts = 10;

@@ -7,27 +7,28 @@ import { connectionConfig } from './connection.ts';
 import { entities } from './entities/list.ts';
 import { withProblemCode } from './errors.ts';
 import { requireCurrentSchema } from './migrate.ts';
-import type { DatabaseRole } from './roles.ts';
+import type { ProcessRole } from './roles.ts';
 
 export interface StoreOptions {
   /** Connects a login that is a member of `role`; anything else it may do is given up. */
   readonly databaseUrl: string;
-  readonly role: DatabaseRole;
+  readonly role: ProcessRole;
   /** Connections, at most. */
   readonly pool: number;
   readonly clock: Clock;
   readonly random: Pick<Random, 'uuid'>;
   /** RFC 8785 form of a value, in UTF-8: what audit events are hashed as. */
   readonly canonicalBytes: (value: Json) => Uint8Array;
-  readonly log?: Log;
+  readonly log: Log;
 }
 
 export interface Store {
-  readonly role: DatabaseRole;
+  readonly role: ProcessRole;
   readonly databaseUrl: string;
   readonly clock: Clock;
   readonly random: Pick<Random, 'uuid'>;
   readonly canonicalBytes: (value: Json) => Uint8Array;
+  readonly log: Log;
   readonly pool: pg.Pool;
   /** A unit of work of its own, outside any project: it sees installation-wide tables only. */
   readonly entities: () => EntityManager;
@@ -49,7 +50,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     clientUrl: databaseUrl,
     driverOptions: { ...connectionConfig(databaseUrl, role), max: options.pool },
     implicitTransactions: false,
-    logger: (message) => log?.warn({}, message),
+    logger: (message) => log.warn({}, message),
     colors: false,
   });
   const connection = orm.em.getDriver().getConnection();
@@ -59,6 +60,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     clock,
     random,
     canonicalBytes,
+    log,
     pool: await connection.getNativeClient(),
     entities: () => orm.em.fork(),
     async query<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {

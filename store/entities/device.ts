@@ -52,6 +52,7 @@ export const DeviceLiveness = defineEntity({
     first_seen_at: instant(),
     last_seen_at: instant(),
     signalled_at: instant().nullable(),
+    news_since: instant().nullable(),
     heartbeat_counter: count(),
     inbox_seq: count(),
     counter_epoch: p.integer().nullable(),

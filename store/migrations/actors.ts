@@ -22,6 +22,7 @@ CREATE TABLE actor (
   updated_at timestamptz(3) NOT NULL,
   PRIMARY KEY (project_id, id)
 );
+CREATE INDEX actor_running ON actor (project_id, id) WHERE kind = 'device' OR state IN ('open', 'deciding');
 
 CREATE TABLE actor_transition (
   project_id text NOT NULL,

@@ -41,13 +41,15 @@ CREATE TABLE device_first_contact (
   PRIMARY KEY (project_id, device_id)
 );
 
--- Written at every heartbeat. Narrow, half empty and without a further index, so that an update stays in its page.
+-- Written at every heartbeat. Narrow, half empty and without an index on what changes, so that an update stays in its page.
 CREATE TABLE device_liveness (
   project_id text NOT NULL REFERENCES project,
   device_id text NOT NULL CHECK (device_id ~ '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$'),
   first_seen_at timestamptz(3) NOT NULL,
   last_seen_at timestamptz(3) NOT NULL,
   signalled_at timestamptz(3),
+  -- Since when there is something that the actor has not taken in; null when the last heartbeat found nothing.
+  news_since timestamptz(3),
   heartbeat_counter bigint NOT NULL DEFAULT 0,
   inbox_seq bigint NOT NULL DEFAULT 0,
   counter_epoch integer,
@@ -56,6 +58,7 @@ CREATE TABLE device_liveness (
   observed_digest text,
   PRIMARY KEY (project_id, device_id)
 ) WITH (fillfactor = 50);
+CREATE INDEX device_liveness_news ON device_liveness (project_id, device_id) WHERE news_since IS NOT NULL;
 
 CREATE TABLE device_observation (
   project_id text NOT NULL,
@@ -103,6 +106,7 @@ CREATE TABLE certificate_denylist (
   revoked_by text NOT NULL,
   PRIMARY KEY (project_id, fingerprint_sha256)
 );
+CREATE INDEX certificate_denylist_revoked ON certificate_denylist (revoked_at);
 `);
     const tables = [
       'device',

@@ -42,7 +42,7 @@ BEGIN
     FROM unnest(projects, devices, fingerprints, counters, digests)
       WITH ORDINALITY AS i (project_id, device_id, fingerprint, counter, digest, ordinality)
   ), locked AS MATERIALIZED (
-    SELECT i.*, true AS seen_before, l.signalled_at, l.heartbeat_counter, l.inbox_seq, l.counter_epoch AS counted_epoch,
+    SELECT i.*, true AS seen_before, l.signalled_at, l.news_since, l.heartbeat_counter, l.inbox_seq, l.counter_epoch AS counted_epoch,
       l.candidate_generation, l.candidate_fingerprint, l.observed_digest
     FROM input i JOIN public.device_liveness l ON l.project_id = i.project_id AND l.device_id = i.device_id
     ORDER BY l.project_id, l.device_id
@@ -50,10 +50,10 @@ BEGIN
   ), reported AS (
     SELECT * FROM locked
     UNION ALL
-    SELECT i.*, false, NULL, 0, 0, NULL, NULL, NULL, NULL FROM input i WHERE i.item NOT IN (SELECT l.item FROM locked l)
+    SELECT i.*, false, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL FROM input i WHERE i.item NOT IN (SELECT l.item FROM locked l)
   ), known AS MATERIALIZED (
     SELECT i.item, i.project_id, i.device_id, i.fingerprint, i.counter, i.digest,
-      i.seen_before, i.signalled_at, i.inbox_seq, i.observed_digest,
+      i.seen_before, i.signalled_at, i.news_since, i.inbox_seq, i.observed_digest,
       CASE WHEN i.counted_epoch = g.counter_epoch THEN i.heartbeat_counter ELSE 0 END AS last_counter,
       -- The certificate under review, unless its review closed or it was turned down since.
       CASE WHEN i.candidate_generation = coalesce(g.review_generation, 0)
@@ -114,24 +114,24 @@ BEGIN
     JOIN weighed w ON w.item = a.item AND w.acknowledged
   ), received AS MATERIALIZED (
     SELECT a.item, max(a.seq) AS seq FROM acknowledgement a GROUP BY a.item
-  ), decided AS MATERIALIZED (
+  ), compared AS MATERIALIZED (
     SELECT w.*, coalesce(r.seq, w.inbox_seq) AS new_inbox_seq,
-      CASE
-        WHEN w.code NOT IN ('accepted', 'pending') THEN false
-        WHEN NOT w.granted
-          OR (w.code = 'pending' AND w.fingerprint IS NOT NULL AND w.fingerprint IS DISTINCT FROM w.reviewed)
-          OR (w.code = 'pending' AND w.state = 'expired')
-          OR (w.alive AND w.digest IS DISTINCT FROM w.applied_digest)
-          OR coalesce(r.seq, w.inbox_seq) > w.inbox_consumed
-        THEN coalesce(w.signalled_at <= at - make_interval(secs => news_interval_seconds), true)
-        ELSE coalesce(w.signalled_at <= at - make_interval(secs => signal_interval_seconds), true)
-          OR signal_interval_seconds = 0
-      END AS signal
+      -- What the actor has not taken in. Levels, not edges: it stays news until the grant says otherwise.
+      NOT w.granted
+        OR w.becomes_candidate
+        OR (w.candidate IS NOT NULL AND (w.candidate IS DISTINCT FROM w.reviewed OR w.state = 'expired'))
+        OR CASE WHEN w.alive THEN w.digest ELSE w.observed_digest END IS DISTINCT FROM w.applied_digest
+        OR coalesce(r.seq, w.inbox_seq) > w.inbox_consumed AS news
     FROM weighed w LEFT JOIN received r ON r.item = w.item
+  ), decided AS MATERIALIZED (
+    SELECT c.*, c.code IN ('accepted', 'pending') AND coalesce(c.signalled_at <= at - make_interval(secs =>
+        CASE WHEN c.news THEN news_interval_seconds ELSE signal_interval_seconds END), true) AS signal
+    FROM compared c
   ), inserted AS (
     INSERT INTO public.device_liveness AS l (project_id, device_id, first_seen_at, last_seen_at, signalled_at,
-      candidate_generation, candidate_fingerprint)
+      news_since, candidate_generation, candidate_fingerprint)
     SELECT d.project_id, d.device_id, at, at, CASE WHEN d.code = 'pending' THEN at END,
+      CASE WHEN d.code = 'pending' THEN at END,
       CASE WHEN d.becomes_candidate THEN 0 END, CASE WHEN d.becomes_candidate THEN d.fingerprint END
     FROM decided d WHERE NOT d.seen_before AND d.code IN ('pending', 'retry')
     ORDER BY d.project_id, d.device_id
@@ -148,6 +148,7 @@ BEGIN
     UPDATE public.device_liveness l SET
       last_seen_at = CASE WHEN d.alive THEN greatest(l.last_seen_at, at) ELSE l.last_seen_at END,
       signalled_at = CASE WHEN d.signal THEN at ELSE l.signalled_at END,
+      news_since = CASE WHEN d.news THEN coalesce(l.news_since, at) END,
       heartbeat_counter = CASE WHEN d.code = 'accepted' THEN coalesce(d.counter, d.last_counter)
         ELSE l.heartbeat_counter END,
       counter_epoch = CASE WHEN d.code = 'accepted' THEN d.counter_epoch ELSE l.counter_epoch END,

@@ -5,6 +5,7 @@ import { AuditTrail } from './audit-trail.ts';
 import { Devices } from './devices.ts';
 import { HeartbeatPath } from './heartbeat-path.ts';
 import { People } from './people.ts';
+import { Reconciling } from './reconciling.ts';
 import { Tenancy } from './tenancy.ts';
 
 export const migrations = [
@@ -14,4 +15,5 @@ export const migrations = [
   { name: '0004-people', class: People },
   { name: '0005-audit-trail', class: AuditTrail },
   { name: '0006-heartbeat-path', class: HeartbeatPath },
+  { name: '0007-reconciling', class: Reconciling },
 ] as const satisfies readonly MigrationObject[];

@@ -65,9 +65,7 @@ GRANT SELECT, INSERT, UPDATE ON admin_session, admin_password_rehash TO sentinel
 GRANT SELECT, INSERT ON totp_use TO sentinel_api;
 GRANT SELECT ON operator TO sentinel_worker;
 
-GRANT SELECT (project_id, principal, route, key, expires_at), DELETE ON idempotency_key TO sentinel_reconciler;
-GRANT SELECT (id, expires_at), DELETE ON admin_session TO sentinel_reconciler;
-GRANT SELECT, DELETE ON totp_use TO sentinel_reconciler;
+GRANT SELECT, DELETE ON idempotency_key, admin_session, totp_use TO sentinel_reconciler;
 CREATE POLICY swept ON idempotency_key FOR SELECT TO sentinel_reconciler USING (expires_at < now());
 CREATE POLICY swept_away ON idempotency_key FOR DELETE TO sentinel_reconciler USING (expires_at < now());
 ALTER TABLE admin_session ENABLE ROW LEVEL SECURITY;

@@ -7,8 +7,7 @@ export class Tenancy extends Migration {
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public
   TO sentinel_api, sentinel_worker, sentinel_sealer, sentinel_reconciler, sentinel_heartbeat;
-GRANT SELECT ON schema_migration
-  TO sentinel_api, sentinel_worker, sentinel_sealer, sentinel_reconciler;
+GRANT SELECT ON schema_migration TO sentinel_api, sentinel_worker, sentinel_sealer;
 
 CREATE TABLE organisation (
   id text PRIMARY KEY CHECK (id ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
@@ -23,7 +22,7 @@ CREATE TABLE project (
 );
 INSERT INTO organisation (id, name) VALUES ('default', 'Default');
 INSERT INTO project (id, organisation_id, name) VALUES ('default', 'default', 'Default');
-GRANT SELECT ON organisation, project TO sentinel_api, sentinel_worker, sentinel_sealer, sentinel_reconciler;
+GRANT SELECT ON organisation, project TO sentinel_api, sentinel_worker, sentinel_sealer;
 
 CREATE TABLE trust_anchor (
   project_id text NOT NULL REFERENCES project,

@@ -1,87 +1,98 @@
 // An in-memory store for actors, with the fence of the real one and switches to fail before or after a write.
 import type {
-  ActorRow,
   ApprovalRecord,
   Commit,
+  CommitRequirement,
   CommitResult,
   DeviceGrant,
   TransitionRecord,
 } from '#contracts/actor.ts';
 import type { AuditEntry } from '#contracts/audit.ts';
 import { actorId } from '#contracts/ids.ts';
+import { judgeFence, type HeldRow } from '#store/fence.ts';
 
-interface Held extends ActorRow {
-  readonly digest: string;
+export type CommitMoment = 'before' | 'after';
+
+/** What the store held at one time. */
+export interface FakeBackup {
+  readonly rows: ReadonlyMap<string, HeldRow>;
+  readonly devices: ReadonlyMap<string, DeviceGrant>;
+  readonly approvals: ReadonlyMap<string, ApprovalRecord>;
+  readonly consumed: ReadonlySet<string>;
 }
 
 export class FakeActorStore {
-  readonly rows = new Map<string, Held>();
+  readonly rows = new Map<string, HeldRow>();
   readonly devices = new Map<string, DeviceGrant>();
   readonly approvals = new Map<string, ApprovalRecord>();
   readonly consumed = new Set<string>();
-  readonly transitions = new Map<string, (TransitionRecord & { epoch: number })[]>();
+  /** In the order of writing, never restored: what happened, happened. */
+  readonly transitions = new Map<string, (TransitionRecord & { run_id: string; epoch: number })[]>();
   readonly audit: AuditEntry[] = [];
+  /** Every commit that reached the store, with the answer that it got. */
+  readonly answers: { readonly commit: Commit; readonly status: CommitResult['status'] }[] = [];
   /** People whose votes stand. */
   readonly standing = new Set<string>();
-  commits = 0;
   /** Called before and after each write; what it throws the activity throws. */
-  onCommit: (moment: 'before' | 'after', commit: Commit) => void | Promise<void> = () => {};
+  onCommit: (moment: CommitMoment, commit: Commit) => void | Promise<void> = () => {};
 
   async commitActor(runId: string, commit: Commit, digest: string): Promise<CommitResult> {
     await this.onCommit('before', commit);
     const result = this.#write(runId, commit, digest);
+    this.answers.push({ commit, status: result.status });
     await this.onCommit('after', commit);
     return result;
   }
 
+  backup(): FakeBackup {
+    return {
+      rows: new Map(this.rows),
+      devices: new Map(this.devices),
+      approvals: new Map(this.approvals),
+      consumed: new Set(this.consumed),
+    };
+  }
+
+  restore(backup: FakeBackup): void {
+    replace(this.rows, backup.rows);
+    replace(this.devices, backup.devices);
+    replace(this.approvals, backup.approvals);
+    this.consumed.clear();
+    for (const id of backup.consumed) this.consumed.add(id);
+  }
+
   #write(runId: string, commit: Commit, digest: string): CommitResult {
     const id = actorId(commit.actor);
-    const row = this.rows.get(id);
-    if (
-      row &&
-      row.run_id === runId &&
-      row.revision === commit.to &&
-      (row.digest === digest || commit.from === commit.to)
-    )
-      return { status: 'committed', run_id: runId };
-    if (!this.#holds(row, runId, commit)) return { status: 'fenced', run_id: runId, row: row ? toRow(row) : null };
-    if (commit.from === commit.to) return { status: 'committed', run_id: runId };
-    for (const requirement of commit.requirements) {
-      if (!this.#fulfils(requirement))
-        return { status: 'refused', run_id: runId, row: row ? toRow(row) : null, requirement: requirement.kind };
-    }
+    const held = this.rows.get(id) ?? null;
+    const row = held && toRow(held);
+    const committed = { status: 'committed', run_id: runId } as const;
+    const verdict = judgeFence(held, runId, commit, digest);
+    if (verdict === 'fenced') return { status: 'fenced', run_id: runId, row };
+    if (verdict === 'duplicate' && held) return held.commit_result;
+    if (verdict === 'nothing') return committed;
+    const unmet = commit.requirements.find((requirement) => !this.#fulfils(requirement));
+    if (unmet) return { status: 'refused', run_id: runId, row, requirement: unmet.kind };
+
     for (const requirement of commit.requirements)
       if (requirement.kind === 'approval.consumed') this.consumed.add(requirement.approval_id);
-    this.commits += 1;
     this.rows.set(id, {
       run_id: runId,
       revision: commit.to,
       epoch: commit.epoch,
       machine_version: commit.machine_version,
       snapshot: commit.snapshot,
-      digest,
+      commit_digest: digest,
+      commit_result: committed,
     });
     if (commit.projection.kind === 'device') this.devices.set(commit.actor.id, commit.projection.row);
     else this.approvals.set(commit.actor.id, commit.projection.row);
-    const kept = this.transitions.get(id) ?? [];
-    this.transitions.set(id, [
-      ...kept,
-      ...commit.transitions.map((transition) => ({ ...transition, epoch: commit.epoch })),
-    ]);
+    const written = commit.transitions.map((transition) => ({ ...transition, run_id: runId, epoch: commit.epoch }));
+    this.transitions.set(id, [...(this.transitions.get(id) ?? []), ...written]);
     this.audit.push(...commit.audit);
-    return { status: 'committed', run_id: runId };
+    return committed;
   }
 
-  #holds(row: Held | undefined, runId: string, commit: Commit): boolean {
-    if (row === undefined) return commit.from === 0 && commit.succeeds === null;
-    if (row.revision !== commit.from) return false;
-    if (row.run_id === runId) return row.epoch === commit.epoch;
-    return (
-      commit.succeeds?.run_id === row.run_id && commit.succeeds.revision === row.revision && commit.epoch >= row.epoch
-    );
-  }
-
-  #fulfils(requirement: Commit['requirements'][number]): boolean {
+  #fulfils(requirement: CommitRequirement): boolean {
     if (requirement.kind === 'voters.stand') return requirement.usernames.every((name) => this.standing.has(name));
     const approval = this.approvals.get(requirement.approval_id);
     return (
@@ -92,6 +103,15 @@ export class FakeActorStore {
   }
 }
 
-function toRow({ digest: _, ...row }: Held): ActorRow {
+function toRow({
+  commit_digest: _digest,
+  commit_result: _result,
+  ...row
+}: HeldRow): Omit<HeldRow, 'commit_digest' | 'commit_result'> {
   return row;
+}
+
+function replace<Key, Value>(map: Map<Key, Value>, entries: ReadonlyMap<Key, Value>): void {
+  map.clear();
+  for (const [key, value] of entries) map.set(key, value);
 }

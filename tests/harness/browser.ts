@@ -50,6 +50,8 @@ export async function startBrowser(t: Cleanup): Promise<Browser> {
         colorScheme: scheme,
         // Nothing is judged half faded in.
         reducedMotion: 'reduce',
+        // The development authority is not known to it.
+        ignoreHTTPSErrors: true,
         locale: 'en-US',
         timezoneId: 'Europe/Berlin',
       });

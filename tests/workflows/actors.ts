@@ -1,26 +1,46 @@
 // Runs the real workflows on the real Temporal with a fake store, and a cache so small that every task replays.
 import { createHash, randomUUID } from 'node:crypto';
-import { after } from 'node:test';
-import { Client, Connection } from '@temporalio/client';
-import { NativeConnection, Runtime } from '@temporalio/worker';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Client, Connection, WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import proto from '@temporalio/proto';
+import { NativeConnection, Runtime, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { createActorActivities } from '#activities/actor.ts';
 import { createApprovalActivities } from '#activities/approval.ts';
 import { createDeviceActivities, type StoredDeviceNews } from '#activities/device.ts';
+import type { ApprovalRecord, DeviceGrant } from '#contracts/actor.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
+import type { ApprovalRead } from '#machines/device-events.ts';
 import { FakeActorStore } from '#tests/fakes/fake-actor-store.ts';
-import type { Cleanup } from '#tests/harness/servers.ts';
+import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { testTemporal } from '#tests/harness/temporal.ts';
 import { bundleWorkflows, temporalLogger } from '#worker/bundle.ts';
 import { createWorker } from '#worker/worker.ts';
-import { actorStartOptions, newsSignal, workflowTypes } from '#workflows/messages.ts';
+import {
+  actorStartOptions,
+  catchUpUpdate,
+  newsSignal,
+  resetUpdate,
+  retireUpdate,
+  verifySignal,
+  voteUpdate,
+  workflowTypes,
+  type ActorAnswer,
+} from '#workflows/messages.ts';
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-Runtime.install({ logger: temporalLogger(quiet), telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } } });
-// One server for the file: hooks of a test run first in, first out, and would stop it before its worker.
-const server = await testTemporal({ after });
-let bundle: ReturnType<typeof bundleWorkflows> | undefined;
+let bundling: Promise<WorkflowBundleWithSourceMap> | undefined;
+
+/** The bundle of this process; also tells Temporal where its messages go. */
+export function testBundle(): Promise<WorkflowBundleWithSourceMap> {
+  if (bundling === undefined) {
+    Runtime.install({ logger: temporalLogger(quiet), telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } } });
+    bundling = bundleWorkflows(quiet);
+  }
+  return bundling;
+}
 
 export const digestOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex');
 
@@ -35,82 +55,116 @@ export function certificate(name: string): CertificateFacts {
   };
 }
 
-/** A Temporal client, a store and a worker that can be killed and started again. */
-export async function testActors(t: Cleanup, policy: Partial<IdentityPolicy> = {}) {
-  const { address, namespace } = server;
+export const device = (id: string): ActorRef => ({ kind: 'device', project: 'default', id });
+export const approval = (id: string): ActorRef => ({ kind: 'approval', project: 'default', id });
+
+/** The code that an update was refused with, or a description of what else happened. */
+export async function codeOf(asked: Promise<ActorAnswer>): Promise<string> {
+  try {
+    return `${(await asked).state}: not refused`;
+  } catch (error) {
+    const { cause } = error as Error;
+    if (error instanceof WorkflowUpdateFailedError && cause instanceof ApplicationFailure) return String(cause.type);
+    return String(error);
+  }
+}
+
+export interface TestActorsOptions {
+  readonly policy?: Partial<IdentityPolicy>;
+  /** Another Temporal than the one that the run shares. */
+  readonly address?: string;
+}
+
+export interface PresentOptions {
+  readonly tags?: readonly string[];
+  /** Review generation that the certificate was seen in; the present one unless told. */
+  readonly generation?: number;
+  /** Names of certificates that are on the denylist. */
+  readonly revoked?: readonly string[];
+}
+
+export interface VoteOptions {
+  readonly decision?: 'approve' | 'reject';
+  readonly digest?: string;
+  readonly request?: string;
+  /** Id that Temporal recognises a repetition by, when it is another than the request's. */
+  readonly updateId?: string;
+}
+
+export type TestActors = Awaited<ReturnType<typeof testActors>>;
+
+/** A Temporal client, a store and a worker that can be stopped and started again. */
+export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
+  const shared = options.address === undefined ? await testTemporal() : undefined;
+  const address = options.address ?? shared?.address ?? '';
+  const namespace = 'default';
   const taskQueue = `test-${randomUUID()}`;
+  const bundle = await testBundle();
   const connection = await Connection.connect({ address });
   const native = await NativeConnection.connect({ address });
   const client = new Client({ connection, namespace });
   const store = new FakeActorStore();
   const news = new Map<string, StoredDeviceNews>();
   const workflowId = (ref: ActorRef): string => `${taskQueue}/${actorId(ref)}`;
-  const settings: IdentityPolicy = {
+  const policy = {
     require_new_device_approval: true,
     review_ttl_seconds: 3600,
     sensitive_tags: ['payments'],
     sensitive_approvals: 2,
-    ...policy,
+    ...options.policy,
   };
+  /** Called before each activity but the commit; what it throws the activity throws. */
+  const world = { onCall: async (_name: string): Promise<void> => {} };
 
-  const activities = {
-    ...createActorActivities({
-      commitActor: (run, commit, digest) => store.commitActor(run, commit, digest),
-      digestOf,
-    }),
-    ...createDeviceActivities({
-      deviceNews: async ({ device_id }) =>
-        news.get(device_id) ?? { observed: null, candidate: null, inbox_through: 0, revoked: [] },
-      policy: settings,
-      digestOf,
-    }),
-    ...createApprovalActivities({
-      readApproval: async ({ approval_id }) => {
-        const row = store.approvals.get(approval_id);
-        if (row === undefined) return null;
-        const votes = row.votes as unknown as { by: string; decision: string; reason: string | null }[];
-        const rejection = votes.find((vote) => vote.decision === 'reject');
-        return {
-          state: row.state as never,
-          digest: row.digest,
-          approvers: votes.filter((vote) => vote.decision === 'approve').map((vote) => vote.by),
-          rejected_by: rejection?.by ?? null,
-          reason: rejection?.reason ?? null,
-        };
-      },
-      standingVoters: async (usernames) => usernames.filter((name) => store.standing.has(name)),
-      workflows: client.workflow,
-      taskQueue,
-      workflowId,
-    }),
-  };
+  const activities = announced(
+    {
+      ...createDeviceActivities({
+        deviceNews: async ({ device_id }) =>
+          news.get(device_id) ?? { observed: null, candidate: null, inbox_through: 0, revoked: [] },
+        policy,
+        digestOf,
+      }),
+      ...createApprovalActivities({
+        readApproval: async ({ approval_id }) => outcomeOf(store.approvals.get(approval_id)),
+        standingVoters: async (usernames) => usernames.filter((name) => store.standing.has(name)),
+        workflows: client.workflow,
+        taskQueue,
+        workflowId,
+      }),
+    },
+    (name) => world.onCall(name),
+  );
 
-  bundle ??= bundleWorkflows(quiet);
   const startWorker = async () => {
     const worker = await createWorker({
       connection: native,
       namespace,
       taskQueue,
-      activities,
-      bundle: await (bundle ?? bundleWorkflows(quiet)),
+      activities: {
+        ...activities,
+        ...createActorActivities({
+          commitActor: (run, commit, digest) => store.commitActor(run, commit, digest),
+          digestOf,
+        }),
+      },
+      bundle,
       cachedWorkflows: 2,
     });
     const done = worker.run();
-    return {
-      async stop() {
-        worker.shutdown();
-        await done;
-      },
+    return async () => {
+      worker.shutdown();
+      await done;
     };
   };
-  let worker = await startWorker();
+  let stopWorker = await startWorker();
+
+  const openWorkflows = () =>
+    client.workflow.list({ query: `TaskQueue = '${taskQueue}' AND ExecutionStatus = 'Running'` });
   t.after(async () => {
-    await worker.stop();
-    for await (const open of client.workflow.list({
-      query: `TaskQueue = '${taskQueue}' AND ExecutionStatus = 'Running'`,
-    }))
+    await stopWorker();
+    for await (const { workflowId: id } of openWorkflows())
       await client.workflow
-        .getHandle(open.workflowId)
+        .getHandle(id)
         .terminate('the test is over')
         .catch(() => {});
     await connection.close();
@@ -118,57 +172,164 @@ export async function testActors(t: Cleanup, policy: Partial<IdentityPolicy> = {
   });
 
   const handle = (ref: ActorRef) => client.workflow.getHandle(workflowId(ref));
-  const device = (id: string): ActorRef => ({ kind: 'device', project: 'default', id });
-  const approval = (id: string): ActorRef => ({ kind: 'approval', project: 'default', id });
+  const startOptions = (id: string) => ({
+    ...actorStartOptions(device(id)),
+    workflowId: workflowId(device(id)),
+    taskQueue,
+    args: [{ project: 'default', id }] as const,
+    workflowIdConflictPolicy: 'USE_EXISTING' as const,
+  });
+  const announce = (id: string) =>
+    client.workflow.signalWithStart(workflowTypes.device, {
+      ...startOptions(id),
+      args: [{ project: 'default', id }],
+      signal: newsSignal,
+    });
+
+  /** Waits, with a bound, until something that is looked for is there. */
+  async function eventually<T>(
+    look: () => T | undefined | null | false | Promise<T | undefined | null | false>,
+    what: string,
+    withinMs = 15_000,
+  ): Promise<T> {
+    const until = Date.now() + withinMs;
+    for (;;) {
+      const found = await look();
+      if (found) return found;
+      if (Date.now() > until) throw new Error(`not within ${withinMs / 1000} s: ${what}`);
+      await pause(20);
+    }
+  }
+
+  async function history(ref: ActorRef, runId?: string): Promise<proto.temporal.api.history.v1.IHistoryEvent[]> {
+    const { events } = await client.workflow.getHandle(workflowId(ref), runId).fetchHistory();
+    return [...(events ?? [])];
+  }
+
   return {
+    address,
     client,
     store,
     news,
+    world,
     taskQueue,
-    policy: settings,
-    handle,
-    device,
-    approval,
     workflowId,
-    async restartWorker() {
-      await worker.stop();
-      worker = await startWorker();
+    handle,
+    history,
+    eventually,
+    announce,
+    /** What the store has of a device; it must be there. */
+    grant(id: string): DeviceGrant {
+      const grant = store.devices.get(id);
+      if (grant === undefined) throw new Error(`the store has no device ${id}`);
+      return grant;
+    },
+    async stopWorker(): Promise<void> {
+      await stopWorker();
+      stopWorker = async () => {};
+    },
+    async startWorker(): Promise<void> {
+      stopWorker = await startWorker();
+    },
+    async restartWorker(): Promise<void> {
+      await stopWorker();
+      stopWorker = await startWorker();
     },
     /** The store learns that a device presents this certificate, and the actor hears that there is news. */
-    async present(
-      id: string,
-      facts: CertificateFacts,
-      options: { tags?: string[]; generation?: number; revoked?: string[] } = {},
-    ) {
-      const generation = options.generation ?? store.devices.get(id)?.review_generation ?? 0;
+    async present(id: string, name: string, seen: PresentOptions = {}): Promise<void> {
+      const generation = seen.generation ?? store.devices.get(id)?.review_generation ?? 0;
+      const tags = seen.tags ?? [];
       news.set(id, {
-        observed: {
-          digest: digestOf([facts, options.tags]),
-          reported_tags: options.tags ?? [],
-          hostname: `${id}.example`,
-          platform: 'linux',
-        },
-        candidate: { certificate: facts, generation },
+        observed: { digest: digestOf([name, tags]), reported_tags: tags, hostname: `${id}.example`, platform: 'linux' },
+        candidate: { certificate: certificate(name), generation },
         inbox_through: 0,
-        revoked: options.revoked ?? [],
+        revoked: (seen.revoked ?? []).map((revoked) => certificate(revoked).fingerprint_sha256),
       });
-      await client.workflow.signalWithStart(workflowTypes.device, {
-        ...actorStartOptions(device(id)),
-        workflowId: workflowId(device(id)),
-        taskQueue,
-        args: [{ project: 'default', id }],
-        signal: newsSignal,
-        workflowIdConflictPolicy: 'USE_EXISTING',
+      await announce(id);
+    },
+    /** The review that a device waits for, once its approval can be voted on. */
+    async review(
+      id: string,
+      other?: { readonly id: string },
+    ): Promise<{ id: string; digest: string; required: number }> {
+      const found = await eventually(() => {
+        const review = store.devices.get(id)?.review as
+          | { id: string; digest: string; required: number }
+          | null
+          | undefined;
+        return review && review.id !== other?.id && store.approvals.has(review.id) && review;
+      }, `a review of ${id}`);
+      return found;
+    },
+    vote(approvalId: string, by: string, { decision = 'approve', digest, request, updateId }: VoteOptions = {}) {
+      const request_id = request ?? randomUUID();
+      return handle(approval(approvalId)).executeUpdate(voteUpdate, {
+        updateId: updateId ?? request_id,
+        args: [{ by: { kind: 'user', id: by }, decision, reason: null, digest: digest ?? null, request_id }],
       });
     },
-    /** Waits, with a bound, until the store shows what is asked for. */
-    async eventually<T>(look: () => T | undefined | null | false, what: string): Promise<T> {
-      for (let tries = 0; tries < 600; tries++) {
-        const found = look();
-        if (found) return found;
-        await new Promise((resolve) => setTimeout(resolve, 25));
-      }
-      throw new Error(`not within 15 s: ${what}`);
+    operate(id: string, what: 'reset' | 'retire', by = 'olga', request_id: string = randomUUID()) {
+      return handle(device(id)).executeUpdate(what === 'reset' ? resetUpdate : retireUpdate, {
+        updateId: request_id,
+        args: [{ by: { kind: 'user', id: by }, reason: null, request_id }],
+      });
     },
+    /** Answers when the device has taken everything into account that the store knows now. */
+    catchUp(id: string, request_id: string = randomUUID()) {
+      return handle(device(id)).executeUpdate(catchUpUpdate, {
+        updateId: request_id,
+        args: [{ by: { kind: 'system', id: 'test' }, request_id }],
+      });
+    },
+    verify: (ref: ActorRef) => handle(ref).signal(verifySignal),
+    async runId(ref: ActorRef): Promise<string> {
+      return (await handle(ref).describe()).runId;
+    },
+    /** Puts the actor back to where it was before an event, as an operator can; nothing after it is applied again. */
+    async resetTo(ref: ActorRef, eventId: number): Promise<string> {
+      const { runId } = await client.workflowService.resetWorkflowExecution({
+        namespace,
+        workflowExecution: { workflowId: workflowId(ref) },
+        reason: 'test',
+        requestId: randomUUID(),
+        workflowTaskFinishEventId: eventId as never,
+        resetReapplyExcludeTypes: [
+          proto.temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL,
+          proto.temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
+        ],
+      });
+      return runId;
+    },
+  };
+}
+
+type AnyActivity = (...args: never[]) => Promise<unknown>;
+
+function announced<Activities extends Record<string, AnyActivity>>(
+  activities: Activities,
+  onCall: (name: string) => Promise<void>,
+): Activities {
+  const wrap =
+    (name: string, activity: AnyActivity) =>
+    async (...args: never[]): Promise<unknown> => {
+      await onCall(name);
+      return activity(...args);
+    };
+  return Object.fromEntries(
+    Object.entries(activities).map(([name, activity]) => [name, wrap(name, activity)]),
+  ) as Activities;
+}
+
+/** As the real store answers for its subject. */
+function outcomeOf(row: ApprovalRecord | undefined): ApprovalRead['approval'] {
+  if (row === undefined) return null;
+  const votes = row.votes as unknown as { by: string; decision: string; reason: string | null }[];
+  const rejection = votes.find((vote) => vote.decision === 'reject');
+  return {
+    state: row.state as NonNullable<ApprovalRead['approval']>['state'],
+    digest: row.digest,
+    approvers: votes.filter((vote) => vote.decision === 'approve').map((vote) => vote.by),
+    rejected_by: rejection?.by ?? null,
+    reason: rejection?.reason ?? null,
   };
 }

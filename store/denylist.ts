@@ -1,0 +1,108 @@
+// The denylist: certificates that are refused for ever. Written at once, before any actor hears of it.
+import type { AuditEntry, Principal } from '#contracts/audit.ts';
+import type { JsonObject } from '#contracts/deps.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { record } from './audit.ts';
+import type { Store } from './store.ts';
+import { type ProjectTransaction, withProject } from './with-project.ts';
+
+export interface Revocation {
+  readonly device_id: string;
+  /** The pinned certificate when null, else the one under review. */
+  readonly fingerprint_sha256: string | null;
+  readonly reason: string | null;
+  readonly by: Principal;
+  readonly request_id: string;
+}
+
+/**
+ * Revokes a certificate of a device: denylist, audit and outbox in one transaction. It holds from the next heartbeat and
+ * the next read on, whatever Temporal does.
+ *
+ * @returns the fingerprint, and whether it was revoked before; then nothing was written
+ * @idempotent by fingerprint
+ * @throws TrustError `resource.not_found` | `device.no_certificate`
+ */
+export async function revokeCertificate(
+  store: Store,
+  project: string,
+  revocation: Revocation,
+  now: string,
+): Promise<{ readonly fingerprint_sha256: string; readonly already_revoked: boolean }> {
+  return withProject(store, project, async (tx) => {
+    const { device_id, reason, by } = revocation;
+    const { fingerprint, serial_number } = await chooseCertificate(tx, revocation);
+    const written = await tx.query(
+      `INSERT INTO certificate_denylist (project_id, fingerprint_sha256, device_id, serial_number, reason, revoked_at,
+         revoked_by)
+       VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING fingerprint_sha256`,
+      [project, fingerprint, device_id, serial_number, reason, now, by.id],
+    );
+    if (written.length === 0) return { fingerprint_sha256: fingerprint, already_revoked: true };
+    const entry = (action: string, details: JsonObject): AuditEntry => ({
+      occurred_at: now,
+      category: 'identity',
+      action,
+      actor: by,
+      subject: { kind: 'device', id: device_id },
+      outcome: 'success',
+      details: { fingerprint_sha256: fingerprint, serial_number, reason, ...details },
+      request_id: revocation.request_id,
+    });
+    const audit = [entry('device.certificate.revoked', {})];
+    if (await isPinned(tx, device_id, fingerprint))
+      audit.push(entry('device.trust.updated', { trust_tier: 'revoked' }));
+    await record(tx, { audit });
+    return { fingerprint_sha256: fingerprint, already_revoked: false };
+  });
+}
+
+interface KnownCertificate {
+  readonly fingerprint: string;
+  readonly serial_number: string | null;
+}
+
+/** One that the device has or had; or any other that belongs to no other device, since it may not have been seen here yet. */
+async function chooseCertificate(
+  tx: ProjectTransaction,
+  { device_id, fingerprint_sha256 }: Revocation,
+): Promise<KnownCertificate> {
+  const known = await tx.query<KnownCertificate>(
+    `SELECT c.fingerprint, c.serial_number
+     FROM device_liveness l
+     LEFT JOIN device d ON d.project_id = l.project_id AND d.device_id = l.device_id
+     LEFT JOIN device_candidate n ON n.project_id = l.project_id AND n.device_id = l.device_id
+     CROSS JOIN LATERAL (VALUES
+       (1, d.pinned_fingerprint, d.pinned_certificate->>'serial_number'),
+       (2, l.candidate_fingerprint, CASE WHEN n.fingerprint = l.candidate_fingerprint THEN n.certificate->>'serial_number' END),
+       (3, NULL, NULL)
+     ) AS c (rank, fingerprint, serial_number)
+     WHERE l.project_id = $1 AND l.device_id = $2
+     ORDER BY c.rank`,
+    [tx.project, device_id],
+  );
+  if (known.length === 0) throw new TrustError('resource.not_found');
+  const own = known.filter((certificate) => certificate.fingerprint !== null);
+  const chosen =
+    fingerprint_sha256 === null ? own[0] : own.find(({ fingerprint }) => fingerprint === fingerprint_sha256);
+  if (chosen) return chosen;
+  if (fingerprint_sha256 === null || (await isOfAnotherDevice(tx, device_id, fingerprint_sha256)))
+    throw new TrustError('device.no_certificate');
+  return { fingerprint: fingerprint_sha256, serial_number: null };
+}
+
+async function isOfAnotherDevice(tx: ProjectTransaction, deviceId: string, fingerprint: string): Promise<boolean> {
+  const rows = await tx.query(
+    'SELECT FROM device WHERE project_id = $1 AND pinned_fingerprint = $2 AND device_id <> $3 LIMIT 1',
+    [tx.project, fingerprint, deviceId],
+  );
+  return rows.length > 0;
+}
+
+async function isPinned(tx: ProjectTransaction, deviceId: string, fingerprint: string): Promise<boolean> {
+  const rows = await tx.query(
+    'SELECT FROM device WHERE project_id = $1 AND device_id = $2 AND pinned_fingerprint = $3',
+    [tx.project, deviceId, fingerprint],
+  );
+  return rows.length > 0;
+}
