@@ -190,7 +190,7 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
   async function eventually<T>(
     look: () => T | undefined | null | false | Promise<T | undefined | null | false>,
     what: string,
-    withinMs = 15_000,
+    withinMs = 30_000,
   ): Promise<T> {
     const until = Date.now() + withinMs;
     for (;;) {

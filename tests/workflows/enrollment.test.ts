@@ -18,7 +18,7 @@ async function approvedDevice(id: string, name = id): Promise<void> {
   assert.equal(actors.grant(id).state, 'approved');
 }
 
-describe('a device', { concurrency: 3 }, () => {
+describe('a device', () => {
   const cleanup = cleanupAfterAll();
   before(async () => {
     actors = await testActors(cleanup);
