@@ -13,7 +13,7 @@ import type { Page } from 'playwright-core';
 import { trustTiers } from '#contracts/states.ts';
 import { fakePassword, startFakeApi, type FakeApi } from '#tests/fakes/fake-api.ts';
 import { fakeDevice, putUnderReview } from '#tests/fakes/fake-fleet.ts';
-import { startBrowser, type Browser, type Look } from '#tests/harness/browser.ts';
+import { startBrowser, type Browser, type Look, type Tab } from '#tests/harness/browser.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { requires } from '#tests/harness/requires.ts';
 
@@ -440,62 +440,74 @@ describe('the console', { skip: requires('chromium') }, () => {
     assert.ok(landing < firstViewLimit && dashboard < firstViewLimit, `landing ${landing}, dashboard ${dashboard}`);
   });
 
-  describe('every page', () => {
-    it('would be caught if it broke the policy', async (t) => {
-      const { page, faults } = await open(t, '/login');
-      await page.evaluate(() => document.body.insertAdjacentHTML('beforeend', '<p style="color: red">x</p>'));
-      assert.match(faults.join('\n'), /Content Security Policy/);
-    });
+  it('would be caught if it broke the policy', async (t) => {
+    const { page, faults } = await open(t, '/login');
+    await page.evaluate(() => document.body.insertAdjacentHTML('beforeend', '<p style="color: red">x</p>'));
+    assert.match(faults.join('\n'), /Content Security Policy/);
+  });
 
-    for (const [name, look] of Object.entries(looks)) {
-      it(`keeps the policy, is accessible and fits on ${name}`, async (t) => {
-        const { api, page, faults } = await open(t, '/', { look });
-        const approval = [...api.fleet.approvals.keys()][0] ?? '';
-        await judge(page, '/');
-        await page.goto(`${api.url}/login?next=%2Faudit`);
-        await page.getByLabel('User name').waitFor();
-        await judge(page, '/login');
-        await signIn(page, api, 'admin');
-        for (const path of [
-          '/',
-          '/dashboard',
-          '/dashboard?search=nothing',
-          '/devices/vault-door-01',
-          '/devices/gate-north-01?tab=history',
-          '/devices/gate-north-01?tab=audit',
-          '/devices/gate-north-01?tab=json',
-          '/devices/nobody',
-          '/approvals',
-          '/approvals?state=all',
-          `/approvals/${approval}`,
-          '/audit',
-          '/sessions',
-          '/health',
-          '/nowhere',
-        ]) {
-          await page.goto(api.url + path);
-          await judge(page, path);
-        }
+  for (const [name, look] of Object.entries(looks)) {
+    describe(`on ${name} keeps the policy, is accessible and fits`, () => {
+      const ofAll = cleanupAfterAll();
+      let api: FakeApi;
+      let tab: Tab;
+
+      before(async () => {
+        api = await startFakeApi(ofAll, dist);
+        tab = await browser.open(ofAll, look);
+      });
+
+      function judged(what: string, reach: (page: Page) => Promise<unknown>): void {
+        it(what, async () => {
+          await reach(tab.page);
+          await judge(tab.page);
+          assert.deepEqual(tab.faults.splice(0), []);
+        });
+      }
+
+      judged('as a visitor', (page) => page.goto(api.url));
+      judged('at sign-in', (page) => page.goto(`${api.url}/login?next=%2Faudit`));
+      judged('after sign-in', (page) => signIn(page, api, 'admin'));
+      for (const path of [
+        '/',
+        '/dashboard',
+        '/dashboard?search=nothing',
+        '/devices/vault-door-01',
+        '/devices/gate-north-01?tab=history',
+        '/devices/gate-north-01?tab=audit',
+        '/devices/gate-north-01?tab=json',
+        '/devices/nobody',
+        '/approvals',
+        '/approvals?state=all',
+        '/audit',
+        '/sessions',
+        '/health',
+        '/nowhere',
+      ]) {
+        judged(`at ${path}`, (page) => page.goto(api.url + path));
+      }
+      judged('at a review', (page) => page.goto(`${api.url}/approvals/${[...api.fleet.approvals.keys()][0]}`));
+      judged('in the review dialog', async (page) => {
         await page.goto(`${api.url}/dashboard`);
         await page.getByRole('button', { name: 'Review kiosk-munich-01' }).click();
         await page.getByRole('dialog').getByRole('button', { name: 'Approve' }).waitFor();
-        await judge(page, 'the review dialog');
+      });
+      judged('in the account menu', async (page) => {
         await page.keyboard.press('Escape');
         await page.getByRole('button', { name: 'Account of admin' }).click();
         await page.getByRole('menuitem', { name: 'Sign out' }).waitFor();
-        await judge(page, 'the account menu');
+      });
+      judged('in the search', async (page) => {
         await page.keyboard.press('Escape');
         await page.keyboard.press('Control+K');
         await page.getByPlaceholder('Device name, host name or page').waitFor();
-        await judge(page, 'the search');
-        assert.deepEqual(faults, []);
       });
-    }
-  });
+    });
+  }
 });
 
 /** No serious finding of axe, and nothing that has to be scrolled sideways. */
-async function judge(page: Page, what: string): Promise<void> {
+async function judge(page: Page): Promise<void> {
   await page.getByRole('heading', { level: 1, includeHidden: true }).first().waitFor();
   await page.locator('[aria-label^="Reading"], [aria-label^="Opening"]').first().waitFor({ state: 'detached' });
   const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze();
@@ -503,8 +515,7 @@ async function judge(page: Page, what: string): Promise<void> {
   assert.deepEqual(
     serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`),
     [],
-    what,
   );
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-  assert.ok(overflow <= 0, `${what} is ${overflow} px too wide`);
+  assert.ok(overflow <= 0, `${overflow} px too wide`);
 }
