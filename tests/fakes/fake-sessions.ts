@@ -9,6 +9,11 @@ export function fakeSessions(now: () => Date) {
   const rehashes = new Map<string, string>();
   const steps = new Set<string>();
 
+  function add(session: Pick<NewSession, 'id' | 'username' | 'createdAt' | 'expiresAt'> & Partial<NewSession>): void {
+    const { id, username, createdAt: created_at, expiresAt: expires_at, ip = null, userAgent: user_agent = null } = session;
+    rows.set(id, { id, username, created_at, expires_at, last_used_at: null, ended_at: null, ip, user_agent });
+  }
+
   const store: SessionsDeps['sessions'] = {
     get: async (id) => rows.get(id) ?? null,
     async list(username, { limit, after }) {
@@ -39,17 +44,8 @@ export function fakeSessions(now: () => Date) {
       steps.add(key);
       return isNew;
     },
-    async openSession({ id, username, createdAt, expiresAt, ip, userAgent }: NewSession, entry) {
-      rows.set(id, {
-        id,
-        username,
-        created_at: createdAt,
-        expires_at: expiresAt,
-        last_used_at: null,
-        ended_at: null,
-        ip,
-        user_agent: userAgent,
-      });
+    async openSession(session, entry) {
+      add(session);
       audit.push(entry);
     },
     audit: async (entry) => void audit.push(entry),
@@ -57,6 +53,7 @@ export function fakeSessions(now: () => Date) {
 
   return {
     rows,
+    add,
     audit,
     rehashes,
     store,

@@ -1,0 +1,156 @@
+// Every route of the running router, and what it answers to nobody, to each role, and about another project's ids.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { roles, type Role } from '#contracts/permissions.ts';
+import { fakeApi, password } from '#tests/fakes/api-over-fakes.ts';
+import { approvedDevice, openApproval, pendingDevice, reviewId } from '#tests/fakes/fake-registry.ts';
+
+type Caller = 'nobody' | Role;
+/** Statuses for: nobody, viewer, operator, approver, security, admin; and for the admin acting in another project. */
+type Row = readonly [number, number, number, number, number, number, number];
+
+const reader: Row = [401, 200, 200, 200, 200, 200, 200];
+const readerOfOne: Row = [401, 200, 200, 200, 200, 200, 404];
+const reviewer: Row = [401, 403, 403, 200, 200, 200, 404];
+const open: Row = [200, 200, 200, 200, 200, 200, 200];
+
+const matrix: Readonly<Record<string, Row>> = {
+  'POST /api/heartbeat': [401, 401, 401, 401, 401, 401, 401],
+  'GET /api/devices': reader,
+  'GET /api/devices/:device_id': readerOfOne,
+  'GET /api/devices/:device_id/history': readerOfOne,
+  'POST /api/devices/:device_id/identity-review': reviewer,
+  'POST /api/devices/:device_id/certificate/revoke': [401, 403, 403, 403, 200, 200, 404],
+  'POST /api/devices/:device_id/reset': [401, 403, 403, 403, 200, 200, 404],
+  'POST /api/devices/:device_id/retire': [401, 403, 200, 403, 200, 200, 404],
+  'GET /api/approvals': reader,
+  'GET /api/approvals/:id': readerOfOne,
+  'POST /api/approvals/:id/review': reviewer,
+  'GET /api/audit/events': reader,
+  'GET /api/audit/integrity': reader,
+  'GET /api/events/stream': reader,
+  'POST /api/admin/login': open,
+  'POST /api/admin/logout': reader,
+  'GET /api/admin/me': reader,
+  'GET /api/admin/sessions': reader,
+  'POST /api/admin/sessions/:session_id/revoke': [401, 403, 403, 403, 200, 200, 200],
+  'GET /api/health/live': open,
+  'GET /api/health/ready': open,
+  'GET /api/metrics': open,
+  'GET /api/openapi.json': open,
+  'GET /api/docs': open,
+  'GET /api/docs/reference.js': open,
+  'POST /api/temporal/codec/decode': [401, 403, 200, 200, 200, 200, 200],
+  ...Object.fromEntries(
+    ['/temporal', '/temporal/', '/temporal/*'].flatMap((url): [string, Row][] => [
+      [`GET ${url}`, [401, 403, 200, 200, 200, 200, 200]],
+      ...['POST', 'PUT', 'PATCH', 'DELETE'].map((method): [string, Row] => [
+        `${method} ${url}`,
+        [401, 403, 403, 403, 403, 200, 200],
+      ]),
+    ]),
+  ),
+  'GET *': open,
+};
+
+const bodies: Readonly<Record<string, object>> = {
+  'POST /api/heartbeat': { device_id: 'device-1', heartbeat_counter: 1 },
+  'POST /api/admin/login': { username: 'viewer', password },
+  'POST /api/devices/:device_id/identity-review': { decision: 'approve' },
+  'POST /api/approvals/:id/review': { decision: 'approve' },
+  'POST /api/temporal/codec/decode': { payloads: [] },
+};
+
+const upstream = createServer((_request, response) => response.end('ui'));
+
+describe('route matrix', () => {
+  before(async () => {
+    await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+  });
+  after(() => {
+    upstream.closeAllConnections();
+    upstream.close();
+  });
+
+  it('states an answer for every route of the running router, and for no other', async (t) => {
+    const { app } = await fakeApi(t);
+    await app.ready();
+    const found = routesOf(app.printRoutes({ commonPrefix: false })).filter((route) => !route.startsWith('HEAD '));
+    assert.deepEqual(found.toSorted(), Object.keys(matrix).toSorted());
+  });
+
+  it('refuses to start with a route that does not say who may call it', async (t) => {
+    const { app } = await fakeApi(t);
+    assert.throws(() => app.get('/api/forgotten', async () => 'open'), /does not state its access/);
+  });
+
+  for (const [route, row] of Object.entries(matrix)) {
+    it(`${route}: ${row.join(' ')} (SS-01, AA-04)`, async (t) => {
+      const ask = await asking(t);
+      const callers: Caller[] = ['nobody', ...roles];
+      for (const [index, caller] of callers.entries()) assert.equal(await ask(route, caller), row[index], caller);
+      assert.equal(await ask(route, 'admin', 'other'), row[6], 'admin in another project');
+      if (route.startsWith('GET ')) assert.equal(await ask(route.replace('GET', 'HEAD'), 'nobody'), row[0], 'HEAD');
+    });
+  }
+});
+
+/** Asks an API in which everything that a route names exists, each time anew. */
+async function asking(t: Parameters<typeof fakeApi>[0]) {
+  const { port } = upstream.address() as AddressInfo;
+  const { app, as, registry, sessions } = await fakeApi(t, {
+    change: (deps) => ({
+      ...deps,
+      temporalUi: { ...deps.temporalUi, upstream: `http://127.0.0.1:${port}` },
+      // A stream that has begun is answer enough.
+      events: { ...deps.events, stopping: AbortSignal.abort() },
+    }),
+  });
+
+  return async function ask(route: string, caller: Caller, project?: string): Promise<number> {
+    registry.addDevice(approvedDevice('device-1'));
+    registry.addDevice(pendingDevice('pending-1'));
+    registry.addApproval(openApproval());
+    const victim = randomUUID();
+    const times = { createdAt: '2026-11-22T12:00:00.000Z', expiresAt: '2026-11-23T12:00:00.000Z' };
+    sessions.add({ id: victim, username: 'somebody', ...times });
+
+    const [method = '', pattern = ''] = route.split(' ');
+    const url = pattern
+      .replace(/^\*$/, '/dashboard')
+      .replace('*', 'page')
+      .replace(':device_id', pattern.endsWith('/identity-review') ? 'pending-1' : 'device-1')
+      .replace(':session_id', victim)
+      .replace(':id', reviewId);
+    const payload = bodies[`${method} ${pattern}`] ?? (method === 'POST' ? {} : undefined);
+    const headers = {
+      accept: pattern === '*' ? 'text/html' : 'application/json',
+      'sec-fetch-site': 'same-origin',
+      ...(project === undefined ? {} : { 'x-sentinel-project': project }),
+      ...(caller === 'nobody' ? {} : await as(caller)),
+    };
+    const answer = await app.inject({
+      method: method as 'GET',
+      url,
+      headers,
+      ...(payload === undefined ? {} : { payload }),
+    });
+    // The console of these tests has not been built; that it answers at all is the point here.
+    return pattern === '*' && answer.statusCode === 503 ? 200 : answer.statusCode;
+  };
+}
+
+/** Reads the drawing of the router: four columns for each level. */
+function routesOf(drawing: string): string[] {
+  const above: string[] = [];
+  return drawing.split('\n').flatMap((line) => {
+    const [, indent = '', part = '', methods = ''] = /^([│ ]*)[├└]── (\S+)(?: \(([A-Z, ]+)\))?$/.exec(line) ?? [];
+    if (part === '') return [];
+    const depth = indent.length / 4;
+    above.splice(depth, above.length, `${above[depth - 1] ?? ''}${part}`);
+    return methods === '' ? [] : methods.split(', ').map((method) => `${method} ${above[depth]}`);
+  });
+}
