@@ -84,7 +84,9 @@ const installers: readonly Installer[] = [
     folder: `temporal-${goVersion}`,
     says: `building Temporal ${goVersion} with Go, which takes several minutes`,
     async install(directory, context) {
-      await runProgram('go', ['install', `github.com/temporalio/cli/cmd/temporal@v${goVersion}`], {
+      // Built this way it would call itself 0.0.0-DEV.
+      const flags = `-s -w -X github.com/temporalio/cli/temporalcli.Version=${goVersion}`;
+      await runProgram('go', ['install', '-ldflags', flags, `github.com/temporalio/cli/cmd/temporal@v${goVersion}`], {
         ...context,
         environment: { ...context.environment, GOBIN: directory },
         withinMs: 1_800_000,

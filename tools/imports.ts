@@ -94,10 +94,18 @@ export const importRules: readonly ImportRule[] = [
     why: 'workflow code is replayed: no I/O; the driver alone joins XState to Temporal',
   },
   {
+    files: 'workflows/messages.ts',
+    folders: ['contracts', 'machines'],
+    types: ['activities'],
+    packages: ['@temporalio/workflow', '@temporalio/common'],
+    why: 'what others say to workflows is also read outside the sandbox, and still without I/O',
+  },
+  {
     files: 'activities/**',
     folders: ['contracts', 'protocols', 'machines', 'store'],
+    single: ['#workflows/messages.ts'],
     packages: 'any',
-    why: 'activities/ does I/O for workflows: contracts, protocols, machines and store only',
+    why: 'activities/ does I/O for workflows, and tells other actors by the messages in #workflows/messages.ts',
   },
   { files: 'store/**', folders: ['contracts'], packages: 'any', why: 'store/ knows contracts and the database only' },
   {

@@ -55,7 +55,7 @@ export function lintConfig(): string {
 
 function patternsOf(rule: ImportRule): object[] {
   const own = rule.files.split('/')[0] ?? '';
-  const message = `${rule.why} (docs/architecture.md).`;
+  const message = `${rule.why} (tools/imports.ts).`;
   return [
     {
       regex: `^(\\./)?(\\.\\./)+(${folderNames.join('|')})/`,

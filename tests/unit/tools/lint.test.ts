@@ -65,8 +65,15 @@ const imports: readonly { file: string; allowed: readonly string[]; forbidden: r
   },
   {
     file: 'activities/x.ts',
-    allowed: ['node:fs', '@temporalio/activity', '#store/subject.ts', '#protocols/subject.ts', '#machines/subject.ts'],
-    forbidden: ['#api/subject.ts', '#workflows/messages.ts', '@temporalio/workflow', '@temporalio/worker', 'fastify'],
+    allowed: [
+      'node:fs',
+      '@temporalio/activity',
+      '#store/subject.ts',
+      '#protocols/subject.ts',
+      '#machines/subject.ts',
+      '#workflows/messages.ts',
+    ],
+    forbidden: ['#api/subject.ts', '#workflows/subject.ts', '@temporalio/workflow', '@temporalio/worker', 'fastify'],
   },
   {
     file: 'store/x.ts',
