@@ -4,28 +4,13 @@ import type { IdentityPolicy } from '#contracts/policy.ts';
 import type { DeviceNews, NewsQuery } from '#machines/device-events.ts';
 import { allTags, reviewContent, type Proposal } from '#machines/identity-review.ts';
 import type { Stamp } from '#machines/actor.ts';
-
-/** What the store knows about a device. */
-export interface StoredDeviceNews {
-  readonly observed: {
-    readonly digest: string;
-    readonly reported_tags: readonly string[];
-    readonly hostname: string | null;
-    readonly platform: string | null;
-  } | null;
-  /** The certificate that was presented and is not pinned, with the review generation it was seen in. */
-  readonly candidate: { readonly certificate: CertificateFacts; readonly generation: number } | null;
-  readonly inbox_through: number;
-  /** Those of the asked fingerprints that are on the denylist. */
-  readonly revoked: readonly string[];
-}
+import type { StoredDeviceNews } from '#store/device.ts';
 
 export interface DeviceActivityDeps {
   deviceNews(query: {
     project: string;
     device_id: string;
     pinned_fingerprint: string | null;
-    inbox_consumed: number;
   }): Promise<StoredDeviceNews>;
   readonly policy: IdentityPolicy;
   digestOf(value: unknown): string;
@@ -44,7 +29,6 @@ export function createDeviceActivities({ deviceNews, policy, digestOf }: DeviceA
         project,
         device_id,
         pinned_fingerprint: pinned?.fingerprint_sha256 ?? null,
-        inbox_consumed: query.inbox_consumed,
       });
       const reported_tags = found.observed?.reported_tags ?? [];
       const tags = allTags(reported_tags, query.assigned_tags);

@@ -1,32 +1,16 @@
 // Catching up: actors that have not heard of what the store knows, and rows whose run Temporal has since replaced.
 import type { ActorRef } from '#contracts/ids.ts';
+import type { ActorRun, DeviceKey, Sweep } from '#store/reconcile.ts';
 import { actorStartOptions, newsSignal, verifySignal, workflowTypes } from '#workflows/messages.ts';
 import { WorkflowNotFoundError, type WorkflowClient } from '@temporalio/client';
 
 /** How many actors are spoken to at once. */
 const concurrency = 20;
 
-export interface DeviceKey {
-  readonly project: string;
-  readonly device_id: string;
-}
-
-export interface ActorRun {
-  readonly ref: ActorRef;
-  /** The run that wrote the row last. */
-  readonly run_id: string;
-}
-
-export interface Page<Item, Cursor> {
-  readonly items: readonly Item[];
-  /** Null at the end. */
-  readonly next: Cursor | null;
-}
-
 export interface ReconcileActivityDeps {
   /** Devices whose news has waited for longer than the path that announces it takes. */
-  devicesWithNews(after: DeviceKey | null, limit: number): Promise<Page<DeviceKey, DeviceKey>>;
-  actorRuns(after: string | null, limit: number): Promise<Page<ActorRun, string>>;
+  devicesWithNews(after: DeviceKey | null, limit: number): Promise<Sweep<DeviceKey, DeviceKey>>;
+  actorRuns(after: string | null, limit: number): Promise<Sweep<ActorRun, string>>;
   /** Removes what nobody will ask for again: consumed inbox rows, old idempotency keys, ended sessions. */
   prune(): Promise<Readonly<Record<string, number>>>;
   readonly workflows: WorkflowClient;

@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import type { Principal } from '#contracts/audit.ts';
-import type { Clock, JsonObject } from '#contracts/deps.ts';
+import type { Clock } from '#contracts/deps.ts';
 import { Exactly, ListQuery, ReviewBody } from '#contracts/http/common.ts';
 import {
   Device,
@@ -15,6 +15,8 @@ import {
   type HistoryEntry,
 } from '#contracts/http/devices.ts';
 import { TrustError } from '#contracts/problems.ts';
+import type { Revocation } from '#store/denylist.ts';
+import type { DeviceFilter, DeviceRow, HistoryPosition, HistoryRow } from '#store/device.ts';
 import type { ActorNotifier } from './actor-notifier.ts';
 import type { Actors } from './actors.ts';
 import { signedIn } from './authorization.ts';
@@ -22,32 +24,12 @@ import { bodyMayBeLeftOut } from './body.ts';
 import type { Cursors } from './cursors.ts';
 import { actionId } from './idempotency.ts';
 import { filterOf, readPage, type Page } from './pages.ts';
-import { presentDevice, type DevicePolicy, type DeviceRow } from './present-device.ts';
+import { presentDevice, type DevicePolicy } from './present-device.ts';
 import { projectOf } from './projects.ts';
 import { castVote, type VoteDeps } from './votes.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
 
-export type DeviceFilter = Omit<DeviceListQuery, 'limit' | 'cursor'>;
-export type DevicePosition = string;
-
-export type HistoryPosition = { readonly epoch: number; readonly revision: number };
-export interface HistoryRow extends HistoryPosition {
-  readonly at: string;
-  readonly event: string;
-  readonly by: Principal;
-  readonly from_state: string | null;
-  readonly to_state: string;
-  readonly details: JsonObject;
-}
-
-export interface Revocation {
-  readonly device_id: string;
-  /** The pinned one when absent. */
-  readonly fingerprint_sha256: string | null;
-  readonly reason: string | null;
-  readonly by: Principal;
-  readonly request_id: string;
-}
+type DevicePosition = string;
 
 export interface DevicesDeps extends VoteDeps {
   readonly devices: {

@@ -3,24 +3,9 @@ import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
+import type { IdempotencyScope, IdempotencyStart } from '#store/idempotency.ts';
 import { problemMediaType } from './problems.ts';
 import { projectOf } from './projects.ts';
-
-export interface IdempotencyScope {
-  readonly project: string;
-  readonly principal: string;
-  readonly route: string;
-  readonly key: string;
-}
-
-export type IdempotencyStart =
-  /** Nobody used the key: this request goes on with the claim, and says how it ended. */
-  | { readonly kind: 'started'; readonly claim: string }
-  /** Another request with the key has not answered yet. */
-  | { readonly kind: 'running' }
-  /** The key was used with another request. */
-  | { readonly kind: 'mismatch' }
-  | { readonly kind: 'answered'; readonly status: number; readonly body: string };
 
 export interface IdempotencyStore {
   /** Takes the key, or tells how it is used. A request that never answered gives its key up after a minute. */

@@ -1,53 +1,10 @@
 // The device object of the API: what was decided, what was reported, and what both come to now.
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { Device } from '#contracts/http/devices.ts';
-import type { DeviceApprovalState, DeviceState, Liveness, RotationAdvice, TrustTier } from '#contracts/states.ts';
+import type { DeviceApprovalState, Liveness, RotationAdvice } from '#contracts/states.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
+import type { DeviceRow } from '#store/device.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
-
-/** Everything that the store knows about a device. */
-export interface DeviceRow {
-  readonly project_id: string;
-  readonly device_id: string;
-  /** Null until its actor has written something. */
-  readonly grant: {
-    readonly state: DeviceState;
-    readonly tier: TrustTier;
-    readonly epoch: number;
-    readonly counter_epoch: number;
-    readonly pinned_certificate: CertificateFacts | null;
-    readonly assigned_tags: readonly string[];
-    readonly review: PendingReviewRow | null;
-    readonly reason: string | null;
-    readonly approved_at: string | null;
-  } | null;
-  readonly pinned_revoked: boolean;
-  readonly liveness: {
-    readonly first_seen_at: string;
-    readonly last_seen_at: string;
-    readonly heartbeat_counter: number;
-    readonly counter_epoch: number | null;
-  } | null;
-  readonly observation: {
-    readonly hostname: string | null;
-    readonly platform: string | null;
-    readonly agent_version: string | null;
-    readonly reported_tags: readonly string[];
-    readonly posture: Readonly<Record<string, unknown>>;
-  } | null;
-  /** The certificate that waits for a decision. */
-  readonly candidate: CertificateFacts | null;
-  /** Votes for the pending review so far. */
-  readonly review_approvals: number;
-}
-
-export interface PendingReviewRow {
-  readonly id: string;
-  readonly kind: 'enrollment' | 'rotation' | 'hardware';
-  readonly digest: string;
-  readonly expires_at: string;
-  readonly required: number;
-}
 
 export interface DevicePolicy {
   readonly staleSeconds: number;

@@ -5,6 +5,7 @@ import type { Clock } from '#contracts/deps.ts';
 import { LoginAnswer, LoginBody, Me, Session, SessionList, SessionParams } from '#contracts/http/admin.ts';
 import { Exactly, ListQuery } from '#contracts/http/common.ts';
 import { TrustError } from '#contracts/problems.ts';
+import type { SessionPosition, StoredSession } from '#store/session.ts';
 import { sessionCookie } from './authentication.ts';
 import { requirePermission, signedIn } from './authorization.ts';
 import { bodyMayBeLeftOut } from './body.ts';
@@ -14,20 +15,6 @@ import { readPage, type Page } from './pages.ts';
 import { projectOf } from './projects.ts';
 import { requireSameOrigin } from './same-origin.ts';
 import type { SignIn } from './sign-in.ts';
-
-/** A session as the store has it, all of it. */
-export interface StoredSession {
-  readonly id: string;
-  readonly username: string;
-  readonly created_at: string;
-  readonly expires_at: string;
-  readonly last_used_at: string | null;
-  readonly ended_at: string | null;
-  readonly ip: string | null;
-  readonly user_agent: string | null;
-}
-
-export type SessionPosition = { readonly created_at: string; readonly id: string };
 
 export interface SessionsDeps {
   readonly signIn: SignIn;

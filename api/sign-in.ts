@@ -5,17 +5,9 @@ import type { Clock, JsonObject, Random } from '#contracts/deps.ts';
 import type { LoginAnswer, LoginBody } from '#contracts/http/admin.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { hashPassword, verifyPassword, verifyUnknownUser } from '#protocols/password.ts';
+import type { NewSession } from '#store/session.ts';
 import type { Directory, Person } from './directory.ts';
 import type { SignInLimiter } from './sign-in-limiter.ts';
-
-export interface NewSession {
-  readonly id: string;
-  readonly username: string;
-  readonly createdAt: string;
-  readonly expiresAt: string;
-  readonly ip: string;
-  readonly userAgent: string | null;
-}
 
 export interface SignInDeps {
   readonly directory: Directory;

@@ -1,12 +1,7 @@
 // The authorities that identify devices, with the project of each: read from the store, and again every few seconds.
 import type { Log } from '#contracts/deps.ts';
 import { parseTrustAnchors, type TrustAnchor } from '#protocols/certificate.ts';
-
-export interface AnchorRow {
-  readonly project_id: string;
-  readonly fingerprint_sha256: string;
-  readonly pem: string;
-}
+import type { TrustAnchorRow } from '#store/trust-anchor.ts';
 
 /** One state of the authorities. What was verified against another one has to be verified again. */
 export interface AnchorSet {
@@ -24,7 +19,7 @@ export interface TrustAnchors {
 }
 
 export interface TrustAnchorsDeps {
-  readonly list: () => Promise<readonly AnchorRow[]>;
+  readonly list: () => Promise<readonly TrustAnchorRow[]>;
   readonly onChange: (set: AnchorSet) => void;
   readonly log: Log;
   readonly refreshMs?: number;
@@ -58,7 +53,7 @@ export function createTrustAnchors({ list, onChange, log, refreshMs = 5000 }: Tr
 }
 
 /** One authority that cannot be read any more must not take the others with it; it identifies nobody. */
-function toSet(rows: readonly AnchorRow[], log: Log): AnchorSet {
+function toSet(rows: readonly TrustAnchorRow[], log: Log): AnchorSet {
   const read = rows.flatMap((row) => {
     try {
       return parseTrustAnchors(row.pem).map((anchor) => ({ anchor, row }));

@@ -4,7 +4,7 @@ import type { Json, JsonObject } from '#contracts/deps.ts';
 import type { AuditCategory, Outcome } from '#contracts/states.ts';
 import { AuditEvent, AuditHead, OutboxEvent, type Stream } from './entities/audit.ts';
 import type { Page } from './page.ts';
-import { plain } from './plain.ts';
+import { plain, toInstant } from './plain.ts';
 import type { Store } from './store.ts';
 import { type ProjectTransaction, withProject } from './with-project.ts';
 
@@ -143,11 +143,6 @@ async function insertOutbox(tx: ProjectTransaction, entries: readonly OutboxEntr
 /** The bytes that are stored, hashed and later compared with the columns. */
 export function canonicalOf(store: Pick<Store, 'canonicalBytes'>, row: CanonicalAudit | CanonicalOutbox): Buffer {
   return Buffer.from(store.canonicalBytes(row as unknown as Json));
-}
-
-/** As the column keeps it: milliseconds, UTC. */
-function toInstant(value: string): string {
-  return new Date(value).toISOString();
 }
 
 /** An audit event with its place in the chain. */

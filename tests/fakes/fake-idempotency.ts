@@ -1,5 +1,6 @@
 // Idempotency keys in memory.
-import type { IdempotencyScope, IdempotencyStore } from '#api/idempotency.ts';
+import type { IdempotencyStore } from '#api/idempotency.ts';
+import type { IdempotencyScope } from '#store/idempotency.ts';
 
 interface Kept {
   readonly hash: string;

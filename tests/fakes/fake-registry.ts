@@ -1,7 +1,8 @@
 // Devices, approvals and their actors in memory: as much behaviour as the routes rely on, and a note of everything asked.
 import type { Actors } from '#api/actors.ts';
-import type { DevicesDeps, HistoryRow, Revocation } from '#api/devices.ts';
-import type { DeviceRow } from '#api/present-device.ts';
+import type { DevicesDeps } from '#api/devices.ts';
+import type { Revocation } from '#store/denylist.ts';
+import type { DeviceRow, HistoryRow } from '#store/device.ts';
 import type { ApprovalsDeps } from '#api/approvals.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import { TrustError } from '#contracts/problems.ts';

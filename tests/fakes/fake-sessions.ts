@@ -1,7 +1,8 @@
 // Sessions, rehashed passwords, used one-time codes and audit events of the API, in memory.
 import type { AuditEntry } from '#contracts/audit.ts';
-import type { NewSession, SignInDeps } from '#api/sign-in.ts';
-import type { SessionsDeps, StoredSession } from '#api/sessions.ts';
+import type { SignInDeps } from '#api/sign-in.ts';
+import type { SessionsDeps } from '#api/sessions.ts';
+import type { NewSession, StoredSession } from '#store/session.ts';
 
 export function fakeSessions(now: () => Date) {
   const rows = new Map<string, StoredSession>();
@@ -10,7 +11,14 @@ export function fakeSessions(now: () => Date) {
   const steps = new Set<string>();
 
   function add(session: Pick<NewSession, 'id' | 'username' | 'createdAt' | 'expiresAt'> & Partial<NewSession>): void {
-    const { id, username, createdAt: created_at, expiresAt: expires_at, ip = null, userAgent: user_agent = null } = session;
+    const {
+      id,
+      username,
+      createdAt: created_at,
+      expiresAt: expires_at,
+      ip = null,
+      userAgent: user_agent = null,
+    } = session;
     rows.set(id, { id, username, created_at, expires_at, last_used_at: null, ended_at: null, ip, user_agent });
   }
 

@@ -1,0 +1,321 @@
+// Devices as the store has them: what was decided, observed and denied, joined for people and for the device's actor.
+import type { Principal } from '#contracts/audit.ts';
+import type { CertificateFacts } from '#contracts/certificate.ts';
+import type { JsonObject } from '#contracts/deps.ts';
+import { actorId, type ActorRef } from '#contracts/ids.ts';
+import type { ApprovalKind, DeviceApprovalState, DeviceState, Liveness, TrustTier } from '#contracts/states.ts';
+import { ActorTransition } from './entities/actor.ts';
+import type { Page } from './page.ts';
+import { plain, toInstant } from './plain.ts';
+import type { Store } from './store.ts';
+import { type ProjectTransaction, withProject } from './with-project.ts';
+
+/** Everything that is known about a device. */
+export interface DeviceRow {
+  readonly project_id: string;
+  readonly device_id: string;
+  /** Null until its actor has written something. */
+  readonly grant: {
+    readonly state: DeviceState;
+    readonly tier: TrustTier;
+    readonly epoch: number;
+    readonly counter_epoch: number;
+    readonly pinned_certificate: CertificateFacts | null;
+    readonly assigned_tags: readonly string[];
+    readonly review: PendingReviewRow | null;
+    readonly reason: string | null;
+    readonly approved_at: string | null;
+  } | null;
+  readonly pinned_revoked: boolean;
+  readonly liveness: {
+    readonly first_seen_at: string;
+    readonly last_seen_at: string;
+    readonly heartbeat_counter: number;
+    readonly counter_epoch: number | null;
+  } | null;
+  readonly observation: {
+    readonly hostname: string | null;
+    readonly platform: string | null;
+    readonly agent_version: string | null;
+    readonly reported_tags: readonly string[];
+    readonly posture: JsonObject;
+  } | null;
+  /** The certificate that waits for a decision. */
+  readonly candidate: CertificateFacts | null;
+  /** Votes for the pending review so far. */
+  readonly review_approvals: number;
+}
+
+export interface PendingReviewRow {
+  readonly id: string;
+  readonly kind: ApprovalKind;
+  readonly digest: string;
+  readonly expires_at: string;
+  readonly required: number;
+}
+
+export interface DeviceFilter {
+  readonly approval_state?: DeviceApprovalState;
+  /** The effective one, now. */
+  readonly trust_tier?: TrustTier;
+  readonly liveness?: Liveness;
+  /** Reported or assigned. */
+  readonly tag?: string;
+  /** Part of the device id or hostname, in any case. */
+  readonly search?: string;
+  readonly pending_review?: boolean;
+}
+
+/** What filters by time and trust need to know. */
+export interface DeviceView {
+  readonly now: string;
+  readonly stale_seconds: number;
+  readonly offline_seconds: number;
+  /** Whether heartbeats prove who they come from. */
+  readonly identity_verified: boolean;
+}
+
+/**
+ * Names of all devices of the project in the order of their ids. A device whose liveness was lost is still one. Both
+ * halves come in that order from their keys, so that a page of a large fleet reads little more than its rows.
+ */
+const names = `
+  SELECT l.device_id FROM device_liveness l WHERE l.project_id = $1
+  UNION ALL
+  SELECT d.device_id FROM device d WHERE d.project_id = $1
+    AND NOT EXISTS (SELECT FROM device_liveness l WHERE l.project_id = $1 AND l.device_id = d.device_id)`;
+
+/** A certificate waits while it belongs to the present review generation and was neither turned down nor denied. */
+const joined = `
+  LEFT JOIN device d ON d.project_id = $1 AND d.device_id = k.device_id
+  LEFT JOIN device_liveness l ON l.project_id = $1 AND l.device_id = k.device_id
+  LEFT JOIN device_observation o ON o.project_id = $1 AND o.device_id = k.device_id
+  LEFT JOIN device_candidate c ON c.project_id = $1 AND c.device_id = k.device_id
+    AND c.fingerprint = l.candidate_fingerprint AND c.generation = coalesce(d.review_generation, 0)
+    AND NOT coalesce(c.fingerprint = ANY (d.rejected_fingerprints), false)
+    AND NOT EXISTS (SELECT FROM certificate_denylist r WHERE r.project_id = $1 AND r.fingerprint_sha256 = c.fingerprint)
+  LEFT JOIN approval a ON a.project_id = $1 AND a.id = (d.review->>'id')::uuid
+  CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM certificate_denylist r
+    WHERE r.project_id = $1 AND r.fingerprint_sha256 = d.pinned_fingerprint) AS pinned) AS denied`;
+
+const columns = `
+  $1::text AS project_id, k.device_id,
+  CASE WHEN d.device_id IS NOT NULL THEN jsonb_build_object('state', d.state, 'tier', d.tier, 'epoch', d.epoch,
+    'counter_epoch', d.counter_epoch, 'pinned_certificate', d.pinned_certificate,
+    'assigned_tags', to_jsonb(d.assigned_tags), 'review', d.review, 'reason', d.reason) END AS grant,
+  d.approved_at,
+  denied.pinned AS pinned_revoked,
+  l.first_seen_at, l.last_seen_at, l.heartbeat_counter::float8 AS heartbeat_counter, l.counter_epoch,
+  CASE WHEN o.device_id IS NOT NULL THEN jsonb_build_object('hostname', o.hostname, 'platform', o.platform,
+    'agent_version', o.agent_version, 'reported_tags', to_jsonb(o.reported_tags), 'posture', o.posture) END
+    AS observation,
+  c.certificate AS candidate,
+  (SELECT count(*)::integer FROM jsonb_array_elements(a.votes) v WHERE v->>'decision' = 'approve') AS review_approvals`;
+
+interface FoundRow {
+  readonly project_id: string;
+  readonly device_id: string;
+  readonly grant: Omit<NonNullable<DeviceRow['grant']>, 'approved_at'> | null;
+  readonly approved_at: string | null;
+  readonly pinned_revoked: boolean;
+  readonly first_seen_at: string | null;
+  readonly last_seen_at: string | null;
+  readonly heartbeat_counter: number | null;
+  readonly counter_epoch: number | null;
+  readonly observation: DeviceRow['observation'];
+  readonly candidate: CertificateFacts | null;
+  readonly review_approvals: number;
+}
+
+/** Lists devices by id. */
+export async function listDevices(
+  store: Store,
+  project: string,
+  filter: DeviceFilter,
+  page: Page<string>,
+  view: DeviceView,
+): Promise<readonly DeviceRow[]> {
+  const values: unknown[] = [project];
+  const bind = (value: unknown): string => `$${values.push(value)}`;
+  const conditions = conditionsOf(filter, view, bind);
+  if (page.after !== null) conditions.push(`k.device_id > ${bind(page.after)}`);
+  const rows = await withProject(store, project, (tx) =>
+    tx.query<FoundRow>(
+      `SELECT ${columns} FROM (${names}) k ${joined}
+       ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
+       ORDER BY k.device_id LIMIT ${bind(page.limit)}`,
+      values,
+    ),
+  );
+  return rows.map(toRow);
+}
+
+function conditionsOf(filter: DeviceFilter, view: DeviceView, bind: (value: unknown) => string): string[] {
+  const conditions: string[] = [];
+  const { approval_state, trust_tier, liveness, tag, search, pending_review } = filter;
+  if (approval_state !== undefined) {
+    // A retired device keeps what people decided about it before.
+    conditions.push(`CASE WHEN d.state = 'retired' THEN CASE WHEN d.approved_at IS NULL THEN 'pending' ELSE 'approved' END
+      ELSE coalesce(d.state, 'pending') END = ${bind(approval_state)}`);
+  }
+  if (trust_tier !== undefined) {
+    conditions.push(`effective_tier(d.state, d.tier, d.pinned_not_after, denied.pinned, 'not_required',
+      ${bind(view.identity_verified)}, ${bind(view.now)}) = ${bind(trust_tier)}`);
+  }
+  if (liveness !== undefined) conditions.push(livenessCondition(liveness, view, bind));
+  if (tag !== undefined) {
+    const bound = bind([tag]);
+    conditions.push(`(o.reported_tags @> ${bound} OR d.assigned_tags @> ${bound})`);
+  }
+  if (search !== undefined) {
+    const pattern = bind(`%${search.replaceAll(/[\\%_]/g, '\\$&')}%`);
+    conditions.push(`(k.device_id ILIKE ${pattern} OR o.hostname ILIKE ${pattern})`);
+  }
+  if (pending_review !== undefined) conditions.push(`d.review IS ${pending_review ? 'NOT NULL' : 'NULL'}`);
+  return conditions;
+}
+
+function livenessCondition(liveness: Liveness, view: DeviceView, bind: (value: unknown) => string): string {
+  const before = (seconds: number): string => bind(new Date(Date.parse(view.now) - seconds * 1000).toISOString());
+  switch (liveness) {
+    case 'online':
+      return `l.last_seen_at > ${before(Math.min(view.stale_seconds, view.offline_seconds))}`;
+    case 'stale':
+      return `l.last_seen_at <= ${before(view.stale_seconds)} AND l.last_seen_at > ${before(view.offline_seconds)}`;
+    case 'offline':
+      return `coalesce(l.last_seen_at <= ${before(view.offline_seconds)}, true)`;
+  }
+}
+
+export async function findDevice(store: Store, project: string, deviceId: string): Promise<DeviceRow | null> {
+  const [row] = await withProject(store, project, (tx) =>
+    tx.query<FoundRow>(
+      `SELECT ${columns} FROM (SELECT $2::text AS device_id) k ${joined}
+       WHERE d.device_id IS NOT NULL OR l.device_id IS NOT NULL`,
+      [project, deviceId],
+    ),
+  );
+  return row ? toRow(row) : null;
+}
+
+function toRow(row: FoundRow): DeviceRow {
+  const { grant, approved_at, first_seen_at, last_seen_at, heartbeat_counter, counter_epoch, ...rest } = row;
+  const isLive = first_seen_at !== null && last_seen_at !== null && heartbeat_counter !== null;
+  return {
+    ...rest,
+    grant: grant && { ...grant, approved_at: approved_at && toInstant(approved_at) },
+    liveness: isLive
+      ? {
+          first_seen_at: toInstant(first_seen_at),
+          last_seen_at: toInstant(last_seen_at),
+          heartbeat_counter,
+          counter_epoch,
+        }
+      : null,
+  };
+}
+
+export type HistoryPosition = { readonly epoch: number; readonly revision: number };
+
+/** One transition, for ever. */
+export interface HistoryRow extends HistoryPosition {
+  readonly at: string;
+  readonly event: string;
+  readonly by: Principal;
+  readonly from_state: string | null;
+  readonly to_state: string;
+  readonly details: JsonObject;
+}
+
+/** Lists the transitions of an actor, the newest first. */
+export async function listHistory(
+  store: Store,
+  ref: ActorRef,
+  { after, limit }: Page<HistoryPosition>,
+): Promise<readonly HistoryRow[]> {
+  const earlier =
+    after === null
+      ? {}
+      : { $or: [{ epoch: { $lt: after.epoch } }, { epoch: after.epoch, revision: { $lt: after.revision } }] };
+  const rows = await withProject(store, ref.project, (tx) =>
+    tx.entities.find(
+      ActorTransition,
+      { project_id: ref.project, actor_id: actorId(ref), ...earlier },
+      { orderBy: [{ epoch: 'desc' }, { revision: 'desc' }], limit },
+    ),
+  );
+  return rows.map((row) => plain<HistoryRow>(row));
+}
+
+/** What the store knows about a device, for its actor. */
+export interface StoredDeviceNews {
+  readonly observed: {
+    readonly digest: string;
+    readonly reported_tags: readonly string[];
+    readonly hostname: string | null;
+    readonly platform: string | null;
+  } | null;
+  readonly candidate: { readonly certificate: CertificateFacts; readonly generation: number } | null;
+  readonly inbox_through: number;
+  /** Those of the pinned and the candidate certificate that are on the denylist. */
+  readonly revoked: readonly string[];
+}
+
+/** @param query.pinned_fingerprint as the actor has it, which may be ahead of the row */
+export async function deviceNews(
+  store: Store,
+  query: { readonly project: string; readonly device_id: string; readonly pinned_fingerprint: string | null },
+): Promise<StoredDeviceNews> {
+  const { project, device_id, pinned_fingerprint } = query;
+  return withProject(store, project, async (tx) => {
+    const [found] = await tx.query<FoundNews>(
+      `SELECT l.inbox_seq::float8 AS inbox_seq, o.observed_digest, o.reported_tags, o.hostname, o.platform,
+         c.certificate, c.generation
+       FROM device_liveness l
+       LEFT JOIN device_observation o ON o.project_id = l.project_id AND o.device_id = l.device_id
+       LEFT JOIN device_candidate c ON c.project_id = l.project_id AND c.device_id = l.device_id
+         AND c.fingerprint = l.candidate_fingerprint AND c.generation = l.candidate_generation
+       WHERE l.project_id = $1 AND l.device_id = $2`,
+      [project, device_id],
+    );
+    const candidate =
+      found?.certificate && found.generation !== null
+        ? { certificate: found.certificate, generation: found.generation }
+        : null;
+    const asked = [pinned_fingerprint, candidate?.certificate.fingerprint_sha256].filter(
+      (one) => typeof one === 'string',
+    );
+    return {
+      observed:
+        found && found.observed_digest !== null
+          ? {
+              digest: found.observed_digest,
+              reported_tags: found.reported_tags ?? [],
+              hostname: found.hostname,
+              platform: found.platform,
+            }
+          : null,
+      candidate,
+      inbox_through: found?.inbox_seq ?? 0,
+      revoked: await deniedOf(tx, asked),
+    };
+  });
+}
+
+interface FoundNews {
+  readonly inbox_seq: number;
+  readonly observed_digest: string | null;
+  readonly reported_tags: readonly string[] | null;
+  readonly hostname: string | null;
+  readonly platform: string | null;
+  readonly certificate: CertificateFacts | null;
+  readonly generation: number | null;
+}
+
+async function deniedOf(tx: ProjectTransaction, fingerprints: readonly string[]): Promise<readonly string[]> {
+  const rows = await tx.query<{ fingerprint_sha256: string }>(
+    'SELECT fingerprint_sha256 FROM certificate_denylist WHERE project_id = $1 AND fingerprint_sha256 = ANY ($2)',
+    [tx.project, fingerprints],
+  );
+  return rows.map(({ fingerprint_sha256 }) => fingerprint_sha256);
+}

@@ -1,0 +1,77 @@
+// What looks across projects: devices whose news nobody has taken in, actors and the runs that wrote them, and the sweep.
+import type { ActorKind, ActorRef } from '#contracts/ids.ts';
+import { TrustError } from '#contracts/problems.ts';
+import type { Store } from './store.ts';
+
+export interface DeviceKey {
+  readonly project: string;
+  readonly device_id: string;
+}
+
+export interface ActorRun {
+  readonly ref: ActorRef;
+  /** The run that wrote the row last. */
+  readonly run_id: string;
+}
+
+/** Some items, and where the next page goes on; null at the end. */
+export interface Sweep<Item, Position> {
+  readonly items: readonly Item[];
+  readonly next: Position | null;
+}
+
+/** Rows of one kind that one sweep removes at most; the next sweep goes on. */
+const pruneBatch = 10_000;
+
+/** Devices whose news has waited for longer than it takes to announce it, by project and id. */
+export async function devicesWithNews(
+  store: Store,
+  after: DeviceKey | null,
+  limit: number,
+  now: Date,
+): Promise<Sweep<DeviceKey, DeviceKey>> {
+  const rows = await store.query<{ project_id: string; device_id: string }>(
+    'SELECT project_id, device_id FROM devices_with_news($1, $2, $3, $4)',
+    [after?.project ?? '', after?.device_id ?? '', limit, now.toISOString()],
+  );
+  const items = rows.map(({ project_id: project, device_id }) => ({ project, device_id }));
+  return { items, next: items.length < limit ? null : (items.at(-1) ?? null) };
+}
+
+/** Actors that may be running, in a fixed order. */
+export async function actorRuns(store: Store, after: string | null, limit: number): Promise<Sweep<ActorRun, string>> {
+  const [project, id] = after === null ? ['', ''] : readPosition(after);
+  const rows = await store.query<{
+    project_id: string;
+    id: string;
+    kind: ActorKind;
+    subject_id: string;
+    run_id: string;
+  }>('SELECT project_id, id, kind, subject_id, run_id FROM actor_runs($1, $2, $3)', [project, id, limit]);
+  const last = rows.at(-1);
+  return {
+    items: rows.map((row) => ({
+      ref: { kind: row.kind, project: row.project_id, id: row.subject_id },
+      run_id: row.run_id,
+    })),
+    next: rows.length < limit || last === undefined ? null : JSON.stringify([last.project_id, last.id]),
+  };
+}
+
+function readPosition(text: string): readonly [string, string] {
+  const position: unknown = JSON.parse(text);
+  const [project, id] = Array.isArray(position) ? (position as unknown[]) : [];
+  if (typeof project !== 'string' || typeof id !== 'string') throw new TrustError('request.cursor_invalid');
+  return [project, id];
+}
+
+/** Removes what nobody will ask for again, a bounded number of rows. @returns how many of each kind */
+export async function prune(store: Store, now: Date): Promise<Readonly<Record<string, number>>> {
+  const [removed] = await store.query<Record<string, number>>(
+    `SELECT inbox::float8 AS inbox, idempotency_keys::float8 AS idempotency_keys, sessions::float8 AS sessions,
+       totp_uses::float8 AS totp_uses
+     FROM prune_lapsed($1, $2)`,
+    [now.toISOString(), pruneBatch],
+  );
+  return removed ?? {};
+}
