@@ -8,7 +8,8 @@ import { isProblemCode, TrustError, type ProblemCode } from '#contracts/problems
 import { lowestTier } from '#contracts/states.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
-import { matchCommonName } from '#protocols/certificate.ts';
+import { matchCommonName, type Certificate } from '#protocols/certificate.ts';
+import { writePem } from '#protocols/pem.ts';
 import type { HeartbeatItem, HeartbeatVerdict } from '#store/heartbeat.ts';
 import type { ActorNotifier } from './actor-notifier.ts';
 import type { Actors, DeviceRef } from './actors.ts';
@@ -181,7 +182,7 @@ function itemOf(body: HeartbeatBody, counter: number | null, identity: DeviceIde
   return {
     project: identity?.project ?? defaultProject,
     device_id: body.device_id,
-    certificate: identity === null ? null : { facts: factsOf(identity.certificate), pem: pemOf(identity.certificate) },
+    certificate: identity && describeCertificate(identity.certificate),
     counter,
     observation,
     observed_digest: digestOf({ ...observation, certificate: identity?.certificate.fingerprintSha256 ?? null }),
@@ -192,15 +193,22 @@ function itemOf(body: HeartbeatBody, counter: number | null, identity: DeviceIde
   };
 }
 
+/** A certificate stays the same object for as long as its connection lasts. */
+const described = new WeakMap<Certificate, NonNullable<HeartbeatItem['certificate']>>();
+
+function describeCertificate(certificate: Certificate): NonNullable<HeartbeatItem['certificate']> {
+  let found = described.get(certificate);
+  if (found === undefined) {
+    found = { facts: factsOf(certificate), pem: writePem(certificate.raw, 'CERTIFICATE') };
+    described.set(certificate, found);
+  }
+  return found;
+}
+
 function refusalBy(code: ProblemCode): TrustError {
   if (code !== 'rate.limited') return new TrustError(code);
   return new TrustError(code, {
     detail: 'As many devices as the project allows are waiting for approval',
     facts: { retry_after_seconds: pendingLimitRetrySeconds },
   });
-}
-
-function pemOf({ raw }: { raw: Buffer }): string {
-  const lines = raw.toString('base64').match(/.{1,64}/g) ?? [];
-  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
 }

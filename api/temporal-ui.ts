@@ -9,8 +9,8 @@ import { requireSameOrigin } from './same-origin.ts';
 import { bareHeaders, setPolicy, temporalUiPolicy } from './security-headers.ts';
 
 export interface TemporalUiDeps {
-  /** Loopback address of the UI, which is served under /temporal there too. */
-  readonly upstream: string;
+  /** Loopback address of the UI, which is served under /temporal there too; null when there is none. */
+  readonly upstream: string | null;
   readonly authentication: AuthenticationDeps;
 }
 
@@ -54,6 +54,14 @@ export const temporalUiRoutes: FastifyPluginAsync<TemporalUiDeps> = async (app, 
 
   // Bodies go through as they come.
   app.removeAllContentTypeParsers();
+  if (upstream === null) {
+    app.all(`${prefix}/*`, { config: { access: 'public', idempotency: 'none' } }, async () => {
+      throw new TrustError('service.unavailable', {
+        detail: 'Temporal’s UI is not known here: set SENTINEL_TEMPORAL_UI_URL',
+      });
+    });
+    return;
+  }
   await app.register(proxy, {
     upstream,
     prefix,

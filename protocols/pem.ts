@@ -31,3 +31,9 @@ function readBase64(body: string, maximumBytes: number): Buffer {
   if (bytes.toString('base64') !== text) throw new Malformed('the PEM block is not Base64');
   return bytes;
 }
+
+/** Writes one block, with a line break at its end (RFC 7468 §3). */
+export function writePem(der: Buffer, label: string): string {
+  const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
+  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
+}

@@ -223,7 +223,14 @@ export async function headSequence(store: Store, project: string, stream: Stream
   return head?.sequence ?? 0;
 }
 
-/** Writes one audit event by itself, for a refusal that changed nothing else. */
-export async function recordRefusal(store: Store, project: string, entry: AuditEntry): Promise<void> {
+/** Writes one audit event by itself, for what changed nothing else: a refusal. */
+export async function recordAlone(store: Store, project: string, entry: AuditEntry): Promise<void> {
   await withProject(store, project, (tx) => record(tx, { audit: [entry] }));
+}
+
+/** How long the oldest event of any project has waited for its place. */
+export async function sealLagSeconds(store: Store, now: string): Promise<number> {
+  const [row] = await store.query<{ seconds: number }>('SELECT seal_lag_seconds($1) AS seconds', [now]);
+  if (row === undefined) throw new TypeError('the function returns a row');
+  return row.seconds;
 }

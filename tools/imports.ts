@@ -116,6 +116,13 @@ export const importRules: readonly ImportRule[] = [
     why: 'api/ reaches actors by the messages in #workflows/messages.ts and does nothing that an activity does',
   },
   {
+    files: 'api/main.ts',
+    folders: ['contracts', 'protocols', 'machines', 'store'],
+    single: ['#workflows/messages.ts', '#worker/log.ts'],
+    packages: 'any',
+    why: 'api/main.ts wires the API, which writes the same log as the other processes',
+  },
+  {
     files: 'agent/**',
     folders: ['contracts', 'protocols', 'machines', 'client'],
     packages: 'any',

@@ -1,0 +1,444 @@
+// The API process: reads its settings, wires the routes to store and Temporal, and serves until it is told to stop.
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import closeWithGrace from 'close-with-grace';
+import type { EventType } from '#contracts/audit.ts';
+import { systemClock, type Random } from '#contracts/deps.ts';
+import { defaultProject, type ActorRef } from '#contracts/ids.ts';
+import { permissionsOf } from '#contracts/permissions.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { readSettings, type SettingName } from '#contracts/settings.ts';
+import type { SubjectKind } from '#contracts/states.ts';
+import { canonicalBytes } from '#protocols/canonical-json.ts';
+import { parseTrustAnchors } from '#protocols/certificate.ts';
+import { csrfToken, requireCsrfToken } from '#protocols/csrf.ts';
+import { readDataKeys } from '#protocols/data-keys.ts';
+import { createDataConverter, decodeForOperator } from '#protocols/payload-codec.ts';
+import { writePem } from '#protocols/pem.ts';
+import { readSecretKey } from '#protocols/secret-key.ts';
+import { signSessionToken, verifySessionToken } from '#protocols/session-token.ts';
+import { temporalConnection } from '#protocols/temporal-connection.ts';
+import { verifyTotp } from '#protocols/totp.ts';
+import { workflowId } from '#protocols/workflow-id.ts';
+import { findApproval, listApprovals } from '#store/approval.ts';
+import { headSequence, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
+import { revokeCertificate } from '#store/denylist.ts';
+import { findDevice, listDevices, listHistory } from '#store/device.ts';
+import { heartbeatBatch, type HeartbeatItem, type HeartbeatVerdict } from '#store/heartbeat.ts';
+import { abandonIdempotent, answerIdempotent, startIdempotent } from '#store/idempotency.ts';
+import { listen } from '#store/listen.ts';
+import { syncOperators } from '#store/operator.ts';
+import { projectExists } from '#store/project.ts';
+import {
+  endSession,
+  findPasswordRehash,
+  findSession,
+  listSessions,
+  openSession,
+  savePasswordRehash,
+  useSession,
+  useTotpStep,
+} from '#store/session.ts';
+import { createStore } from '#store/store.ts';
+import { listTrustAnchors, syncTrustAnchors } from '#store/trust-anchor.ts';
+import { createLog } from '#worker/log.ts';
+import { createActorNotifier } from './actor-notifier.ts';
+import { createActors } from './actors.ts';
+import { buildApi } from './app.ts';
+import { findLive, type AuthenticationDeps } from './authentication.ts';
+import { createTrustedProxy } from './client-address.ts';
+import { createCursors } from './cursors.ts';
+import { createDeviceIdentification } from './device-identity.ts';
+import { createDirectory } from './directory.ts';
+import type { Checks } from './health.ts';
+import { createBatcher } from './heartbeat-batcher.ts';
+import { openListeners, type Listeners } from './listeners.ts';
+import { createMetrics, registerReadings } from './metrics.ts';
+import { createRefusals } from './refusals.ts';
+import { createSignIn } from './sign-in.ts';
+import { createSignInLimiter } from './sign-in-limiter.ts';
+import { createTrustAnchors } from './trust-anchors.ts';
+import { createWorkflowLinks } from './workflow-links.ts';
+
+/** Temporal keeps closed workflows this long; `npm start` sets the namespace up so. */
+const retentionDays = 30;
+/** Requests that are under way may end; the supervisor kills what takes longer than 3 s. */
+const closeGraceMs = 1_500;
+
+const settings = readSettings(process.env);
+const log = createLog('api', settings.SENTINEL_LOG_LEVEL);
+const clock = systemClock;
+const random: Random = { bytes: (size) => new Uint8Array(randomBytes(size)), uuid: () => randomUUID() };
+const now = (): string => clock.now().toISOString();
+const root = join(import.meta.dirname, '..');
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+
+const secretKey = readSecretKey(settings.SENTINEL_SECRET_KEY ?? '', 'SENTINEL_SECRET_KEY');
+const jwtSecret = readSecretKey(settings.SENTINEL_JWT_SECRET ?? '', 'SENTINEL_JWT_SECRET');
+const dataKeys = readDataKeys(settings.SENTINEL_DATA_ENCRYPTION_KEYS_JSON, settings.SENTINEL_DATA_ACTIVE_KEY_ID);
+const namespace = settings.SENTINEL_TEMPORAL_NAMESPACE;
+const opaqueKey = settings.SENTINEL_TEMPORAL_OPAQUE_IDS ? secretKey : null;
+const workflowIdOf = (ref: ActorRef): string => workflowId(ref, opaqueKey);
+requireLoopbackWithoutMtls();
+
+const store = await createStore({
+  databaseUrl: required('SENTINEL_DATABASE_URL', settings.SENTINEL_DATABASE_URL),
+  role: 'sentinel_api',
+  pool: settings.SENTINEL_DATABASE_POOL,
+  clock,
+  random,
+  canonicalBytes,
+  log,
+});
+// Without Temporal heartbeats go on, so nothing here waits for it.
+const { address, tls, apiKey } = temporalConnection(settings, readFileSync);
+const connection = Connection.lazy({
+  address,
+  ...(tls === null ? {} : { tls }),
+  ...(apiKey === undefined ? {} : { apiKey }),
+  connectTimeout: '3 seconds',
+});
+const client = new Client({ connection, namespace, dataConverter: createDataConverter(dataKeys, namespace) });
+
+const metrics = createMetrics();
+const lag = () => sealLagSeconds(store, now());
+registerReadings(metrics, { sealLagSeconds: lag });
+const proxy = createTrustedProxy(settings);
+const cursors = createCursors(secretKey);
+const links = createWorkflowLinks({ workflowIdOf, namespace, retentionDays, clock });
+const actors = createActors({
+  client,
+  workflowIdOf,
+  clock,
+  random,
+  options: { taskQueue: settings.SENTINEL_TEMPORAL_TASK_QUEUE },
+});
+const notifier = createActorNotifier({
+  news: (device) => actors.news(device),
+  clock,
+  log,
+  metrics,
+  options: { startsPerSecond: settings.SENTINEL_FIRST_CONTACT_RATE, maximumWaiting: 10_000, maximumInFlight: 16 },
+});
+const refusals = createRefusals({
+  write: (project, entry) => recordAlone(store, project, entry),
+  clock,
+  log,
+  metrics,
+});
+const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>({
+  judge: (items) =>
+    heartbeatBatch(
+      store,
+      items,
+      {
+        pendingLimit: settings.SENTINEL_PENDING_DEVICES_LIMIT,
+        signalIntervalSeconds: settings.SENTINEL_HEARTBEAT_SIGNAL_INTERVAL_SECONDS,
+      },
+      now(),
+    ),
+  nameOf: ({ project, device_id }) => JSON.stringify([project, device_id]),
+  clock,
+  metrics,
+});
+const directory = createDirectory(
+  {
+    list: settings.SENTINEL_ADMIN_USERS_JSON,
+    file: settings.SENTINEL_ADMIN_USERS_FILE,
+    single: { username: settings.SENTINEL_ADMIN_USERNAME, passwordHash: settings.SENTINEL_ADMIN_PASSWORD_HASH },
+  },
+  {
+    clock,
+    log,
+    onChange: (people) =>
+      syncOperators(
+        store,
+        people.map((person) => ({ ...person, permissions: permissionsOf(person) })),
+        now(),
+      ),
+  },
+);
+const authentication: AuthenticationDeps = {
+  verifyToken: (token, at) => verifySessionToken(token, jwtSecret, at),
+  async findSession(id) {
+    const session = await useSession(store, id, now());
+    if (session === null) return null;
+    return { id, username: session.username, expiresAt: session.expires_at, endedAt: session.ended_at };
+  },
+  directory,
+  requireCsrfToken: (token, sessionId) => requireCsrfToken(token, sessionId, secretKey),
+  clock,
+};
+
+if (settings.SENTINEL_TLS_CA === undefined) {
+  log.warn({}, 'SENTINEL_TLS_CA is not set: the authorities in the database identify devices');
+} else {
+  await configureAnchors(settings.SENTINEL_TLS_CA);
+}
+/** Told of other authorities as soon as it listens. */
+const handshakes: Pick<Listeners, 'setAuthorities'> = { setAuthorities: () => {} };
+const anchors = createTrustAnchors({
+  list: () => listTrustAnchors(store),
+  onChange: ({ pems }) => handshakes.setAuthorities(pems),
+  log,
+});
+await anchors.refresh();
+// The store has to know who may vote before anybody can.
+await directory.all();
+
+const stopping = new AbortController();
+const sealed = new Set<() => void>();
+const sealedListener = listen(store, 'sentinel_sealed', () => {
+  for (const wake of sealed) wake();
+});
+const voting = {
+  findApproval: (project: string, id: string) => findApproval(store, project, id),
+  actors,
+  proxy,
+};
+const app = await buildApi({
+  version,
+  clock,
+  random,
+  log,
+  authentication,
+  projectExists: rememberingTrue((id) => projectExists(store, id)),
+  idempotency: {
+    start: (scope, digest) => startIdempotent(store, scope, digest, clock.now()),
+    answer: (scope, claim, answer) => answerIdempotent(store, scope, claim, answer),
+    abandon: (scope, claim) => abandonIdempotent(store, scope, claim),
+  },
+  sealGuard: { sealLagSeconds: lag, limitSeconds: settings.SENTINEL_AUDIT_SEAL_LAG_LIMIT_SECONDS, clock },
+  heartbeat: {
+    identification: createDeviceIdentification({ anchors: () => anchors.current(), proxy, clock }),
+    batcher,
+    notifier,
+    actors,
+    refusals,
+    proxy,
+    metrics,
+    clock,
+    random,
+    policy: {
+      requireMtls: settings.SENTINEL_REQUIRE_DEVICE_MTLS,
+      requireCommonNameMatch: settings.SENTINEL_REQUIRE_CERT_COMMON_NAME_MATCH,
+      requireCounters: settings.SENTINEL_REQUIRE_HEARTBEAT_COUNTERS,
+      requireApproval: settings.SENTINEL_REQUIRE_NEW_DEVICE_APPROVAL,
+      intervalSeconds: settings.SENTINEL_HEARTBEAT_INTERVAL_SECONDS,
+    },
+  },
+  devices: {
+    ...voting,
+    devices: {
+      list: (project, filter, page) =>
+        listDevices(store, project, filter, page, {
+          now: now(),
+          stale_seconds: settings.SENTINEL_DEVICE_STALE_SECONDS,
+          offline_seconds: settings.SENTINEL_DEVICE_OFFLINE_SECONDS,
+          identity_verified: settings.SENTINEL_REQUIRE_DEVICE_MTLS,
+        }),
+      find: (project, id) => findDevice(store, project, id),
+      history: (project, id, page) => listHistory(store, { kind: 'device', project, id }, page),
+      async revoke(project, revocation) {
+        await revokeCertificate(store, project, revocation, now());
+      },
+    },
+    notifier,
+    cursors,
+    links,
+    policy: {
+      staleSeconds: settings.SENTINEL_DEVICE_STALE_SECONDS,
+      offlineSeconds: settings.SENTINEL_DEVICE_OFFLINE_SECONDS,
+      expiringSoonDays: settings.SENTINEL_CERT_EXPIRING_SOON_DAYS,
+      identityVerified: settings.SENTINEL_REQUIRE_DEVICE_MTLS,
+    },
+    clock,
+  },
+  approvals: {
+    ...voting,
+    listApprovals: (project, filter, page) => listApprovals(store, project, filter, page),
+    cursors,
+    links,
+  },
+  audit: {
+    listAudit: (project, filter, page) => listAudit(store, project, filter, page),
+    verify: async () => {
+      throw new TrustError('service.unavailable');
+    },
+    cursors,
+  },
+  events: {
+    readEvents: async (project, after, limit) =>
+      (await listOutbox(store, project, { after, limit })).map(({ sequence, occurred_at, type, data, ...row }) => ({
+        sequence,
+        occurred_at,
+        type: type as EventType,
+        data,
+        subject: { kind: row.subject_kind as SubjectKind, id: row.subject_id },
+      })),
+    lastSequence: (project) => headSequence(store, project, 'outbox'),
+    onSealed(wake) {
+      sealed.add(wake);
+      return () => sealed.delete(wake);
+    },
+    findLive: (sessionId) => findLive(sessionId, authentication),
+    metrics,
+    stopping: stopping.signal,
+  },
+  sessions: {
+    signIn: createSignIn({
+      directory,
+      limiter: createSignInLimiter(),
+      rehashes: {
+        find: (configured) => findPasswordRehash(store, configured),
+        save: (configured, hash) => savePasswordRehash(store, configured, hash, now()),
+      },
+      verifyTotp,
+      useTotpStep: (username, step) => useTotpStep(store, username, step),
+      openSession: (session, audit) => openSession(store, session, audit),
+      audit: (entry) => recordAlone(store, defaultProject, entry),
+      signToken: (claims) => signSessionToken(claims, jwtSecret),
+      sessionSeconds: settings.SENTINEL_SESSION_SECONDS,
+      clock,
+      random,
+    }),
+    sessions: {
+      get: (id) => findSession(store, id),
+      list: (username, page) => listSessions(store, username, page),
+      end: (id, audit) => endSession(store, id, audit, now()),
+    },
+    csrfToken: (sessionId) => csrfToken(sessionId, secretKey),
+    cursors,
+    proxy,
+    clock,
+  },
+  health: { version, checks: checks(), accepting: () => !stopping.signal.aborted },
+  metrics: { metrics, token: settings.SENTINEL_MONITORING_BEARER_TOKEN },
+  codec: { decode: (payloads, of) => decodeForOperator(dataKeys, payloads, of), namespace },
+  temporalUi: { upstream: temporalUiAddress(), authentication },
+  console: { directory: join(root, 'web', 'dist') },
+});
+await app.ready();
+const listeners = await openListeners(
+  app,
+  {
+    host: settings.SENTINEL_HOST,
+    port: settings.SENTINEL_PORT === 0 ? null : settings.SENTINEL_PORT,
+    devicePort: settings.SENTINEL_DEVICE_PORT ?? null,
+    httpPort: settings.SENTINEL_HTTP_PORT ?? null,
+    tls:
+      settings.SENTINEL_TLS_CERT === undefined || settings.SENTINEL_TLS_KEY === undefined
+        ? null
+        : { cert: readFileSync(settings.SENTINEL_TLS_CERT), key: readFileSync(settings.SENTINEL_TLS_KEY) },
+  },
+  anchors.current().pems,
+);
+handshakes.setAuthorities = listeners.setAuthorities;
+listeners.setAuthorities(anchors.current().pems);
+log.info({ ...listeners.ports, version }, 'the API serves');
+
+closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
+  if (err) log.error({ err }, 'the API stops because of an error');
+  else log.info({ signal }, 'the API stops');
+  stopping.abort();
+  anchors.close();
+  await listeners.close(closeGraceMs);
+  await batcher.close();
+  await Promise.all([notifier.close(), refusals.close(), sealedListener.close()]);
+  await app.close();
+  await store.close();
+  await connection.close();
+});
+
+/** What the settings name are the authorities of the project `default`, and no others. */
+async function configureAnchors(path: string): Promise<void> {
+  const configured = parseTrustAnchors(readFileSync(path, 'utf8'));
+  await syncTrustAnchors(
+    store,
+    defaultProject,
+    configured.map(({ fingerprint, certificate }) => ({
+      fingerprint_sha256: fingerprint,
+      subject: certificate.subject,
+      pem: writePem(certificate.raw, 'CERTIFICATE'),
+    })),
+    now(),
+  );
+}
+
+/** Anybody who reaches the port could be any device, so nobody else may reach it. */
+function requireLoopbackWithoutMtls(): void {
+  if (settings.SENTINEL_REQUIRE_DEVICE_MTLS) return;
+  if (!isLoopback(settings.SENTINEL_HOST)) {
+    throw new TrustError('request.invalid', {
+      detail: 'SENTINEL_REQUIRE_DEVICE_MTLS: false needs a loopback address in SENTINEL_HOST',
+    });
+  }
+  log.warn({}, 'SENTINEL_REQUIRE_DEVICE_MTLS is false: devices are not identified, and no tier is above observed');
+}
+
+/** The UI has no sign-in of its own. */
+function temporalUiAddress(): string | null {
+  const given = settings.SENTINEL_TEMPORAL_UI_URL;
+  if (given === undefined) {
+    const isEmbedded = settings.SENTINEL_TEMPORAL_ADDRESS === undefined;
+    return isEmbedded ? `http://127.0.0.1:${settings.SENTINEL_TEMPORAL_UI_PORT}` : null;
+  }
+  const url = URL.parse(given);
+  if (url === null || !/^https?:$/.test(url.protocol) || !isLoopback(url.hostname.replace(/^\[|\]$/g, ''))) {
+    throw new TrustError('request.invalid', {
+      detail: 'SENTINEL_TEMPORAL_UI_URL: say an address of this machine, such as http://127.0.0.1:8233',
+    });
+  }
+  return url.origin;
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+function checks(): Checks {
+  return {
+    async database() {
+      await store.query('SELECT');
+      return { status: 'ok', detail: 'answers' };
+    },
+    async temporal() {
+      try {
+        await client.withDeadline(clock.now().getTime() + 1_500, () => connection.workflowService.getSystemInfo({}));
+        return { status: 'ok', detail: 'answers' };
+      } catch {
+        return { status: 'degraded', detail: 'cannot be reached; heartbeats are answered, decisions wait' };
+      }
+    },
+    async sealing() {
+      const seconds = Math.round(await lag());
+      if (seconds <= settings.SENTINEL_AUDIT_SEAL_LAG_LIMIT_SECONDS)
+        return { status: 'ok', detail: `${seconds} s behind` };
+      return { status: 'degraded', detail: `${seconds} s behind; changes are refused until events are sealed again` };
+    },
+    async trust_anchors() {
+      const { length } = anchors.current().anchors;
+      if (length > 0) return { status: 'ok', detail: `${length} in force` };
+      return { status: 'degraded', detail: 'there is none, so every device certificate is refused' };
+    },
+  };
+}
+
+/** Projects are never taken away, so one that was there is there. */
+function rememberingTrue(ask: (id: string) => Promise<boolean>): (id: string) => Promise<boolean> {
+  const known = new Set<string>();
+  return async (id) => {
+    if (known.has(id)) return true;
+    const found = await ask(id);
+    if (found) known.add(id);
+    return found;
+  };
+}
+
+function required(name: SettingName, value: string | undefined): string {
+  if (value === undefined) throw new TrustError('request.invalid', { detail: `${name}: the API needs it` });
+  return value;
+}
