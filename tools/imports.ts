@@ -187,6 +187,7 @@ export const confinedPackages: readonly { readonly packages: string; readonly fo
 /** Files that may read `process.env`: the entry points, and what is itself an environment for others. */
 export const readsEnvironment = [
   '*/main.ts',
+  'worker/sealer.ts',
   'agent/fleet/main.ts',
   'start/bootstrap.mjs',
   'cli/bin.mjs',

@@ -1,0 +1,138 @@
+// Sealing: gives committed events their numbers and links, chain by chain, and keeps the signed checkpoints over all of them.
+import type { JsonObject } from '#contracts/deps.ts';
+import { chainHash, firstHash } from './chain.ts';
+import { streams, type Stream } from './entities/audit.ts';
+import { toInstant } from './plain.ts';
+import type { Store } from './store.ts';
+import { type ProjectTransaction, withProject } from './with-project.ts';
+
+export interface ChainName {
+  readonly project: string;
+  readonly stream: Stream;
+}
+
+export interface ChainHead {
+  readonly project_id: string;
+  readonly stream: Stream;
+  readonly sequence: number;
+  readonly hash: string;
+}
+
+export interface CheckpointRow {
+  readonly id: string;
+  readonly at: string;
+  readonly heads: readonly ChainHead[];
+  readonly key_id: string;
+  readonly envelope: JsonObject;
+}
+
+const tables = { audit: 'audit_event', outbox: 'outbox_event' } as const satisfies Record<Stream, string>;
+
+/** Chains that have events without a place. */
+export async function unsealedChains(store: Store): Promise<readonly ChainName[]> {
+  const found = await Promise.all(
+    streams.map(async (stream) => {
+      const rows = await store.query<{ project_id: string }>(
+        `SELECT DISTINCT project_id FROM ${tables[stream]} WHERE sequence IS NULL ORDER BY project_id`,
+      );
+      return rows.map(({ project_id: project }) => ({ project, stream }));
+    }),
+  );
+  return found.flat();
+}
+
+/**
+ * Seals the events of one chain that are committed by now, in the order of their insertion, at most `limit` of them. The
+ * lock on the head makes sealers take turns, so that a second one is of no use and does no harm.
+ *
+ * An event whose columns do not say what its bytes say is numbered like any other: were it left out, the chain would
+ * stand still, and whoever could write such a row could stop the trail. The integrity check reports it.
+ *
+ * @returns how many were sealed; fewer than `limit` when none was left
+ */
+export async function sealChain(store: Store, { project, stream }: ChainName, limit: number): Promise<number> {
+  return withProject(store, project, async (tx) => {
+    const head = await lockHead(tx, stream);
+    const events = await tx.query<{ id: string; canonical: Buffer }>(
+      `SELECT id, canonical FROM ${tables[stream]} WHERE project_id = $1 AND sequence IS NULL ORDER BY position LIMIT $2`,
+      [project, limit],
+    );
+    if (events.length === 0) return 0;
+    const links = [];
+    let { sequence, hash } = head;
+    for (const { id, canonical } of events) {
+      const link = { stream, project, sequence: sequence + 1, previous_hash: hash };
+      hash = chainHash(link, canonical);
+      sequence = link.sequence;
+      links.push({ id, sequence, previous_hash: link.previous_hash, hash });
+    }
+    await tx.query(
+      `UPDATE ${tables[stream]} e SET sequence = l.sequence, previous_hash = l.previous_hash, hash = l.hash
+       FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[]) AS l (id, sequence, previous_hash, hash)
+       WHERE e.project_id = $1 AND e.id = l.id`,
+      [
+        project,
+        links.map((link) => link.id),
+        links.map((link) => link.sequence),
+        links.map((link) => link.previous_hash),
+        links.map((link) => link.hash),
+      ],
+    );
+    await tx.query('UPDATE audit_head SET sequence = $3, hash = $4 WHERE project_id = $1 AND stream = $2', [
+      project,
+      stream,
+      sequence,
+      hash,
+    ]);
+    await tx.query(`SELECT pg_notify('sentinel_sealed', '')`);
+    return events.length;
+  });
+}
+
+async function lockHead(tx: ProjectTransaction, stream: Stream): Promise<{ sequence: number; hash: string }> {
+  await tx.query(
+    'INSERT INTO audit_head (project_id, stream, sequence, hash) VALUES ($1, $2, 0, $3) ON CONFLICT DO NOTHING',
+    [tx.project, stream, firstHash],
+  );
+  const [head] = await tx.query<{ sequence: number; hash: string }>(
+    `SELECT sequence::float8 AS sequence, hash FROM audit_head WHERE project_id = $1 AND stream = $2 FOR UPDATE`,
+    [tx.project, stream],
+  );
+  if (head === undefined) throw new TypeError('a chain has a head');
+  return head;
+}
+
+/** The heads of all chains, in one snapshot. */
+export async function chainHeads(store: Store): Promise<readonly ChainHead[]> {
+  return store.query<ChainHead>(
+    `SELECT project_id, stream, sequence::float8 AS sequence, hash FROM audit_head WHERE sequence > 0
+     ORDER BY project_id, stream`,
+  );
+}
+
+export async function lastCheckpoint(store: Store): Promise<CheckpointRow | null> {
+  const [row] = await store.query<CheckpointRow>(
+    'SELECT id, at, heads, key_id, envelope FROM audit_checkpoint ORDER BY at DESC, id DESC LIMIT 1',
+  );
+  return row ? { ...row, at: toInstant(row.at) } : null;
+}
+
+/** Keeps a checkpoint, and notes that there is one. @idempotent by id */
+export async function insertCheckpoint(store: Store, checkpoint: CheckpointRow): Promise<void> {
+  const { id, at, heads, key_id, envelope } = checkpoint;
+  await store.query(
+    `WITH kept AS (
+       INSERT INTO audit_checkpoint (id, at, heads, key_id, envelope) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
+     )
+     UPDATE sealer_status SET last_checkpoint_at = $2`,
+    [id, at, JSON.stringify(heads), key_id, JSON.stringify(envelope)],
+  );
+}
+
+/** Notes how a round of the sealer ended. @param error in words, without anything secret; null for a good end */
+export async function noteSealing(store: Store, now: string, error: string | null): Promise<void> {
+  await store.query(
+    `UPDATE sealer_status SET last_error = $2, last_success_at = CASE WHEN $2::text IS NULL THEN $1 ELSE last_success_at END`,
+    [now, error],
+  );
+}

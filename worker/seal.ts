@@ -1,0 +1,116 @@
+// The sealer at work: woken by the database or by the clock, it seals what is there, and signs a checkpoint now and then.
+import type { Clock, Log } from '#contracts/deps.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { listen } from '#store/listen.ts';
+import { noteSealing, sealChain, unsealedChains } from '#store/sealer.ts';
+import type { Store } from '#store/store.ts';
+import type { Checkpoints } from './checkpoints.ts';
+
+export interface SealerDeps {
+  readonly store: Store;
+  readonly checkpoints: Checkpoints;
+  readonly checkpointSeconds: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly batchSize?: number;
+}
+
+export interface Sealer {
+  /** Seals everything that is committed by now. */
+  seal(): Promise<void>;
+  /** Ends after the round that is under way, with a last checkpoint. */
+  stop(): Promise<void>;
+}
+
+/** Announcements come at once; this is for those that were lost. */
+const pollMs = 2_000;
+const firstPauseMs = 250;
+const longestPauseMs = 10_000;
+/** Whoever polls the status sees that the sealer is there, also when there is nothing to seal. */
+const noteMs = 30_000;
+
+export function createSealer(deps: SealerDeps): Sealer {
+  const { store, checkpoints, checkpointSeconds, clock, log, batchSize = 1_000 } = deps;
+  let stopped = false;
+  let wanted = true;
+  let wake = (): void => {};
+  let pauseMs = firstPauseMs;
+  let notedAt = Number.NEGATIVE_INFINITY;
+  let failed = false;
+  let signedAt: number | null = null;
+
+  const listener = listen(store, 'sentinel_seal', () => {
+    wanted = true;
+    wake();
+  });
+
+  async function seal(): Promise<void> {
+    for (const chain of await unsealedChains(store)) {
+      while ((await sealChain(store, chain, batchSize)) === batchSize);
+    }
+  }
+
+  async function round(): Promise<void> {
+    await seal();
+    const now = clock.now().getTime();
+    // What was sealed before the first one is worth one at once.
+    const due = signedAt === null || now - signedAt >= checkpointSeconds * 1000;
+    if (due && (await checkpoints.sign())) signedAt = now;
+    if (failed || now - notedAt >= noteMs) {
+      await noteSealing(store, clock.now().toISOString(), null);
+      notedAt = now;
+      failed = false;
+    }
+    pauseMs = firstPauseMs;
+  }
+
+  async function fail(error: unknown): Promise<void> {
+    failed = true;
+    log.error({ err: error }, 'sealing failed and is tried again');
+    await noteSealing(store, clock.now().toISOString(), reasonOf(error)).catch(() => {});
+    await rest(pauseMs);
+    pauseMs = Math.min(longestPauseMs, pauseMs * 2);
+    wanted = true;
+  }
+
+  function rest(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (stopped) wake();
+    });
+  }
+
+  async function run(): Promise<void> {
+    while (!stopped) {
+      // Cleared first: what is announced during the round may be too late for it.
+      wanted = false;
+      await round().catch(fail);
+      if (!wanted && !stopped) await rest(pollMs);
+    }
+  }
+
+  const running = run();
+  return {
+    seal,
+    async stop() {
+      stopped = true;
+      wake();
+      await running;
+      await listener.close();
+      await checkpoints
+        .sign()
+        .catch((error: unknown) => log.error({ err: error }, 'the last checkpoint was not signed'));
+    },
+  };
+}
+
+/** For everybody who may read the status: what to look at, without what was in the statement. */
+function reasonOf(error: unknown): string {
+  if (error instanceof TrustError) return `${error.code}: ${error.message}`;
+  const { code, path } = error as NodeJS.ErrnoException;
+  return [code ?? 'error', path].filter((part) => part !== undefined).join(' ');
+}

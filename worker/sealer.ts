@@ -1,0 +1,59 @@
+// The sealer process: the only one that can number audit events, and the only one that reads the key which signs checkpoints.
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import closeWithGrace from 'close-with-grace';
+import { systemClock } from '#contracts/deps.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { readSettings, type SettingName } from '#contracts/settings.ts';
+import { canonicalBytes } from '#protocols/canonical-json.ts';
+import { readSigningKey } from '#protocols/signed-envelope.ts';
+import { createStore } from '#store/store.ts';
+import { createCheckpoints } from './checkpoints.ts';
+import { createLog } from './log.ts';
+import { createSealer } from './seal.ts';
+
+const settings = readSettings(process.env);
+const log = createLog('sealer', settings.SENTINEL_LOG_LEVEL);
+const clock = systemClock;
+const random = { uuid: () => randomUUID() };
+const keyPath = required('SENTINEL_AUDIT_SIGNING_KEY_PATH', settings.SENTINEL_AUDIT_SIGNING_KEY_PATH);
+
+const store = await createStore({
+  databaseUrl: required('SENTINEL_DATABASE_URL', settings.SENTINEL_DATABASE_URL),
+  role: 'sentinel_sealer',
+  // One to seal, one to tell how it went.
+  pool: 2,
+  clock,
+  random,
+  canonicalBytes,
+  log,
+});
+const checkpoints = createCheckpoints({
+  store,
+  key: readSigningKey(readFileSync(keyPath, 'utf8')),
+  directory: settings.SENTINEL_AUDIT_CHECKPOINT_DIR ?? join(settings.SENTINEL_HOME, 'checkpoints'),
+  clock,
+  random,
+});
+await checkpoints.publishKey();
+const sealer = createSealer({
+  store,
+  checkpoints,
+  checkpointSeconds: settings.SENTINEL_AUDIT_CHECKPOINT_SECONDS,
+  clock,
+  log,
+});
+log.info({}, 'the sealer works');
+
+closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
+  if (err) log.error({ err }, 'the sealer stops because of an error');
+  else log.info({ signal }, 'the sealer stops');
+  await sealer.stop();
+  await store.close();
+});
+
+function required(name: SettingName, value: string | undefined): string {
+  if (value === undefined) throw new TrustError('request.invalid', { detail: `${name}: the sealer needs it` });
+  return value;
+}
