@@ -39,11 +39,13 @@ export function failureOf(error: unknown): Failure | null {
     return { ...nothing, message: error.message, advice: error.advice, exit: error.exit };
   }
   if (error instanceof ApiProblem) {
+    const advice = adviceFor(error);
     return {
       message: error.title,
-      detail: error.detail === error.title ? null : error.detail,
+      // Where there is nothing to add, the API says the advice here too.
+      detail: [error.title, error.advice, advice].includes(error.detail) ? null : error.detail,
       fields: error.errors,
-      advice: adviceFor(error),
+      advice,
       code: error.code,
       request_id: error.requestId,
       exit: 1,

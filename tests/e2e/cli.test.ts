@@ -160,6 +160,10 @@ describe('sentinel on a running installation', () => {
     assert.equal(retired.code, 0, retired.talk);
     assert.equal((await read<Device>('device show demo-002')).retired, true);
 
+    const own = await sentinel('device reject demo-003 --yes --reason unknown');
+    assert.equal(own.code, 1);
+    assert.match(own.talk, /review\.own_request/);
+    await signIn('bob');
     const rejected = await sentinel('device reject demo-003 --yes --reason unknown');
     assert.equal(rejected.code, 0, rejected.talk);
     assert.equal((await read<Device>('device show demo-003')).approval_state, 'rejected');
