@@ -124,8 +124,11 @@ BEGIN
         OR coalesce(r.seq, w.inbox_seq) > w.inbox_consumed AS news
     FROM weighed w LEFT JOIN received r ON r.item = w.item
   ), decided AS MATERIALIZED (
-    SELECT c.*, c.code IN ('accepted', 'pending') AND coalesce(c.signalled_at <= at - make_interval(secs =>
-        CASE WHEN c.news THEN news_interval_seconds ELSE signal_interval_seconds END), true) AS signal
+    SELECT c.*, c.code IN ('accepted', 'pending') AND (
+        -- Somebody may be waiting for it; what is announced again can wait.
+        (c.news AND (c.news_since IS NULL OR c.becomes_candidate))
+        OR coalesce(c.signalled_at <= at - make_interval(secs =>
+          CASE WHEN c.news THEN news_interval_seconds ELSE signal_interval_seconds END), true)) AS signal
     FROM compared c
   ), inserted AS (
     INSERT INTO public.device_liveness AS l (project_id, device_id, first_seen_at, last_seen_at, signalled_at,
