@@ -22,6 +22,7 @@ export interface DeviceRow {
     readonly counter_epoch: number;
     readonly pinned_certificate: CertificateFacts | null;
     readonly assigned_tags: readonly string[];
+    /** Null until its approval has been opened too, and people can vote. */
     readonly review: PendingReviewRow | null;
     readonly reason: string | null;
     readonly approved_at: string | null;
@@ -102,7 +103,7 @@ const columns = `
   $1::text AS project_id, k.device_id,
   CASE WHEN d.device_id IS NOT NULL THEN jsonb_build_object('state', d.state, 'tier', d.tier, 'epoch', d.epoch,
     'counter_epoch', d.counter_epoch, 'pinned_certificate', d.pinned_certificate,
-    'assigned_tags', to_jsonb(d.assigned_tags), 'review', d.review, 'reason', d.reason) END AS grant,
+    'assigned_tags', to_jsonb(d.assigned_tags), 'review', CASE WHEN a.id IS NOT NULL THEN d.review END, 'reason', d.reason) END AS grant,
   d.approved_at,
   denied.pinned AS pinned_revoked,
   l.first_seen_at, l.last_seen_at, l.heartbeat_counter::float8 AS heartbeat_counter, l.counter_epoch,
@@ -171,7 +172,7 @@ function conditionsOf(filter: DeviceFilter, view: DeviceView, bind: (value: unkn
     const pattern = bind(`%${search.replaceAll(/[\\%_]/g, '\\$&')}%`);
     conditions.push(`(k.device_id ILIKE ${pattern} OR o.hostname ILIKE ${pattern})`);
   }
-  if (pending_review !== undefined) conditions.push(`d.review IS ${pending_review ? 'NOT NULL' : 'NULL'}`);
+  if (pending_review !== undefined) conditions.push(`a.id IS ${pending_review ? 'NOT NULL' : 'NULL'}`);
   return conditions;
 }
 
