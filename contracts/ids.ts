@@ -13,9 +13,8 @@ export const projectIdPattern = '^[a-z0-9][a-z0-9-]{0,62}$';
 /** User names are compared exactly. */
 export const usernamePattern = '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$';
 
-/** The project of an installation that has no other, and its organisation. */
+/** The project of an installation that has no other. */
 export const defaultProject = 'default' as ProjectId;
-export const defaultOrganisation = 'default';
 
 const deviceIdForm = new RegExp(deviceIdPattern);
 const projectIdForm = new RegExp(projectIdPattern);

@@ -1,6 +1,5 @@
 // Shapes that several resources share.
 import { Type, type Static, type TEnum, type TSchema } from 'typebox';
-import { usernamePattern } from '../ids.ts';
 
 export const Instant = Type.String({ format: 'date-time', description: 'RFC 3339, UTC' });
 export const Fingerprint = Type.String({
@@ -12,7 +11,6 @@ export const Digest = Type.String({
   description: 'SHA-256 over the RFC 8785 form, lower-case hex',
 });
 export const Uuid = Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' });
-export const Username = Type.String({ pattern: usernamePattern });
 export const Reason = Type.String({ minLength: 1, maxLength: 500 });
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 export const Names = <const T extends string>(names: readonly T[]): TEnum<T[]> => Type.Enum([...names]);

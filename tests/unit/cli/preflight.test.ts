@@ -393,7 +393,7 @@ const cases: readonly Case[] = [
   },
 ];
 
-describe('preflight', () => {
+describe('preflight (DP-10, DP-11, AR-05)', () => {
   for (const { title, finds, ...given } of cases) {
     it(title, () => {
       const findings = findingsOf(given);
