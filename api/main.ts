@@ -29,9 +29,11 @@ import { revokeCertificate } from '#store/denylist.ts';
 import { findDevice, listDevices, listHistory } from '#store/device.ts';
 import { heartbeatBatch, type HeartbeatItem, type HeartbeatVerdict } from '#store/heartbeat.ts';
 import { abandonIdempotent, answerIdempotent, startIdempotent } from '#store/idempotency.ts';
+import { sealPending, verifyAudit } from '#store/integrity.ts';
 import { listen } from '#store/listen.ts';
 import { syncOperators } from '#store/operator.ts';
 import { projectExists } from '#store/project.ts';
+import { checkpointEnvelopes } from '#store/sealer.ts';
 import {
   endSession,
   findPasswordRehash,
@@ -49,6 +51,7 @@ import { createActorNotifier } from './actor-notifier.ts';
 import { createActors } from './actors.ts';
 import { buildApi } from './app.ts';
 import { findLive, type AuthenticationDeps } from './authentication.ts';
+import { readTrustedCheckpoints, type CheckpointsDeps } from './checkpoints.ts';
 import { createTrustedProxy } from './client-address.ts';
 import { createCursors } from './cursors.ts';
 import { createDeviceIdentification } from './device-identity.ts';
@@ -67,6 +70,10 @@ import { createWorkflowLinks } from './workflow-links.ts';
 const retentionDays = 30;
 /** Requests that are under way may end; the supervisor kills what takes longer than 3 s. */
 const closeGraceMs = 1_500;
+
+/** A verification waits so long for the sealer, and ends itself before its request does. */
+const sealWaitMs = 5_000;
+const verifyLimitMs = 110_000;
 
 const settings = readSettings(process.env);
 const log = createLog('api', settings.SENTINEL_LOG_LEVEL);
@@ -189,6 +196,12 @@ await anchors.refresh();
 // The store has to know who may vote before anybody can.
 await directory.all();
 
+const checkpoints: CheckpointsDeps = {
+  directory: settings.SENTINEL_AUDIT_CHECKPOINT_DIR ?? join(settings.SENTINEL_HOME, 'checkpoints'),
+  stored: (limit) => checkpointEnvelopes(store, limit),
+  log,
+};
+
 const stopping = new AbortController();
 const sealed = new Set<() => void>();
 const sealedListener = listen(store, 'sentinel_sealed', () => {
@@ -265,8 +278,10 @@ const app = await buildApi({
   },
   audit: {
     listAudit: (project, filter, page) => listAudit(store, project, filter, page),
-    verify: async () => {
-      throw new TrustError('service.unavailable');
+    async verify(project, { full }) {
+      const signal = AbortSignal.timeout(verifyLimitMs);
+      await sealPending(store, project, sealWaitMs, signal);
+      return verifyAudit(store, project, { full, ...(await readTrustedCheckpoints(checkpoints, { full })), signal });
     },
     cursors,
   },

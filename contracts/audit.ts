@@ -1,6 +1,6 @@
 // What is written down for ever: the shape of an audit event and of an event that leaves the product.
 import type { JsonObject } from './deps.ts';
-import type { AuditCategory, Outcome, PrincipalKind, SubjectKind } from './states.ts';
+import type { AuditCategory, AuditStream, Outcome, PrincipalKind, SubjectKind } from './states.ts';
 
 /** Who did it. `ip` is known for people and devices only. */
 export interface Principal {
@@ -50,6 +50,24 @@ export interface OutboxEntry {
   readonly type: EventType;
   readonly subject: Subject;
   readonly data: JsonObject;
+}
+
+/** The last event of a chain. */
+export interface CheckpointHead {
+  readonly project_id: string;
+  readonly stream: AuditStream;
+  readonly sequence: number;
+  readonly hash: string;
+}
+
+/** What the sealer signs now and then: whoever changes what lies before it would have to forge it. */
+export interface Checkpoint {
+  readonly id: string;
+  readonly at: string;
+  readonly heads: readonly CheckpointHead[];
+  /** The checkpoint before, by id and digest of its envelope. */
+  readonly previous: { readonly id: string; readonly digest: string } | null;
+  readonly key_id: string;
 }
 
 /** Where integrity stands; the body of `GET /api/audit/integrity`. */

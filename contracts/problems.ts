@@ -295,6 +295,12 @@ export const problems = {
     advice: 'Repeat the request after Retry-After.',
     retryable: true,
   },
+  'audit.rewritten': {
+    status: 500,
+    title: 'The audit trail is not the one that was signed',
+    advice: 'Verify the trail with full=true, keep the database as it is, and compare it with a backup.',
+    retryable: false,
+  },
   'data.unreadable': {
     status: 500,
     title: 'Stored data cannot be decrypted, or belongs somewhere else',

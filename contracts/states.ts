@@ -68,3 +68,7 @@ export const auditCategories = [
   'audit',
 ] as const;
 export type AuditCategory = (typeof auditCategories)[number];
+
+/** What has a chain of its own in each project. */
+export const auditStreams = ['audit', 'outbox'] as const;
+export type AuditStream = (typeof auditStreams)[number];

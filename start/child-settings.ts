@@ -4,17 +4,19 @@ import { settings, type SettingName } from '#contracts/settings.ts';
 export type ChildName = 'api' | 'worker' | 'sealer' | 'fleet';
 
 const servers = ['api', 'worker', 'sealer'] as const;
+/** Who speaks to Temporal. */
+const speakers = ['api', 'worker'] as const;
 
 /** Every setting that is a secret or leads to one. Whatever is missing here and marked secret goes to nobody. */
 export const restrictedSettings: Partial<Record<SettingName, readonly ChildName[]>> = {
   // Each with a login of its own.
   SENTINEL_DATABASE_URL: servers,
-  SENTINEL_TEMPORAL_API_KEY: servers,
-  SENTINEL_TEMPORAL_TLS_KEY: servers,
+  SENTINEL_TEMPORAL_API_KEY: speakers,
+  SENTINEL_TEMPORAL_TLS_KEY: speakers,
   // Payloads are encrypted on both sides of Temporal.
-  SENTINEL_DATA_ENCRYPTION_KEYS_JSON: servers,
+  SENTINEL_DATA_ENCRYPTION_KEYS_JSON: speakers,
   // Workflow ids are keyed hashes with SENTINEL_TEMPORAL_OPAQUE_IDS.
-  SENTINEL_SECRET_KEY: servers,
+  SENTINEL_SECRET_KEY: speakers,
   SENTINEL_JWT_SECRET: ['api'],
   SENTINEL_TLS_KEY: ['api'],
   SENTINEL_PROXY_SHARED_SECRET: ['api'],
@@ -25,7 +27,8 @@ export const restrictedSettings: Partial<Record<SettingName, readonly ChildName[
   SENTINEL_MONITORING_BEARER_TOKEN: ['api'],
   // Who can sign checkpoints could sign a forged history.
   SENTINEL_AUDIT_SIGNING_KEY_PATH: ['sealer'],
-  SENTINEL_AUDIT_CHECKPOINT_DIR: ['sealer'],
+  // Who verifies them reads them where the database's owner cannot write.
+  SENTINEL_AUDIT_CHECKPOINT_DIR: ['api', 'sealer'],
   // For the command line.
   SENTINEL_URL: ['fleet'],
   SENTINEL_CA_FILE: ['fleet'],

@@ -1,8 +1,8 @@
 // The audit trail and the outbox: written in the transaction of the change, read by the numbers that the sealer gives.
 import { type AuditEntry, eventTypes, type OutboxEntry } from '#contracts/audit.ts';
 import type { Json, JsonObject } from '#contracts/deps.ts';
-import type { AuditCategory, Outcome } from '#contracts/states.ts';
-import { AuditEvent, AuditHead, OutboxEvent, type Stream } from './entities/audit.ts';
+import type { AuditCategory, AuditStream, Outcome } from '#contracts/states.ts';
+import { AuditEvent, AuditHead, OutboxEvent } from './entities/audit.ts';
 import type { Page } from './page.ts';
 import { plain, toInstant } from './plain.ts';
 import type { Store } from './store.ts';
@@ -216,7 +216,7 @@ export async function listOutbox(
 }
 
 /** The last sequence of a chain; 0 before the first. */
-export async function headSequence(store: Store, project: string, stream: Stream): Promise<number> {
+export async function headSequence(store: Store, project: string, stream: AuditStream): Promise<number> {
   const head = await withProject(store, project, (tx) =>
     tx.entities.findOne(AuditHead, { project_id: project, stream }),
   );

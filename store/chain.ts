@@ -1,9 +1,9 @@
 // How an event is linked to the one before it. Whoever checks the chain computes the same.
 import { createHash } from 'node:crypto';
-import type { Stream } from './entities/audit.ts';
+import type { AuditStream } from '#contracts/states.ts';
 
 export interface Link {
-  readonly stream: Stream;
+  readonly stream: AuditStream;
   readonly project: string;
   /** From 1, without gaps. */
   readonly sequence: number;

@@ -1,39 +1,28 @@
 // Sealing: gives committed events their numbers and links, chain by chain, and keeps the signed checkpoints over all of them.
+import type { Checkpoint, CheckpointHead } from '#contracts/audit.ts';
 import type { JsonObject } from '#contracts/deps.ts';
+import { auditStreams, type AuditStream } from '#contracts/states.ts';
 import { chainHash, firstHash } from './chain.ts';
-import { streams, type Stream } from './entities/audit.ts';
-import { toInstant } from './plain.ts';
 import type { Store } from './store.ts';
 import { type ProjectTransaction, withProject } from './with-project.ts';
 
 export interface ChainName {
   readonly project: string;
-  readonly stream: Stream;
+  readonly stream: AuditStream;
 }
 
-export interface ChainHead {
-  readonly project_id: string;
-  readonly stream: Stream;
-  readonly sequence: number;
-  readonly hash: string;
-}
-
-export interface CheckpointRow {
-  readonly id: string;
-  readonly at: string;
-  readonly heads: readonly ChainHead[];
-  readonly key_id: string;
-  readonly envelope: JsonObject;
-}
-
-const tables = { audit: 'audit_event', outbox: 'outbox_event' } as const satisfies Record<Stream, string>;
+/** Where the events of each chain are. */
+export const chainTables = { audit: 'audit_event', outbox: 'outbox_event' } as const satisfies Record<
+  AuditStream,
+  string
+>;
 
 /** Chains that have events without a place. */
 export async function unsealedChains(store: Store): Promise<readonly ChainName[]> {
   const found = await Promise.all(
-    streams.map(async (stream) => {
+    auditStreams.map(async (stream) => {
       const rows = await store.query<{ project_id: string }>(
-        `SELECT DISTINCT project_id FROM ${tables[stream]} WHERE sequence IS NULL ORDER BY project_id`,
+        `SELECT DISTINCT project_id FROM ${chainTables[stream]} WHERE sequence IS NULL ORDER BY project_id`,
       );
       return rows.map(({ project_id: project }) => ({ project, stream }));
     }),
@@ -54,7 +43,7 @@ export async function sealChain(store: Store, { project, stream }: ChainName, li
   return withProject(store, project, async (tx) => {
     const head = await lockHead(tx, stream);
     const events = await tx.query<{ id: string; canonical: Buffer }>(
-      `SELECT id, canonical FROM ${tables[stream]} WHERE project_id = $1 AND sequence IS NULL ORDER BY position LIMIT $2`,
+      `SELECT id, canonical FROM ${chainTables[stream]} WHERE project_id = $1 AND sequence IS NULL ORDER BY position LIMIT $2`,
       [project, limit],
     );
     if (events.length === 0) return 0;
@@ -67,7 +56,7 @@ export async function sealChain(store: Store, { project, stream }: ChainName, li
       links.push({ id, sequence, previous_hash: link.previous_hash, hash });
     }
     await tx.query(
-      `UPDATE ${tables[stream]} e SET sequence = l.sequence, previous_hash = l.previous_hash, hash = l.hash
+      `UPDATE ${chainTables[stream]} e SET sequence = l.sequence, previous_hash = l.previous_hash, hash = l.hash
        FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[]) AS l (id, sequence, previous_hash, hash)
        WHERE e.project_id = $1 AND e.id = l.id`,
       [
@@ -89,7 +78,7 @@ export async function sealChain(store: Store, { project, stream }: ChainName, li
   });
 }
 
-async function lockHead(tx: ProjectTransaction, stream: Stream): Promise<{ sequence: number; hash: string }> {
+async function lockHead(tx: ProjectTransaction, stream: AuditStream): Promise<{ sequence: number; hash: string }> {
   await tx.query(
     'INSERT INTO audit_head (project_id, stream, sequence, hash) VALUES ($1, $2, 0, $3) ON CONFLICT DO NOTHING',
     [tx.project, stream, firstHash],
@@ -103,23 +92,28 @@ async function lockHead(tx: ProjectTransaction, stream: Stream): Promise<{ seque
 }
 
 /** The heads of all chains, in one snapshot. */
-export async function chainHeads(store: Store): Promise<readonly ChainHead[]> {
-  return store.query<ChainHead>(
+export async function chainHeads(store: Store): Promise<readonly CheckpointHead[]> {
+  return store.query<CheckpointHead>(
     `SELECT project_id, stream, sequence::float8 AS sequence, hash FROM audit_head WHERE sequence > 0
      ORDER BY project_id, stream`,
   );
 }
 
-export async function lastCheckpoint(store: Store): Promise<CheckpointRow | null> {
-  const [row] = await store.query<CheckpointRow>(
-    'SELECT id, at, heads, key_id, envelope FROM audit_checkpoint ORDER BY at DESC, id DESC LIMIT 1',
+/** The envelopes of the newest checkpoints that the database has, newest first. Who can write the database can write these. */
+export async function checkpointEnvelopes(store: Store, limit: number): Promise<readonly JsonObject[]> {
+  const rows = await store.query<{ envelope: JsonObject }>(
+    'SELECT envelope FROM audit_checkpoint ORDER BY at DESC, id DESC LIMIT $1',
+    [limit],
   );
-  return row ? { ...row, at: toInstant(row.at) } : null;
+  return rows.map(({ envelope }) => envelope);
 }
 
 /** Keeps a checkpoint, and notes that there is one. @idempotent by id */
-export async function insertCheckpoint(store: Store, checkpoint: CheckpointRow): Promise<void> {
-  const { id, at, heads, key_id, envelope } = checkpoint;
+export async function insertCheckpoint(
+  store: Store,
+  { id, at, heads, key_id }: Checkpoint,
+  envelope: JsonObject,
+): Promise<void> {
   await store.query(
     `WITH kept AS (
        INSERT INTO audit_checkpoint (id, at, heads, key_id, envelope) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
@@ -127,6 +121,19 @@ export async function insertCheckpoint(store: Store, checkpoint: CheckpointRow):
      UPDATE sealer_status SET last_checkpoint_at = $2`,
     [id, at, JSON.stringify(heads), key_id, JSON.stringify(envelope)],
   );
+}
+
+/** The hashes of these events of a chain, by their numbers; those that are not there are left out. */
+export async function hashesAt(
+  tx: Pick<ProjectTransaction, 'query' | 'project'>,
+  stream: AuditStream,
+  sequences: readonly number[],
+): Promise<ReadonlyMap<number, string>> {
+  const rows = await tx.query<{ sequence: number; hash: string }>(
+    `SELECT sequence::float8 AS sequence, hash FROM ${chainTables[stream]} WHERE project_id = $1 AND sequence = ANY ($2)`,
+    [tx.project, sequences],
+  );
+  return new Map(rows.map(({ sequence, hash }) => [sequence, hash]));
 }
 
 /** Notes how a round of the sealer ended. @param error in words, without anything secret; null for a good end */

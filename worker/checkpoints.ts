@@ -2,17 +2,17 @@
 import { createPublicKey } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Checkpoint, CheckpointHead } from '#contracts/audit.ts';
 import type { Clock, JsonObject, Random } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
-import { keyIdOf, signEnvelope, type SigningKey } from '#protocols/signed-envelope.ts';
+import { readPublicKeys, signCheckpoint, verifyCheckpoint, writePublicKeys } from '#protocols/checkpoint.ts';
+import type { SigningKey, VerificationKeys } from '#protocols/signed-envelope.ts';
 import { readIfThere, replaceFile } from '#start/private-file.ts';
-import { chainHeads, insertCheckpoint, lastCheckpoint, type ChainHead } from '#store/sealer.ts';
+import { checkpointFileName, publicKeysFile, readCheckpointFiles } from '#store/checkpoint-files.ts';
+import { chainHeads, hashesAt, insertCheckpoint } from '#store/sealer.ts';
 import type { Store } from '#store/store.ts';
-
-export const checkpointType = 'audit.checkpoint';
-/** Public keys of all signing keys that there ever were: `{keys: {<key id>: <SPKI, PEM>}}`. */
-const publicKeysFile = 'public-keys.json';
+import { withProject } from '#store/with-project.ts';
 
 export interface CheckpointsDeps {
   readonly store: Store;
@@ -25,58 +25,66 @@ export interface CheckpointsDeps {
 export interface Checkpoints {
   /** Leaves the public key beside the checkpoints, so that others can verify them. @idempotent by key */
   publishKey(): Promise<void>;
-  /** Signs the heads of all chains, unless nothing was sealed since the last time. @returns whether it did */
+  /**
+   * Signs the heads of all chains, unless nothing was sealed since the last time.
+   *
+   * @returns whether it did
+   * @throws TrustError `audit.rewritten` when a chain no longer holds what the last checkpoint says: that is not signed over
+   */
   sign(): Promise<boolean>;
 }
 
 export function createCheckpoints({ store, key, directory, clock, random }: CheckpointsDeps): Checkpoints {
+  const keysPath = join(directory, publicKeysFile);
+  const publicKey = createPublicKey(key.privateKey);
+
+  async function knownKeys(): Promise<VerificationKeys> {
+    // A file that cannot be read is not written anew: every older checkpoint would be worth nothing.
+    const text = await readIfThere(keysPath);
+    return text === null ? new Map() : readPublicKeys(text);
+  }
+
   async function publishKey(): Promise<void> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const publicKey = createPublicKey(key.privateKey);
-    const path = join(directory, publicKeysFile);
-    const known = readKeys(await readIfThere(path), path);
-    if (known[keyIdOf(publicKey)] !== undefined) return;
-    const keys = { ...known, [key.keyId]: publicKey.export({ type: 'spki', format: 'pem' }).toString() };
-    await replaceFile(path, `${JSON.stringify({ keys }, null, 2)}\n`);
+    const known = await knownKeys();
+    if (!known.has(key.keyId))
+      await replaceFile(keysPath, writePublicKeys(new Map([...known, [key.keyId, publicKey]])));
   }
 
   async function sign(): Promise<boolean> {
     const heads = await chainHeads(store);
-    const previous = await lastCheckpoint(store);
+    const [newest] = await readCheckpointFiles(directory, 1);
+    const previous = newest === undefined ? null : verifyCheckpoint(newest, await knownKeys());
     if (heads.length === 0 || (previous !== null && isSame(previous.heads, heads))) return false;
-    const id = random.uuid();
-    const at = clock.now().toISOString();
-    const payload = {
-      id,
-      at,
-      heads: heads.map((head) => ({ ...head })),
-      previous: previous && { id: previous.id, digest: digestOf(previous.envelope) },
+    if (previous !== null) await requireContinued(previous);
+    const checkpoint = {
+      id: random.uuid(),
+      at: clock.now().toISOString(),
+      heads,
+      previous: previous && { id: previous.id, digest: digestOf(newest) },
     };
-    const envelope = signEnvelope(checkpointType, payload, key) as unknown as JsonObject;
-    // A checkpoint that exists in one place only is in the place that the database's owner cannot reach.
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    await replaceFile(join(directory, `${at.replaceAll(/[:.]/g, '-')}-${id}.json`), `${JSON.stringify(envelope)}\n`);
-    await insertCheckpoint(store, { id, at, heads, key_id: key.keyId, envelope });
+    const envelope = signCheckpoint(checkpoint, key);
+    // A checkpoint that exists in one place only is in the one that the owner of the database cannot reach.
+    await replaceFile(join(directory, checkpointFileName(checkpoint)), `${JSON.stringify(envelope)}\n`);
+    await insertCheckpoint(store, { ...checkpoint, key_id: key.keyId }, envelope as unknown as JsonObject);
     return true;
+  }
+
+  async function requireContinued({ at, heads }: Checkpoint): Promise<void> {
+    for (const { project_id, stream, sequence, hash } of heads) {
+      const found = await withProject(store, project_id, (tx) => hashesAt(tx, stream, [sequence]));
+      if (found.get(sequence) === hash) continue;
+      throw new TrustError('audit.rewritten', {
+        detail: `Event ${sequence} of the ${stream} chain of ${project_id} is not the one that the checkpoint of ${at} names`,
+      });
+    }
   }
 
   return { publishKey, sign };
 }
 
-function isSame(one: readonly ChainHead[], other: readonly ChainHead[]): boolean {
-  const textOf = (heads: readonly ChainHead[]): string =>
+function isSame(one: readonly CheckpointHead[], other: readonly CheckpointHead[]): boolean {
+  const textOf = (heads: readonly CheckpointHead[]): string =>
     JSON.stringify(heads.map(({ project_id, stream, sequence, hash }) => [project_id, stream, sequence, hash]));
   return textOf(one) === textOf(other);
-}
-
-function readKeys(text: string | null, path: string): Readonly<Record<string, string>> {
-  if (text === null) return {};
-  try {
-    const { keys } = JSON.parse(text) as { keys?: unknown };
-    if (typeof keys === 'object' && keys !== null) return keys as Record<string, string>;
-  } catch {
-    // Said below.
-  }
-  // Writing it anew would make every older checkpoint worthless.
-  throw new TrustError('data.unreadable', { detail: `${path} is not {"keys": {…}}: restore it, or move it away` });
 }

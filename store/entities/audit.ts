@@ -1,11 +1,8 @@
 // The audit trail and the outbox: two chains a project, their heads, and the signed checkpoints over all heads.
 import { defineEntity, p } from '@mikro-orm/core';
 import type { JsonObject } from '#contracts/deps.ts';
-import type { AuditCategory, Outcome, PrincipalKind } from '#contracts/states.ts';
+import type { AuditCategory, AuditStream, Outcome, PrincipalKind } from '#contracts/states.ts';
 import { count, instant } from './types.ts';
-
-export const streams = ['audit', 'outbox'] as const;
-export type Stream = (typeof streams)[number];
 
 /** Unsealed while `sequence`, `previous_hash` and `hash` are null; after that it never changes. */
 export const AuditEvent = defineEntity({
@@ -60,7 +57,7 @@ export const AuditHead = defineEntity({
   tableName: 'audit_head',
   properties: {
     project_id: p.text().primary(),
-    stream: p.text().$type<Stream>().primary(),
+    stream: p.text().$type<AuditStream>().primary(),
     sequence: count(),
     hash: p.text(),
   },

@@ -226,17 +226,17 @@ describe('settings of the processes', () => {
     const restricted = Object.keys(restrictedSettings);
     const has = (child: Parameters<typeof environmentOf>[0]): string[] =>
       Object.keys(environmentOf(child, all, {})).filter((name) => restricted.includes(name));
-    const everyServer = [
+    const speakers = [
       'SENTINEL_DATABASE_URL',
       'SENTINEL_TEMPORAL_TLS_KEY',
       'SENTINEL_TEMPORAL_API_KEY',
       'SENTINEL_SECRET_KEY',
       'SENTINEL_DATA_ENCRYPTION_KEYS_JSON',
     ];
-    assert.deepEqual(has('worker'), everyServer);
+    assert.deepEqual(has('worker'), speakers);
     assert.deepEqual(
       has('sealer').toSorted(),
-      [...everyServer, 'SENTINEL_AUDIT_SIGNING_KEY_PATH', 'SENTINEL_AUDIT_CHECKPOINT_DIR'].toSorted(),
+      ['SENTINEL_DATABASE_URL', 'SENTINEL_AUDIT_SIGNING_KEY_PATH', 'SENTINEL_AUDIT_CHECKPOINT_DIR'].toSorted(),
     );
     assert.ok(has('api').includes('SENTINEL_JWT_SECRET'));
     assert.ok(!has('api').includes('SENTINEL_AUDIT_SIGNING_KEY_PATH'));

@@ -1,0 +1,293 @@
+// Whether the audit trail is whole: every hash, link, number and column of a project's chains, and what signed checkpoints say of them.
+import type { Checkpoint, IntegrityReport } from '#contracts/audit.ts';
+import { auditStreams, type AuditStream } from '#contracts/states.ts';
+import { canonicalOf, type CanonicalAudit, type CanonicalOutbox } from './audit.ts';
+import { chainHash, firstHash } from './chain.ts';
+import { toInstant } from './plain.ts';
+import { chainTables, hashesAt } from './sealer.ts';
+import type { Store } from './store.ts';
+import { withProject } from './with-project.ts';
+
+export interface VerifyOptions {
+  /** From the start, and not only from the newest checkpoint. */
+  readonly full: boolean;
+  /** Whose signature was verified with a key from outside the database, newest first. */
+  readonly checkpoints: readonly Checkpoint[];
+  /** What is wrong with the checkpoints themselves, in words; the trail is not valid then. */
+  readonly complaint: string | null;
+  readonly signal: AbortSignal;
+}
+
+/** Events that are looked at in one transaction. */
+const pageSize = 1_000;
+const sealPollMs = 25;
+
+/** A break in a chain. */
+interface Finding {
+  readonly sequence: number | null;
+  readonly reason: string;
+}
+
+interface ChainReport {
+  readonly checked: number;
+  readonly from: number;
+  readonly head: number;
+  readonly finding: Finding | null;
+}
+
+/**
+ * Verifies both chains of a project. What is not whole is reported, never thrown; what is thrown means that nothing is
+ * known.
+ *
+ * @throws TrustError `service.unavailable`; the signal's reason when it takes too long
+ */
+export async function verifyAudit(store: Store, project: string, options: VerifyOptions): Promise<IntegrityReport> {
+  const chains = new Map<AuditStream, ChainReport>();
+  for (const stream of auditStreams) chains.set(stream, await verifyChain(store, project, stream, options));
+  const audit = chains.get('audit');
+  const outbox = chains.get('outbox');
+  if (audit === undefined || outbox === undefined) throw new TypeError('every stream was looked at');
+  const newest = newestFor(options.checkpoints, project, 'audit');
+  const reasons = [
+    audit.finding?.reason,
+    outbox.finding && `Events going out: ${outbox.finding.reason}`,
+    options.complaint,
+  ];
+  const reason = reasons.filter((text) => typeof text === 'string').join(' ');
+  return {
+    valid: reason === '',
+    checked: audit.checked,
+    verified_from: audit.from,
+    head_sequence: audit.head,
+    unsealed: await countUnsealed(store, project),
+    checkpoint: newest && { sequence: newest.sequence, at: newest.at, key_id: newest.key_id },
+    first_broken_sequence: audit.finding?.sequence ?? null,
+    reason: reason === '' ? null : reason,
+  };
+}
+
+interface Signed {
+  readonly sequence: number;
+  readonly hash: string;
+  readonly at: string;
+  readonly key_id: string;
+}
+
+/** What the checkpoints say of one chain, newest first. */
+function signedOf(checkpoints: readonly Checkpoint[], project: string, stream: AuditStream): readonly Signed[] {
+  return checkpoints
+    .flatMap(({ at, key_id, heads }) =>
+      heads
+        .filter((head) => head.project_id === project && head.stream === stream)
+        .map(({ sequence, hash }) => ({ sequence, hash, at, key_id })),
+    )
+    .toSorted((one, other) => other.sequence - one.sequence);
+}
+
+function newestFor(checkpoints: readonly Checkpoint[], project: string, stream: AuditStream): Signed | null {
+  return signedOf(checkpoints, project, stream)[0] ?? null;
+}
+
+async function verifyChain(
+  store: Store,
+  project: string,
+  stream: AuditStream,
+  { full, checkpoints, signal }: VerifyOptions,
+): Promise<ChainReport> {
+  const head = await readHead(store, project, stream);
+  const signed = signedOf(checkpoints, project, stream);
+  const from = full ? 1 : Math.max(1, Math.min(signed[0]?.sequence ?? 1, head.sequence));
+  const report = { checked: 0, from, head: head.sequence };
+  const cut = signed.find(({ sequence }) => sequence > head.sequence);
+  if (cut !== undefined) {
+    const reason = `The chain ends at ${head.sequence}, and the checkpoint of ${cut.at} knows event ${cut.sequence}: its end was cut off.`;
+    return { ...report, finding: { sequence: head.sequence + 1, reason } };
+  }
+  if (head.last !== head.sequence) {
+    const reason = `The head of the chain says ${head.sequence}, and its last event is ${head.last}.`;
+    return { ...report, finding: { sequence: Math.min(head.last, head.sequence) + 1, reason } };
+  }
+  const rewritten = await findRewritten(store, project, stream, signed);
+  // Told first where the chain by itself is in order; a break says more about where.
+  const walked = await walk(store, { project, stream, from, to: head.sequence, hash: head.hash, signal });
+  return { ...report, checked: walked.checked, finding: walked.finding ?? rewritten };
+}
+
+/** Number and hash of the head, and the last number that an event has, in one snapshot. */
+async function readHead(store: Store, project: string, stream: AuditStream) {
+  const [row] = await withProject(store, project, (tx) =>
+    tx.query<{ sequence: number; hash: string; last: number }>(
+      `SELECT coalesce(h.sequence, 0)::float8 AS sequence, coalesce(h.hash, $3) AS hash,
+         coalesce((SELECT max(e.sequence) FROM ${chainTables[stream]} e WHERE e.project_id = $1), 0)::float8 AS last
+       FROM (SELECT) one LEFT JOIN audit_head h ON h.project_id = $1 AND h.stream = $2`,
+      [project, stream, firstHash],
+    ),
+  );
+  if (row === undefined) throw new TypeError('a chain has a head or none');
+  return row;
+}
+
+async function findRewritten(
+  store: Store,
+  project: string,
+  stream: AuditStream,
+  signed: readonly Signed[],
+): Promise<Finding | null> {
+  const hashes = await withProject(store, project, (tx) =>
+    hashesAt(
+      tx,
+      stream,
+      signed.map(({ sequence }) => sequence),
+    ),
+  );
+  const wrong = signed.findLast(({ sequence, hash }) => hashes.get(sequence) !== hash);
+  if (wrong === undefined) return null;
+  return {
+    sequence: wrong.sequence,
+    reason: `Event ${wrong.sequence} is not the one that the checkpoint of ${wrong.at} names: history before it was rewritten.`,
+  };
+}
+
+interface Walk {
+  readonly project: string;
+  readonly stream: AuditStream;
+  readonly from: number;
+  readonly to: number;
+  /** Of the head. */
+  readonly hash: string;
+  readonly signal: AbortSignal;
+}
+
+async function walk(store: Store, { project, stream, from, to, hash, signal }: Walk) {
+  let checked = 0;
+  // What the first one is linked to is only known where the chain begins.
+  let previous = from === 1 ? firstHash : null;
+  while (from + checked <= to) {
+    signal.throwIfAborted();
+    const first = from + checked;
+    const rows = await readPage(store, project, stream, first, Math.min(to, first + pageSize - 1));
+    for (const [index, row] of rows.entries()) {
+      const sequence = first + index;
+      const reason = judge(store, { project, stream, sequence, previous }, row);
+      if (reason !== null) return { checked, finding: { sequence, reason } };
+      previous = row.hash;
+      checked += 1;
+    }
+    if (from + checked < first + 1) {
+      return { checked, finding: { sequence: first, reason: `Event ${first} is missing.` } };
+    }
+  }
+  const finding =
+    to > 0 && previous !== hash
+      ? { sequence: to, reason: 'The head of the chain has another hash than its last event.' }
+      : null;
+  return { checked, finding };
+}
+
+interface ChainRow {
+  readonly sequence: number;
+  readonly previous_hash: string;
+  readonly hash: string;
+  readonly canonical: Buffer;
+  /** What the columns say, in the form that is hashed. */
+  readonly said: CanonicalAudit | CanonicalOutbox;
+}
+
+/** What is wrong with an event in its place; null when nothing is. */
+function judge(
+  store: Store,
+  {
+    project,
+    stream,
+    sequence,
+    previous,
+  }: { project: string; stream: AuditStream; sequence: number; previous: string | null },
+  row: ChainRow,
+): string | null {
+  if (row.sequence !== sequence) return `Event ${sequence} is missing.`;
+  if (previous !== null && row.previous_hash !== previous)
+    return `Event ${sequence} is not linked to the one before it.`;
+  const link = { stream, project, sequence, previous_hash: row.previous_hash };
+  if (chainHash(link, row.canonical) !== row.hash) return `The hash of event ${sequence} is not that of its content.`;
+  if (!canonicalOf(store, row.said).equals(row.canonical)) {
+    return `The columns of event ${sequence} say something else than what was sealed.`;
+  }
+  return null;
+}
+
+const columns = {
+  audit: `id, project_id, occurred_at, category, action, actor_kind, actor_id, actor_ip, subject_kind, subject_id,
+    outcome, details, request_id, created_at`,
+  outbox: 'id, project_id, occurred_at, type, subject_kind, subject_id, data, created_at',
+} as const satisfies Record<AuditStream, string>;
+
+async function readPage(
+  store: Store,
+  project: string,
+  stream: AuditStream,
+  first: number,
+  last: number,
+): Promise<readonly ChainRow[]> {
+  type Raw = Omit<ChainRow, 'said'> & (CanonicalAudit | CanonicalOutbox);
+  const rows = await withProject(store, project, (tx) =>
+    tx.query<Raw>(
+      `SELECT sequence::float8 AS sequence, previous_hash, hash, canonical, ${columns[stream]}
+       FROM ${chainTables[stream]} WHERE project_id = $1 AND sequence BETWEEN $2 AND $3 ORDER BY sequence`,
+      [project, first, last],
+    ),
+  );
+  return rows.map(({ sequence, previous_hash, hash, canonical, ...said }) => ({
+    sequence,
+    previous_hash,
+    hash,
+    canonical,
+    said: { ...said, occurred_at: toInstant(said.occurred_at), created_at: toInstant(said.created_at) },
+  }));
+}
+
+async function countUnsealed(store: Store, project: string): Promise<number> {
+  const [row] = await withProject(store, project, (tx) =>
+    tx.query<{ count: number }>(
+      'SELECT count(*)::integer AS count FROM audit_event WHERE project_id = $1 AND sequence IS NULL',
+      [project],
+    ),
+  );
+  return row?.count ?? 0;
+}
+
+/**
+ * Asks the sealer to seal, and waits until everything is that is there now.
+ *
+ * @param withinMs after which it gives up waiting; the report then says how many have no place
+ */
+export async function sealPending(store: Store, project: string, withinMs: number, signal: AbortSignal): Promise<void> {
+  await store.query(`SELECT pg_notify('sentinel_seal', '')`);
+  const last = await lastUnsealed(store, project);
+  const deadline = performance.now() + withinMs;
+  for (let left = last; left.some((position) => position !== null);) {
+    signal.throwIfAborted();
+    if (performance.now() >= deadline) return;
+    await new Promise((resolve) => setTimeout(resolve, sealPollMs));
+    left = await lastUnsealed(store, project, last);
+  }
+}
+
+/** Position of the last unsealed event of each chain, up to a given one; null when there is none. */
+async function lastUnsealed(
+  store: Store,
+  project: string,
+  upTo: readonly (number | null)[] = [],
+): Promise<readonly (number | null)[]> {
+  return withProject(store, project, async (tx) => {
+    const positions = [];
+    for (const [index, stream] of auditStreams.entries()) {
+      const [row] = await tx.query<{ last: number | null }>(
+        `SELECT max(position)::float8 AS last FROM ${chainTables[stream]}
+         WHERE project_id = $1 AND sequence IS NULL AND ($2::bigint IS NULL OR position <= $2)`,
+        [project, upTo[index] ?? null],
+      );
+      positions.push(row?.last ?? null);
+    }
+    return positions;
+  });
+}
