@@ -10,6 +10,7 @@ import {
   subjectWithdrawnSignal,
   workflowTypes,
 } from '#workflows/messages.ts';
+import { cancellationSignal } from '@temporalio/activity';
 import {
   WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
@@ -113,17 +114,20 @@ export function createApprovalActivities(deps: ApprovalActivityDeps) {
         args: [{ project, id: subject.id }],
         workflowIdConflictPolicy: 'USE_EXISTING',
       });
-      await workflows.executeUpdateWithStart(approvalClosedUpdate, {
-        updateId: `approval-closed-${approval_id}`,
-        args: [
-          {
-            approval_id,
-            by: { kind: 'system', id: actorId({ kind: 'approval', project, id: approval_id }) },
-            request_id: approval_id,
-          },
-        ],
-        startWorkflowOperation: start,
-      });
+      // The answer may have to come from this very worker, which takes nothing more while it stops.
+      const deliver = () =>
+        workflows.executeUpdateWithStart(approvalClosedUpdate, {
+          updateId: `approval-closed-${approval_id}`,
+          args: [
+            {
+              approval_id,
+              by: { kind: 'system', id: actorId({ kind: 'approval', project, id: approval_id }) },
+              request_id: approval_id,
+            },
+          ],
+          startWorkflowOperation: start,
+        });
+      await workflows.withAbortSignal(cancellationSignal(), deliver);
     },
   };
 }

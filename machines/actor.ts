@@ -63,7 +63,7 @@ export type Effect =
 /** Everything that the driver needs to know of a machine. */
 export interface ActorDefinition<Context extends { readonly deadlines: Deadlines }, Event extends { type: string }> {
   readonly kind: ActorKind;
-  /** Raised when the shape of the context changes; `upgrade` then understands the older one. */
+  /** Raised when the shape of the context changes. Every row and every handover says which one it is of. */
   readonly version: number;
   readonly machine: AnyStateMachine;
   /**

@@ -25,7 +25,8 @@ export function createWorker(parts: WorkerParts): Promise<Worker> {
     maxCachedWorkflows: parts.cachedWorkflows,
     // Tasks of a killed worker wait this long before another one takes them: the default of 10 s is most of a recovery.
     stickyQueueScheduleToStartTimeout: '1 second',
-    shutdownGraceTime: '5 seconds',
-    shutdownForceTime: '8 seconds',
+    // What an activity does in the store takes milliseconds; one that waits for another actor is tried again elsewhere.
+    shutdownGraceTime: '1 second',
+    shutdownForceTime: '2500 milliseconds',
   });
 }

@@ -6,19 +6,19 @@ import type { Commit, CommitResult } from '#contracts/actor.ts';
 import { proxyActivities } from '@temporalio/workflow';
 
 /**
- * A commit is never given up: without it the actor would know more than the store. It is a regular activity, because an
- * effect must not precede its history, and short, so that a killed worker costs seconds.
+ * A commit is tried until the store has answered. It is a regular activity, because an effect must not precede its
+ * history, and short, so that a killed worker costs seconds.
  */
 const commits = {
   startToCloseTimeout: '5 seconds',
   retry: { initialInterval: '100 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds' },
 } as const;
 
-/** Reading from the store and talking to other actors: tried for a day, after which the subject's own deadline decides. */
+/** Reading from the store and talking to other actors: given up after a minute, when the driver lets go of who waits, and calls again. */
 const calls = {
   startToCloseTimeout: '20 seconds',
-  scheduleToCloseTimeout: '1 day',
-  retry: { initialInterval: '200 milliseconds', backoffCoefficient: 2, maximumInterval: '30 seconds' },
+  scheduleToCloseTimeout: '1 minute',
+  retry: { initialInterval: '200 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds' },
 } as const;
 
 export const devices = proxyActivities<DeviceActivities>(calls);

@@ -17,7 +17,6 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
-  isCancellation,
   log,
   setCurrentDetails,
   sleep,
@@ -26,13 +25,21 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { initialTransition, transition } from 'xstate';
+import { createCalls } from './calls.ts';
+import { createDeadlineTimer } from './deadline-timer.ts';
 import { searchAttribute, type ActorAnswer, type RequestOrigin } from './messages.ts';
+import { hold, newStep, release, settled, type Step } from './steps.ts';
 
-/** Transitions that may wait for their commit before requests are refused. */
+/** Events that may wait to become durable before requests are refused. */
 const backlogLimit = 100;
-/** Updates of one run before it continues as new; the server takes 2 000. */
+/** Transitions of one commit: a payload of Temporal is 2 MiB at most. */
+const commitLimit = 50;
+/** A run continues as new after so many updates; the server takes 2 000, and ends a run with 51 200 events. */
 const updatesPerRun = 1000;
 const updatesHardLimit = 1900;
+const historyHardLimit = 20_000;
+/** Rest before a commit is tried again that failed in a way which Temporal does not retry. */
+const commitPauseMs = 5_000;
 
 const driver: Principal = { kind: 'system', id: 'actor' };
 
@@ -41,8 +48,11 @@ export interface Resumed {
   readonly snapshot: MachineSnapshot;
   readonly revision: number;
   readonly epoch: number;
+  /** The run that wrote the row last. */
   readonly run_id: string;
   readonly machine_version: number;
+  /** Under way when the run ended. */
+  readonly calls: readonly AnyCall[];
 }
 
 export type Unstamped<E> = E extends unknown ? Omit<E, keyof Stamp> : never;
@@ -57,23 +67,23 @@ interface Options<Context extends { deadlines: Deadlines }, Event extends { type
   perform(call: AnyCall): Promise<Unstamped<Event> | null>;
 }
 
-/** One request and everything that follows from it: settled when all of that is durable. */
-interface Step {
-  revision: number;
-  calls: number;
-  refused: ProblemCode | null;
-  readonly followUps: Step[];
-}
-
-/** A transition that was taken in memory and waits for its commit. */
-interface Taken<Context, Event> {
-  readonly event: Event | null;
-  readonly step: Step;
+/** What a transition wants written. */
+interface Write<Context> {
   readonly record: TransitionRecord;
   readonly after: MachineSnapshot<Context>;
   readonly audit: readonly AuditEntry[];
   readonly outbox: readonly OutboxEntry[];
   readonly requirements: readonly CommitRequirement[];
+}
+
+/** An event that was taken in memory, and is not durable yet. */
+interface Taken<Context, Event> {
+  /** Null for the first state of an actor. */
+  readonly event: Event | null;
+  readonly steps: Step[];
+  /** Null when the event changed nothing, in a state that is not durable: it waits for that, and may be taken again. */
+  readonly write: Write<Context> | null;
+  /** Made when the state that they follow from is durable. */
   readonly calls: readonly AnyCall[];
 }
 
@@ -89,63 +99,68 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
   /** Revision of `snapshot`, and of what the store is known to hold. */
   let revision = resumed?.revision ?? 0;
   let durable = revision;
-  let epoch = resumed?.epoch ?? 1;
+  /** What this run or the one that it continues has made durable. */
   let past: Snapshot | null = resumed ? snapshot : null;
+  let epoch = resumed?.epoch ?? 1;
   let succeeds: Commit['succeeds'] = resumed ? { run_id: resumed.run_id, revision: resumed.revision } : null;
   let runId = resumed?.run_id ?? '';
   /** False until the store has said whether another run holds the row. */
   let started = resumed !== undefined;
   let verifyWanted = false;
   let updates = 0;
+  /** In the order of taking; those of the commit in flight are still among them. */
   let waiting: Taken<Context, Event>[] = [];
-  const running = new Map<string, { next: { call: AnyCall; steps: Step[] } | null }>();
-  const fired = new Set<string>();
-  let timer: { readonly at: string; readonly scope: CancellationScope } | null = null;
   let shown = '';
 
-  const now = (): string => new Date(Date.now()).toISOString();
-  const stamp = (event: Unstamped<Event>, by: Principal, request_id: string | null, uuid: string): Event =>
-    ({ ...event, at: now(), by, request_id, uuid }) as unknown as Event;
-  const newStep = (): Step => ({ revision, calls: 0, refused: null, followUps: [] });
-  const settled = (step: Step): boolean =>
-    step.refused !== null || (durable >= step.revision && step.calls === 0 && step.followUps.every(settled));
+  // An actor ends when it is finished, not because somebody pressed cancel in Temporal's UI.
+  const scope = new CancellationScope({ cancellable: false });
+  const calls = createCalls<Unstamped<Event>>({
+    perform: (call) => scope.run(() => options.perform(call)),
+    answered: (answer, steps) => take(stamp(answer), steps),
+  });
+  const timer = createDeadlineTimer({
+    deadlines: () => snapshot.context.deadlines,
+    passed: (name) => take(stamp({ type: 'deadline.passed', name } as unknown as Unstamped<Event>), []),
+    scope,
+  });
 
-  /** Takes a transition at once: nothing is awaited between the check, the transition and the timer. */
-  function take(event: Event, step: Step): void {
+  const now = (): string => new Date(Date.now()).toISOString();
+  const stamp = (event: Unstamped<Event>, origin?: RequestOrigin, uuid = uuid4()): Event =>
+    ({
+      ...event,
+      at: now(),
+      by: origin?.by ?? driver,
+      request_id: origin?.request_id ?? null,
+      uuid,
+    }) as unknown as Event;
+  const own = (event: { type: 'actor.adopted' } | { type: 'commit.refused'; requirement: string }): Event =>
+    stamp(event as unknown as Unstamped<Event>);
+
+  /** Takes an event at once: nothing is awaited between the check, the transition and the timer. */
+  function take(event: Event, steps: readonly Step[]): void {
     const before = snapshot;
     const state = definition.machine.resolveState({ value: before.value, context: before.context });
     const [next, actions] = transition(definition.machine, state, event);
-    push(event, step, before, toSnapshot<Context>(next), actions, {});
+    enqueue({ event, steps, before, after: toSnapshot(next), actions });
   }
 
-  function push(
-    event: Event | null,
-    step: Step,
-    before: Snapshot | null,
-    after: Snapshot,
-    actions: readonly { type: string; params?: unknown }[],
-    details: JsonObject,
-  ): void {
-    const effects = actions.filter(
-      (action): action is Effect => action.type === 'record' || action.type === 'require' || action.type === 'call',
-    );
-    const calls = effects.flatMap((effect) =>
-      effect.type === 'call' && effect.params !== null ? [effect.params] : [],
-    );
-    const requirements = effects.flatMap((effect) => (effect.type === 'require' ? [effect.params] : []));
-    const records = [
-      ...effects.flatMap((effect) => (effect.type === 'record' && effect.params !== null ? [effect.params] : [])),
-      ...definition.changes(before, after),
-    ];
+  function enqueue(taken: {
+    readonly event: Event | null;
+    readonly steps: readonly Step[];
+    readonly before: Snapshot | null;
+    readonly after: Snapshot;
+    readonly actions: readonly { type: string; params?: unknown }[];
+    readonly details?: JsonObject;
+  }): void {
+    const { event, steps, before, after } = taken;
+    const effects = effectsOf(taken.actions);
+    const records = [...effects.records, ...definition.changes(before, after)];
     const changed = before === null || JSON.stringify(before) !== JSON.stringify(after);
-    if (!changed && records.length === 0 && requirements.length === 0) {
-      step.revision = Math.max(step.revision, revision);
-      for (const call of calls) startCall(call, [step]);
-      return;
-    }
+    if (!changed && records.length === 0 && effects.requirements.length === 0)
+      return takeNote(event, steps, effects.calls);
+
     revision += 1;
     snapshot = after;
-    step.revision = revision;
     const at = event?.at ?? now();
     const by = event?.by ?? driver;
     const record = {
@@ -155,80 +170,27 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
       by,
       from_state: before?.value ?? null,
       to_state: after.value,
-      details,
+      details: taken.details ?? {},
     };
-    waiting.push({
-      event,
-      step,
+    const write = {
       record,
       after,
-      requirements,
-      calls,
+      requirements: effects.requirements,
       ...entries(ref, records, at, by, event?.request_id ?? null),
-    });
-    armTimer();
+    };
+    hold(steps);
+    waiting.push({ event, steps: [...steps], write, calls: effects.calls });
+    timer.arm();
     show();
   }
 
-  function startCall(call: AnyCall, steps: Step[]): void {
-    for (const step of steps) step.calls += 1;
-    const same = running.get(call.key);
-    if (same) same.next = { call, steps: [...(same.next?.steps ?? []), ...steps] };
-    else void runCall(call, steps);
-  }
-
-  async function runCall(call: AnyCall, steps: readonly Step[]): Promise<void> {
-    const entry: { next: { call: AnyCall; steps: Step[] } | null } = { next: null };
-    running.set(call.key, entry);
-    let answer: Unstamped<Event> | null = null;
-    try {
-      answer = await options.perform(call);
-    } catch (error) {
-      if (isCancellation(error)) throw error;
-      log.error('a call of the machine was given up', { call: call.name, error: String(error) });
-    }
-    running.delete(call.key);
-    for (const step of steps) step.calls -= 1;
-    if (answer !== null) {
-      const followUp = newStep();
-      for (const step of steps) step.followUps.push(followUp);
-      take(stamp(answer, driver, null, uuid4()), followUp);
-    }
-    if (entry.next) {
-      for (const step of entry.next.steps) step.calls -= 1;
-      startCall(entry.next.call, entry.next.steps);
-    }
-  }
-
-  /** Arms one durable timer for the earliest deadline; a moved deadline moves the timer. */
-  function armTimer(): void {
-    const due = Object.entries(snapshot.context.deadlines)
-      .filter(([name, at]) => !fired.has(`${name} ${at}`))
-      .map(([, at]) => at)
-      .toSorted()[0];
-    if (due === timer?.at) return;
-    timer?.scope.cancel();
-    timer = null;
-    if (due === undefined) return;
-    const scope = new CancellationScope();
-    timer = { at: due, scope };
-    scope
-      .run(() => sleep(Math.max(1, Date.parse(due) - Date.now()), { summary: `deadline ${due}` }))
-      .then(passDeadlines)
-      .catch((error: unknown) => {
-        if (!isCancellation(error)) throw error;
-      });
-  }
-
-  function passDeadlines(): void {
-    timer = null;
-    const at = now();
-    for (const [name, due] of Object.entries(snapshot.context.deadlines)) {
-      if (due > at || fired.has(`${name} ${due}`)) continue;
-      fired.add(`${name} ${due}`);
-      take(stamp({ type: 'deadline.passed', name } as unknown as Unstamped<Event>, driver, null, uuid4()), newStep());
-    }
-    armTimer();
+  /** Nothing changed. But while the state is not durable it may turn out to be another one, in which the event means something. */
+  function takeNote(event: Event | null, steps: readonly Step[], asked: readonly AnyCall[]): void {
+    const last = waiting.at(-1);
+    if (last === undefined) return asked.forEach((call) => calls.start(call, steps));
+    hold(steps);
+    if (last.write === null && saysTheSame(last.event, event)) last.steps.push(...steps);
+    else waiting.push({ event, steps: [...steps], write: null, calls: asked });
   }
 
   function show(): void {
@@ -244,166 +206,200 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
 
   /** One commit at a time, first in first out; what waits is merged, but a commit with a requirement stands alone. */
   async function commitWaiting(): Promise<void> {
-    const alone = waiting.findIndex((taken) => taken.requirements.length > 0);
-    const batch = waiting.splice(0, alone === -1 ? waiting.length : Math.max(1, alone));
+    const alone = waiting.findIndex(({ write }) => write !== null && write.requirements.length > 0);
+    const batch = waiting.slice(0, Math.min(commitLimit, alone === -1 ? waiting.length : Math.max(1, alone)));
+    const writes = batch.flatMap(({ write }) => write ?? []);
+    const after = writes.at(-1)?.after ?? past ?? snapshot;
+    const to = durable + writes.length;
     verifyWanted = false;
-    const after = batch.at(-1)?.after ?? past ?? snapshot;
-    const to = batch.at(-1)?.record.revision ?? durable;
-    const result = await options.commit(
-      {
-        actor: ref,
-        epoch,
-        from: durable,
-        to,
-        succeeds,
-        machine_version: definition.version,
-        snapshot: after as MachineSnapshot<never>,
-        transitions: batch.map((taken) => taken.record),
-        projection: definition.project(after),
-        audit: batch.flatMap((taken) => taken.audit),
-        outbox: batch.flatMap((taken) => taken.outbox),
-        requirements: batch.flatMap((taken) => taken.requirements),
-      },
-      batch.map((taken) => taken.record.event).join(', ') || 'verify',
-    );
+    const result = await commitSurely({
+      actor: ref,
+      epoch,
+      from: durable,
+      to,
+      succeeds,
+      machine_version: definition.version,
+      snapshot: after as MachineSnapshot<never>,
+      transitions: writes.map(({ record }) => record),
+      projection: definition.project(after),
+      audit: writes.flatMap(({ audit }) => audit),
+      outbox: writes.flatMap(({ outbox }) => outbox),
+      requirements: writes.flatMap(({ requirements }) => requirements),
+    });
     runId = result.run_id;
-    switch (result.status) {
-      case 'committed':
-        durable = to;
-        past = after;
-        // An empty commit of a run that has not written yet leaves the row with the run before.
-        if (batch.length > 0) succeeds = null;
-        started = true;
-        for (const taken of batch) for (const call of taken.calls) startCall(call, [taken.step]);
-        return;
-      case 'refused':
-        return rollBack(batch, result.requirement);
-      case 'fenced':
-        return adopt(result.row, [...batch, ...waiting]);
+    if (result.status === 'fenced') return adopt(result.row);
+    started = true;
+    if (result.status === 'refused') return rollBack(batch.length, result.requirement);
+    durable = to;
+    past = after;
+    // An empty commit of a run that has not written yet leaves the row with the run before.
+    if (writes.length > 0) succeeds = null;
+    waiting = waiting.slice(batch.length);
+    while (waiting[0]?.write === null) batch.push(...waiting.splice(0, 1));
+    for (const { calls: asked, steps } of batch) {
+      for (const call of asked) calls.start(call, steps);
+      release(steps);
+    }
+  }
+
+  /** A commit is never given up: without it the actor would know more than the store. */
+  async function commitSurely(commit: Commit): Promise<CommitResult> {
+    const summary = commit.transitions.map(({ event }) => event).join(', ') || 'verify';
+    for (;;) {
+      try {
+        return await options.commit(commit, summary);
+      } catch (error) {
+        log.error('a commit failed and is tried again', { from: commit.from, to: commit.to, error: String(error) });
+        await sleep(commitPauseMs, { summary: 'before the commit is tried again' });
+      }
     }
   }
 
   /** A fact no longer held when it was to be written: back to what is durable, and the machine hears why. */
-  function rollBack(batch: readonly Taken<Context, Event>[], requirement: CommitRequirement['kind']): void {
-    const later = waiting;
+  function rollBack(refused: number, requirement: CommitRequirement['kind']): void {
+    const taken = waiting;
     waiting = [];
     revision = durable;
     snapshot = past ?? initial;
-    for (const taken of batch) {
-      const followUp = newStep();
-      taken.step.followUps.push(followUp);
-      taken.step.revision = durable;
-      take(
-        stamp({ type: 'commit.refused', requirement } as unknown as Unstamped<Event>, driver, null, uuid4()),
-        followUp,
-      );
+    for (const { steps } of taken.slice(0, refused)) {
+      take(own({ type: 'commit.refused', requirement }), steps);
+      release(steps);
     }
-    takeAgain(later);
+    takeAgain(taken.slice(refused));
+    timer.arm();
+    show();
   }
 
   /** Another run wrote the row, or it is gone. Goes on from what both sides support, and says so in the audit. */
-  function adopt(row: ActorRow | null, uncommitted: readonly Taken<Context, Event>[]): void {
+  function adopt(row: ActorRow | null): void {
     log.warn('adopting the state of the store', { revision: durable, row_revision: row?.revision ?? null });
-    const held = row === null ? null : { run_id: row.run_id, revision: row.revision };
+    const uncommitted = waiting;
+    const before = (row?.snapshot as Snapshot | undefined) ?? null;
+    const after = definition.adopt(before, past, initial);
     const details = {
       row_run_id: row?.run_id ?? null,
       row_revision: row?.revision ?? null,
-      row_state: row?.snapshot.value ?? null,
+      row_state: before?.value ?? null,
       own_revision: past ? durable : null,
       own_state: past?.value ?? null,
     };
-    const before = (row?.snapshot as Snapshot | undefined) ?? null;
-    const after = definition.adopt(before, past, initial);
     epoch = Math.max(epoch, row?.epoch ?? 0) + 1;
     revision = durable = row?.revision ?? 0;
-    succeeds = held;
+    succeeds = row === null ? null : { run_id: row.run_id, revision: row.revision };
     waiting = [];
-    fired.clear();
     started = true;
-    const event = stamp({ type: 'actor.adopted' } as unknown as Unstamped<Event>, driver, null, uuid4());
-    const audit: RecordEffect = {
+    timer.forget();
+    const event = own({ type: 'actor.adopted' });
+    const adopted: RecordEffect = {
       category: 'operations',
       action: 'actor.adopted',
       outcome: 'success',
       details: { ...details, state: after.value },
     };
-    push(event, newStep(), before, after, [{ type: 'record', params: audit }], details);
-    take(event, newStep());
+    enqueue({ event, steps: [], before, after, actions: [{ type: 'record', params: adopted }], details });
+    take(event, []);
     takeAgain(uncommitted);
   }
 
   /** Events whose transitions were not written are taken again, in order, from where the actor stands now. */
   function takeAgain(uncommitted: readonly Taken<Context, Event>[]): void {
-    for (const { event, step } of uncommitted) {
-      if (event === null || event.type === 'actor.adopted') step.revision = revision;
-      else {
-        step.refused = definition.refuse(snapshot, event);
-        if (step.refused === null) take(event, step);
+    for (const { event, steps } of uncommitted) {
+      if (event !== null && !isOwn(event)) {
+        const refused = definition.refuse(snapshot, event);
+        if (refused === null) take(event, steps);
+        else for (const step of steps) step.refused = refused;
       }
+      release(steps);
     }
   }
 
+  /** For validators of updates: refuses without a trace in the history. */
   function refuse(event: Unstamped<Event>, origin: RequestOrigin): void {
-    if (waiting.length >= backlogLimit || updates >= updatesHardLimit) throw refusal('control.backlogged');
+    const exhausted = updates >= updatesHardLimit || workflowInfo().historyLength >= historyHardLimit;
+    if (exhausted || waiting.length >= backlogLimit) throw refusal('control.backlogged');
     if (!started) return;
-    const code = definition.refuse(snapshot, stamp(event, origin.by, origin.request_id, ''));
+    const code = definition.refuse(snapshot, stamp(event, origin, ''));
     if (code !== null) throw refusal(code);
   }
 
+  /** For updates: answers when everything that follows from the request is durable. */
+  async function ask(event: Unstamped<Event>, origin: RequestOrigin): Promise<ActorAnswer> {
+    updates += 1;
+    await condition(() => started);
+    const asked = stamp(event, origin);
+    const refused = definition.refuse(snapshot, asked);
+    if (refused !== null) throw refusal(refused);
+    const step = newStep();
+    take(asked, [step]);
+    await condition(() => settled(step));
+    const held = past ?? snapshot;
+    const failed = step.refused ?? definition.outcome(held, asked);
+    if (failed !== null) throw refusal(failed);
+    return { state: held.value, revision: durable };
+  }
+
+  /** Runs until the actor is finished, or hands over to the next run. */
+  async function run(continueWith: (handover: Resumed) => Promise<never>): Promise<void> {
+    const finished = (): boolean => definition.finished(snapshot) && calls.none();
+    const full = (): boolean => workflowInfo().continueAsNewSuggested || updates >= updatesPerRun;
+    for (;;) {
+      await condition(() => waiting.length > 0 || verifyWanted || (allHandlersFinished() && (finished() || full())));
+      if (waiting.length > 0 || verifyWanted) await commitWaiting();
+      else if (finished()) return;
+      else
+        return continueWith({
+          snapshot: snapshot as MachineSnapshot<never>,
+          revision,
+          epoch,
+          run_id: succeeds?.run_id ?? runId,
+          machine_version: definition.version,
+          calls: calls.unfinished(),
+        });
+    }
+  }
+
+  // Before any handler is set: what was said before the first task meets an actor that has begun.
+  if (resumed === undefined) enqueue({ event: null, steps: [], before: null, after: initial, actions: firstActions });
+  else for (const call of resumed.calls) calls.start(call, []);
+  timer.arm();
+  show();
+
   return {
     /** For signals: takes what was reported; what does not fit changes nothing. */
-    tell(event: Unstamped<Event>): void {
-      take(stamp(event, driver, null, uuid4()), newStep());
-    },
+    tell: (event: Unstamped<Event>): void => take(stamp(event), []),
     verify(): void {
       verifyWanted = true;
     },
-    /** For validators of updates: refuses without a trace in the history. */
     refuse,
-    /** For updates: answers when everything that follows from the request is durable. */
-    async ask(event: Unstamped<Event>, origin: RequestOrigin): Promise<ActorAnswer> {
-      updates += 1;
-      await condition(() => started);
-      const taken = stamp(event, origin.by, origin.request_id, uuid4());
-      const code = definition.refuse(snapshot, taken);
-      if (code !== null) throw refusal(code);
-      const step = newStep();
-      take(taken, step);
-      await condition(() => settled(step));
-      const failed = step.refused ?? definition.outcome(snapshot, taken);
-      if (failed !== null) throw refusal(failed);
-      return { state: snapshot.value, revision: durable };
-    },
-    /** Runs until the actor is finished, or hands over to the next run. */
-    async run(continueWith: (resumed: Resumed) => Promise<never>): Promise<void> {
-      if (!resumed) push(null, newStep(), null, initial, firstActions, {});
-      armTimer();
-      show();
-      const idle = (): boolean => waiting.length === 0 && !verifyWanted && running.size === 0 && allHandlersFinished();
-      const full = (): boolean =>
-        workflowInfo().continueAsNewSuggested ||
-        updates >= updatesPerRun ||
-        (resumed !== undefined && resumed.machine_version < definition.version && durable > resumed.revision);
-      const finished = (): boolean => definition.finished(snapshot);
-      for (;;) {
-        await condition(() => waiting.length > 0 || verifyWanted || (idle() && (finished() || full())));
-        if (waiting.length > 0 || verifyWanted) await commitWaiting();
-        else if (finished()) return;
-        else
-          return continueWith({
-            snapshot: snapshot as MachineSnapshot<never>,
-            revision,
-            epoch,
-            run_id: succeeds?.run_id ?? runId,
-            machine_version: definition.version,
-          });
-      }
-    },
+    ask: (event: Unstamped<Event>, origin: RequestOrigin) => scope.run(() => ask(event, origin)),
+    run: (continueWith: (handover: Resumed) => Promise<never>) => scope.run(() => run(continueWith)),
   };
 }
 
 function toSnapshot<Context>(state: { value: unknown; context: unknown }): MachineSnapshot<Context> {
   return { value: state.value as string, context: state.context as Context };
+}
+
+/** Events that the driver makes are about the state in which it made them. */
+function isOwn({ type }: { readonly type: string }): boolean {
+  return type === 'actor.adopted' || type === 'commit.refused';
+}
+
+/** Whether two events are the same hint: nobody asked for them, and nothing but their time differs. */
+function saysTheSame<Event extends Stamp>(one: Event | null, other: Event | null): boolean {
+  const said = (event: Event | null): string => JSON.stringify({ ...event, at: '', uuid: '' });
+  return one?.request_id === null && said(one) === said(other);
+}
+
+/** Sorts the actions of a transition. What is not an effect is an assignment, which XState has made. */
+function effectsOf(actions: readonly { readonly type: string; readonly params?: unknown }[]) {
+  const of = <Type extends Effect['type']>(type: Type) =>
+    (actions as readonly Effect[]).flatMap((effect) =>
+      effect.type === type && effect.params !== null
+        ? [effect.params as NonNullable<Extract<Effect, { type: Type }>['params']>]
+        : [],
+    );
+  return { records: of('record'), requirements: of('require'), calls: of('call') };
 }
 
 function refusal(code: ProblemCode): ApplicationFailure {

@@ -7,11 +7,13 @@ import proto from '@temporalio/proto';
 import { NativeConnection, Runtime, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { createActorActivities } from '#activities/actor.ts';
 import { createApprovalActivities } from '#activities/approval.ts';
-import { createDeviceActivities, type StoredDeviceNews } from '#activities/device.ts';
-import type { ApprovalRecord, DeviceGrant } from '#contracts/actor.ts';
+import { createDeviceActivities } from '#activities/device.ts';
+import type { StoredDeviceNews } from '#store/device.ts';
+import type { ApprovalRecord, Commit, DeviceGrant } from '#contracts/actor.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
+import type { ApprovalInput } from '#machines/approval.ts';
 import type { ApprovalRead } from '#machines/device-events.ts';
 import { FakeActorStore } from '#tests/fakes/fake-actor-store.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
@@ -24,6 +26,8 @@ import {
   newsSignal,
   resetUpdate,
   retireUpdate,
+  subjectChangedSignal,
+  subjectWithdrawnSignal,
   verifySignal,
   voteUpdate,
   workflowTypes,
@@ -67,6 +71,25 @@ export async function codeOf(asked: Promise<ActorAnswer>): Promise<string> {
     if (error instanceof WorkflowUpdateFailedError && cause instanceof ApplicationFailure) return String(cause.type);
     return String(error);
   }
+}
+
+/** Holds up commits that fit until it is opened. */
+export function holdUp(store: FakeActorStore, fits: (commit: Commit) => boolean) {
+  const reached = Promise.withResolvers<Commit>();
+  const opened = Promise.withResolvers<void>();
+  store.onCommit = async (moment, commit) => {
+    if (moment === 'after' || !fits(commit)) return;
+    reached.resolve(commit);
+    await opened.promise;
+  };
+  return {
+    /** The first commit that waits. */
+    reached: reached.promise,
+    open(): void {
+      store.onCommit = () => {};
+      opened.resolve();
+    },
+  };
 }
 
 export interface TestActorsOptions {
@@ -247,6 +270,37 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
       });
       await announce(id);
     },
+    /** An approval that no device has asked for, about a device that waits for nothing. */
+    async openApproval(asked: Partial<ApprovalInput> = {}): Promise<ApprovalInput> {
+      const id = asked.id ?? randomUUID();
+      const input: ApprovalInput = {
+        project: 'default',
+        id,
+        kind: 'enrollment',
+        subject: { kind: 'device', id: `of ${id}` },
+        content: {},
+        digest: 'digest 1',
+        required: 2,
+        permission: 'identity.review',
+        requested_by: { kind: 'device', id: `of ${id}` },
+        requesters: ['olga'],
+        ttl_seconds: 3600,
+        at: new Date().toISOString(),
+        ...asked,
+      };
+      await client.workflow.start(workflowTypes.approval, {
+        ...actorStartOptions(approval(id)),
+        workflowId: workflowId(approval(id)),
+        taskQueue,
+        args: [input],
+      });
+      return input;
+    },
+    change: (approvalId: string, digest: string, required = 1) =>
+      handle(approval(approvalId)).signal(subjectChangedSignal, { content: { digest }, digest, required }),
+    withdraw: (approvalId: string) => handle(approval(approvalId)).signal(subjectWithdrawnSignal, { reason: 'test' }),
+    /** The state of an approval once the store has it. */
+    stateOf: (approvalId: string) => store.approvals.get(approvalId)?.state,
     /** The review that a device waits for, once its approval can be voted on. */
     async review(
       id: string,

@@ -1,0 +1,64 @@
+// The calls of an actor: equal ones are made once, what fails is tried again for as long as the actor lives, and nobody is kept waiting for that.
+import type { AnyCall } from '#machines/actor.ts';
+import { log, sleep } from '@temporalio/workflow';
+import { hold, release, type Step } from './steps.ts';
+
+/** An activity has tried for a minute by then. The rest before the call is made again doubles, so that histories stay short. */
+const firstPauseMs = 5_000;
+const longestPauseMs = 300_000;
+
+interface Running {
+  readonly call: AnyCall;
+  /** Asked for while this one was under way; a newer one takes its place. */
+  next: { readonly call: AnyCall; readonly steps: readonly Step[] } | null;
+}
+
+interface Options<Answer> {
+  /** Carries out a call; null when there is nothing to tell the machine. */
+  perform(call: AnyCall): Promise<Answer | null>;
+  answered(answer: Answer, steps: readonly Step[]): void;
+}
+
+export function createCalls<Answer>({ perform, answered }: Options<Answer>) {
+  const running = new Map<string, Running>();
+
+  function start(call: AnyCall, steps: readonly Step[]): void {
+    hold(steps);
+    const same = running.get(call.key);
+    if (same) same.next = { call, steps: [...(same.next?.steps ?? []), ...steps] };
+    else void carryOut(call, steps);
+  }
+
+  async function carryOut(call: AnyCall, asking: readonly Step[]): Promise<void> {
+    const entry: Running = { call, next: null };
+    running.set(call.key, entry);
+    let steps = asking;
+    let answer: Answer | null = null;
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
+      try {
+        answer = await perform(call);
+        break;
+      } catch (error) {
+        log.error('a call of the machine failed and is made again later', { call: call.name, error: String(error) });
+        release(steps);
+        steps = [];
+        await sleep(pauseMs, { summary: `before ${call.name} is called again` });
+        if (entry.next !== null) break;
+      }
+    }
+    running.delete(call.key);
+    if (answer !== null) answered(answer, steps);
+    release(steps);
+    if (entry.next === null) return;
+    start(entry.next.call, entry.next.steps);
+    release(entry.next.steps);
+  }
+
+  return {
+    start,
+    none: (): boolean => running.size === 0,
+    /** Everything that is under way or asked for, for the run that continues this one. */
+    unfinished: (): readonly AnyCall[] =>
+      [...running.values()].flatMap(({ call, next }) => (next === null ? [call] : [call, next.call])),
+  };
+}
