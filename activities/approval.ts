@@ -10,13 +10,16 @@ import {
   subjectWithdrawnSignal,
   workflowTypes,
 } from '#workflows/messages.ts';
-import { cancellationSignal } from '@temporalio/activity';
+import { cancellationSignal, heartbeat } from '@temporalio/activity';
 import {
   WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
   WithStartWorkflowOperation,
   type WorkflowClient,
 } from '@temporalio/client';
+
+/** Well within the heartbeat time-out of who asks. */
+const beatMs = 1_000;
 
 export interface ApprovalActivityDeps {
   /** The approval as the store has it, or null. */
@@ -127,7 +130,12 @@ export function createApprovalActivities(deps: ApprovalActivityDeps) {
           ],
           startWorkflowOperation: start,
         });
-      await workflows.withAbortSignal(cancellationSignal(), deliver);
+      const beat = setInterval(() => heartbeat(), beatMs);
+      try {
+        await workflows.withAbortSignal(cancellationSignal(), deliver);
+      } finally {
+        clearInterval(beat);
+      }
     },
   };
 }

@@ -26,11 +26,12 @@ export function judgeFence(held: HeldRow | null, runId: string, commit: Commit, 
   }
   const isOwn = held.run_id === runId;
   if (isOwn && from < to && held.revision === to && held.commit_digest === digest) return 'duplicate';
-  if (held.revision !== from || !(isOwn ? held.epoch === commit.epoch : isSucceeded(held, commit))) return 'fenced';
+  const holds = (isOwn && held.epoch === commit.epoch) || isSucceeded(held, commit);
+  if (held.revision !== from || !holds) return 'fenced';
   return from === to ? 'nothing' : 'update';
 }
 
-/** The run goes on from exactly this row: as the next run of the same actor, or because it adopted it. */
+/** The run goes on from exactly this row: as the next run of the same actor, or because it adopted it, be it one of its own from earlier. */
 function isSucceeded(held: HeldRow, { succeeds, epoch }: Commit): boolean {
   return succeeds?.run_id === held.run_id && succeeds.revision === held.revision && epoch >= held.epoch;
 }

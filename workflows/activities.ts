@@ -21,8 +21,12 @@ const calls = {
   retry: { initialInterval: '200 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds' },
 } as const;
 
+/** Waiting for another actor's answer: noticed within seconds when the worker that waited is gone. */
+const deliveries = { ...calls, heartbeatTimeout: '3 seconds' } as const;
+
 export const devices = proxyActivities<DeviceActivities>(calls);
-export const approvals = proxyActivities<ApprovalActivities>(calls);
+export const approvals = proxyActivities<Omit<ApprovalActivities, 'deliverOutcome'>>(calls);
+export const { deliverOutcome } = proxyActivities<Pick<ApprovalActivities, 'deliverOutcome'>>(deliveries);
 
 /** Commits with a summary that says what is written. */
 export function commit(change: Commit, summary: string): Promise<CommitResult> {

@@ -40,6 +40,8 @@ const updatesHardLimit = 1900;
 const historyHardLimit = 20_000;
 /** Rest before a commit is tried again that failed in a way which Temporal does not retry. */
 const commitPauseMs = 5_000;
+/** Another run may be first once or twice. */
+const fencesAtOnce = 3;
 
 const driver: Principal = { kind: 'system', id: 'actor' };
 
@@ -108,6 +110,8 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
   let started = resumed !== undefined;
   let verifyWanted = false;
   let updates = 0;
+  /** In a row. */
+  let fences = 0;
   /** In the order of taking; those of the commit in flight are still among them. */
   let waiting: Taken<Context, Event>[] = [];
   let shown = '';
@@ -227,7 +231,14 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
       requirements: writes.flatMap(({ requirements }) => requirements),
     });
     runId = result.run_id;
-    if (result.status === 'fenced') return adopt(result.row);
+    if (result.status === 'fenced') {
+      adopt(result.row);
+      fences += 1;
+      // Who is fenced again and again must not fill its history with that.
+      if (fences > fencesAtOnce) await sleep(commitPauseMs, { summary: 'before the next commit after a fence' });
+      return;
+    }
+    fences = 0;
     started = true;
     if (result.status === 'refused') return rollBack(batch.length, result.requirement);
     durable = to;

@@ -6,7 +6,7 @@ import {
   type ApprovalInput,
 } from '#machines/approval.ts';
 import { continueAsNew, setHandler } from '@temporalio/workflow';
-import { approvals, commit } from './activities.ts';
+import { approvals, commit, deliverOutcome } from './activities.ts';
 import { createDurableActor, type Resumed, type Unstamped } from './actor.ts';
 import {
   subjectChangedSignal,
@@ -52,7 +52,7 @@ async function perform(call: ApprovalCall): Promise<Said | null> {
     case 'votes.confirm':
       return { type: 'votes.confirmed', ...(await approvals.confirmVotes(call.input)) };
     case 'outcome.deliver':
-      await approvals.deliverOutcome(call.input);
+      await deliverOutcome(call.input);
       return { type: 'outcome.delivered' };
   }
 }

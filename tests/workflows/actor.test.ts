@@ -19,7 +19,7 @@ describe('the durable actor', () => {
   const closed = (id: string) =>
     actors.eventually(() => {
       const row = actors.store.approvals.get(id);
-      return row?.closed_at != null && row;
+      return row !== undefined && row.closed_at !== null && row;
     }, 'the end of the approval');
 
   describe('hears', () => {

@@ -1,0 +1,190 @@
+// Actors on the real Temporal and the real Postgres, run by worker processes that can be killed at any moment.
+import { fork, type ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Client, Connection } from '@temporalio/client';
+import proto from '@temporalio/proto';
+import { actorId, type ActorRef } from '#contracts/ids.ts';
+import { systemClock } from '#contracts/deps.ts';
+import { heartbeatBatch } from '#store/heartbeat.ts';
+import { syncOperators } from '#store/operator.ts';
+import { fakeLog } from '#tests/fakes/fake-log.ts';
+import type { Cleanup } from '#tests/harness/cleanup.ts';
+import { testTemporal } from '#tests/harness/temporal.ts';
+import { heartbeat } from '#tests/store/builders.ts';
+import { storeTest } from '#tests/store/database.ts';
+import { actorStartOptions, newsSignal, verifySignal, voteUpdate, workflowTypes } from '#workflows/messages.ts';
+import { bundleWorkflows } from '#worker/bundle.ts';
+import { approval, device } from './actors.ts';
+import type { WorkerTask } from './worker-process.ts';
+
+const script = join(import.meta.dirname, 'worker-process.ts');
+const people = ['ann', 'bob', 'carl'];
+
+export type Trap = NonNullable<WorkerTask['trap']>;
+
+interface Grant {
+  readonly state: string;
+  readonly tier: string;
+  readonly epoch: number;
+  readonly pinned_fingerprint: string | null;
+  readonly review: { readonly id: string; readonly digest: string } | null;
+}
+
+export async function realActors(t: Cleanup) {
+  const database = await storeTest(t);
+  const { address, taskQueue } = await testTemporal(t);
+  const directory = await mkdtemp(join(tmpdir(), 'sentinel-worker-'));
+  const bundleFile = join(directory, 'workflows.js');
+  await writeFile(bundleFile, (await bundleWorkflows(fakeLog())).code);
+  const connection = await Connection.connect({ address });
+  const client = new Client({ connection });
+  const children = new Set<ChildProcess>();
+  const workflowId = (ref: ActorRef): string => `${taskQueue}/${actorId(ref)}`;
+  const handle = (ref: ActorRef) => client.workflow.getHandle(workflowId(ref));
+  const now = (): string => systemClock.now().toISOString();
+  await syncOperators(
+    database.api,
+    people.map((username) => ({ username, roles: ['approver'], permissions: [], disabled: false })),
+    now(),
+  );
+
+  t.after(async () => {
+    await Promise.all(
+      [...children].map((child) => {
+        const gone = once(child, 'exit');
+        child.kill('SIGKILL');
+        return gone;
+      }),
+    );
+    const query = `TaskQueue = '${taskQueue}' AND ExecutionStatus = 'Running'`;
+    for await (const { workflowId: id } of client.workflow.list({ query }))
+      await client.workflow
+        .getHandle(id)
+        .terminate('the test is over')
+        .catch(() => {});
+    await connection.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  /** Starts a worker process; it stops dead at the trap, if there is one. */
+  async function startWorker(trap: Trap | null = null) {
+    const databaseUrl = database.url.sentinel_worker_login;
+    const task: WorkerTask = { databaseUrl, address, taskQueue, bundleFile, trap };
+    const child = fork(script, [JSON.stringify(task)], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+    children.add(child);
+    const said = { ready: Promise.withResolvers<void>(), reached: Promise.withResolvers<void>() };
+    let output = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+      for (const name of ['ready', 'reached'] as const) if (output.includes(name)) said[name].resolve();
+    });
+    child.once('exit', () => {
+      children.delete(child);
+      child.stdout?.destroy();
+      if (child.connected) child.disconnect();
+      for (const { reject } of Object.values(said)) reject(new Error('the worker ended'));
+    });
+    said.reached.promise.catch(() => {});
+    await said.ready.promise;
+    return {
+      reached: said.reached.promise,
+      async kill(): Promise<void> {
+        const gone = once(child, 'exit');
+        child.kill('SIGKILL');
+        await gone;
+      },
+    };
+  }
+
+  /** Waits, with a bound, until something that is looked for is there. */
+  async function eventually<T>(look: () => Promise<T | undefined | null | false>, what: string): Promise<T> {
+    const until = performance.now() + 30_000;
+    for (;;) {
+      const found = await look();
+      if (found) return found;
+      if (performance.now() > until) throw new Error(`not within 30 s: ${what}`);
+      await pause(20);
+    }
+  }
+
+  async function grantOf(id: string): Promise<Grant | undefined> {
+    const [row] = await database.rows<Grant>(
+      'SELECT state, tier, epoch, pinned_fingerprint, review FROM device WHERE device_id = $1',
+      [id],
+    );
+    return row;
+  }
+
+  return {
+    database,
+    handle,
+    eventually,
+    startWorker,
+    grantOf,
+    /** A heartbeat with this certificate, and the news of it. */
+    async present(id: string, certificate: string): Promise<void> {
+      await heartbeatBatch(
+        database.api,
+        [heartbeat(id, { certificate, counter: Date.now() })],
+        { pendingLimit: 1000, signalIntervalSeconds: 43_200 },
+        now(),
+      );
+      await client.workflow.signalWithStart(workflowTypes.device, {
+        ...actorStartOptions(device(id)),
+        workflowId: workflowId(device(id)),
+        taskQueue,
+        args: [{ project: 'default', id }],
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        signal: newsSignal,
+      });
+    },
+    /** The review that the device waits for, once it can be voted on. */
+    review: (id: string, other?: string): Promise<NonNullable<Grant['review']>> =>
+      eventually(async () => {
+        const review = (await grantOf(id))?.review;
+        if (!review || review.id === other) return null;
+        const [row] = await database.rows('SELECT FROM approval WHERE id = $1 AND state = $2', [review.id, 'open']);
+        return row === undefined ? null : review;
+      }, `a review of ${id}`),
+    vote: (approvalId: string, by: string, request: string = randomUUID()) =>
+      handle(approval(approvalId)).executeUpdate(voteUpdate, {
+        updateId: request,
+        args: [{ by: { kind: 'user', id: by }, decision: 'approve', reason: null, digest: null, request_id: request }],
+      }),
+    verify: (ref: ActorRef) => handle(ref).signal(verifySignal),
+    async history(ref: ActorRef) {
+      return [...((await handle(ref).fetchHistory()).events ?? [])];
+    },
+    /** Puts the actor back to before an event, as an operator can; nothing that came later is applied again. */
+    async resetTo(ref: ActorRef, eventId: number): Promise<void> {
+      await client.workflowService.resetWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: workflowId(ref) },
+        reason: 'test',
+        requestId: randomUUID(),
+        workflowTaskFinishEventId: eventId as never,
+        resetReapplyExcludeTypes: [
+          proto.temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL,
+          proto.temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
+        ],
+      });
+    },
+    /** Every transition of an actor, in the order of its epochs. */
+    transitions: (ref: ActorRef) =>
+      database.rows<{ epoch: number; revision: number; to_state: string; event: string }>(
+        `SELECT epoch, revision::float8 AS revision, to_state, event FROM actor_transition
+         WHERE actor_id = $1 ORDER BY epoch, revision`,
+        [actorId(ref)],
+      ),
+    audit: (subject: string, action: string) =>
+      database.rows<{ details: Record<string, unknown> }>(
+        'SELECT details FROM audit_event WHERE subject_id = $1 AND action = $2 ORDER BY position',
+        [subject, action],
+      ),
+  };
+}

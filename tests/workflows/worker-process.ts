@@ -1,0 +1,96 @@
+// A worker in a process of its own, on the real store, that stops dead at one moment of a commit so that it can be killed there.
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection, Runtime } from '@temporalio/worker';
+import { createActorActivities } from '#activities/actor.ts';
+import { createApprovalActivities } from '#activities/approval.ts';
+import { createDeviceActivities } from '#activities/device.ts';
+import type { Commit } from '#contracts/actor.ts';
+import { systemClock } from '#contracts/deps.ts';
+import { actorId, type ActorRef } from '#contracts/ids.ts';
+import { canonicalBytes, digestOf } from '#protocols/canonical-json.ts';
+import { commitActor } from '#store/actor.ts';
+import { readApprovalOutcome } from '#store/approval.ts';
+import { deviceNews } from '#store/device.ts';
+import { standingVoters } from '#store/operator.ts';
+import { createStore } from '#store/store.ts';
+import { fakeLog } from '#tests/fakes/fake-log.ts';
+import { temporalLogger } from '#worker/bundle.ts';
+import { createWorker } from '#worker/worker.ts';
+
+export interface WorkerTask {
+  readonly databaseUrl: string;
+  readonly address: string;
+  readonly taskQueue: string;
+  readonly bundleFile: string;
+  /** Where it stops; null for a worker that works. */
+  readonly trap: {
+    readonly moment: 'before' | 'after';
+    readonly kind: Commit['actor']['kind'];
+    readonly state: string;
+  } | null;
+}
+
+if (import.meta.main) await work(JSON.parse(process.argv[2] ?? '') as WorkerTask);
+
+async function work({ databaseUrl, address, taskQueue, bundleFile, trap }: WorkerTask): Promise<void> {
+  const log = fakeLog();
+  Runtime.install({ logger: temporalLogger(log), telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } } });
+  const store = await createStore({
+    databaseUrl,
+    role: 'sentinel_worker',
+    pool: 4,
+    clock: systemClock,
+    random: { uuid: randomUUID },
+    canonicalBytes,
+    log,
+  });
+  const client = new Client({ connection: await Connection.connect({ address }) });
+  const workflowId = (ref: ActorRef): string => `${taskQueue}/${actorId(ref)}`;
+  const trapped = async (moment: 'before' | 'after', commit: Commit): Promise<void> => {
+    if (trap?.moment !== moment || trap.kind !== commit.actor.kind || trap.state !== commit.projection.row.state)
+      return;
+    process.stdout.write('reached\n');
+    await new Promise(() => {});
+  };
+  const worker = await createWorker({
+    connection: await NativeConnection.connect({ address }),
+    namespace: 'default',
+    taskQueue,
+    cachedWorkflows: 2,
+    bundle: { code: readFileSync(bundleFile, 'utf8') },
+    activities: {
+      ...createActorActivities({
+        async commitActor(runId, commit, digest) {
+          await trapped('before', commit);
+          const result = await commitActor(store, runId, commit, digest, systemClock.now().toISOString());
+          await trapped('after', commit);
+          return result;
+        },
+        digestOf,
+      }),
+      ...createDeviceActivities({
+        deviceNews: (query) => deviceNews(store, query),
+        policy: {
+          require_new_device_approval: true,
+          review_ttl_seconds: 3600,
+          sensitive_tags: ['payments'],
+          sensitive_approvals: 2,
+        },
+        digestOf,
+      }),
+      ...createApprovalActivities({
+        readApproval: ({ project, approval_id }) => readApprovalOutcome(store, project, approval_id),
+        standingVoters: (usernames, permission) => standingVoters(store, usernames, permission),
+        workflows: client.workflow,
+        taskQueue,
+        workflowId,
+      }),
+    },
+  });
+  // Whoever started it may be gone.
+  process.once('disconnect', () => process.exit(1));
+  process.stdout.write('ready\n');
+  await worker.run();
+}
