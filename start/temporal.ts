@@ -32,6 +32,8 @@ export interface TemporalOptions {
   readonly databaseFile?: string;
   /** How long closed workflows stay visible. */
   readonly retentionDays?: number;
+  /** Limits of the server other than its own, by their names there. For tests. */
+  readonly dynamicConfig?: Readonly<Record<string, number>>;
 }
 
 export interface RunningTemporal {
@@ -115,6 +117,8 @@ function serverArguments(options: TemporalOptions, serves: (flag: string) => boo
     if (codecEndpoint !== undefined) args.push('--ui-codec-endpoint', codecEndpoint);
     if (serves('--ui-disable-news-fetch')) args.push('--ui-disable-news-fetch');
   }
+  for (const [name, value] of Object.entries(options.dynamicConfig ?? {}))
+    args.push('--dynamic-config-value', `${name}=${value}`);
   if (databaseFile !== undefined) {
     // Every commit reaches the disk, and the write-ahead log makes that 3.5 times as fast as the default.
     args.push(

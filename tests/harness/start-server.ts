@@ -33,12 +33,13 @@ async function startOwnPostgres(directory: string): Promise<Server> {
   return { address: superuserUrl, stop };
 }
 
-async function startOwnTemporal(): Promise<Server> {
+/** @param dynamicConfig limits of the server other than its own */
+export async function startOwnTemporal(dynamicConfig: Readonly<Record<string, number>> = {}): Promise<Server> {
   const { startTemporal } = await import('#start/temporal.ts');
   const { findTemporalProgram } = await import('#start/temporal-program.ts');
   // The copy that `npm start` uses, so that a machine without Temporal installs it once.
   const toolsDir = fileURLToPath(new URL('../../.sentinel/tools', import.meta.url));
   const { path } = await findTemporalProgram({ toolsDirs: [toolsDir], environment: process.env });
-  const { address, stop } = await startTemporal({ program: path, port: 0 });
+  const { address, stop } = await startTemporal({ program: path, port: 0, dynamicConfig });
   return { address, stop };
 }

@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection, WorkflowUpdateFailedError } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, type DataConverter } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { NativeConnection, Runtime, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { createActorActivities } from '#activities/actor.ts';
@@ -96,6 +96,8 @@ export interface TestActorsOptions {
   readonly policy?: Partial<IdentityPolicy>;
   /** Another Temporal than the one that the run shares. */
   readonly address?: string;
+  /** Payloads in clear when absent. */
+  readonly dataConverter?: DataConverter;
 }
 
 export interface PresentOptions {
@@ -125,7 +127,8 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
   const bundle = await testBundle();
   const connection = await Connection.connect({ address });
   const native = await NativeConnection.connect({ address });
-  const client = new Client({ connection, namespace });
+  const converter = options.dataConverter === undefined ? {} : { dataConverter: options.dataConverter };
+  const client = new Client({ connection, namespace, ...converter });
   const store = new FakeActorStore();
   const news = new Map<string, StoredDeviceNews>();
   const workflowId = (ref: ActorRef): string => `${taskQueue}/${actorId(ref)}`;
@@ -171,6 +174,7 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
         }),
       },
       bundle,
+      ...converter,
       cachedWorkflows: 2,
     });
     const done = worker.run();
