@@ -7,11 +7,7 @@ import type { Stamp } from '#machines/actor.ts';
 import type { StoredDeviceNews } from '#store/device.ts';
 
 export interface DeviceActivityDeps {
-  deviceNews(query: {
-    project: string;
-    device_id: string;
-    pinned_fingerprint: string | null;
-  }): Promise<StoredDeviceNews>;
+  deviceNews(query: { project: string; device_id: string; pinned: CertificateFacts | null }): Promise<StoredDeviceNews>;
   readonly policy: IdentityPolicy;
   digestOf(value: unknown): string;
 }
@@ -28,7 +24,7 @@ export function createDeviceActivities({ deviceNews, policy, digestOf }: DeviceA
       const found = await deviceNews({
         project,
         device_id,
-        pinned_fingerprint: pinned?.fingerprint_sha256 ?? null,
+        pinned,
       });
       const reported_tags = found.observed?.reported_tags ?? [];
       const tags = allTags(reported_tags, query.assigned_tags);

@@ -1,7 +1,6 @@
 // What a device's machine hears, and what it asks of the world.
 import type { MachineSnapshot } from '#contracts/actor.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
-import type { JsonObject } from '#contracts/deps.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
 import type { ApprovalState } from '#contracts/states.ts';
 import type { ActorAdopted, Call, CommitRefused, DeadlinePassed, Stamp } from './actor.ts';

@@ -31,12 +31,12 @@ export async function revokeCertificate(
 ): Promise<{ readonly fingerprint_sha256: string; readonly already_revoked: boolean }> {
   return withProject(store, project, async (tx) => {
     const { device_id, reason, by } = revocation;
-    const { fingerprint, serial_number } = await chooseCertificate(tx, revocation);
+    const { fingerprint, issuer, serial_number } = await chooseCertificate(tx, revocation);
     const written = await tx.query(
-      `INSERT INTO certificate_denylist (project_id, fingerprint_sha256, device_id, serial_number, reason, revoked_at,
-         revoked_by)
-       VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING fingerprint_sha256`,
-      [project, fingerprint, device_id, serial_number, reason, now, by.id],
+      `INSERT INTO certificate_denylist (project_id, fingerprint_sha256, device_id, issuer, serial_number, reason,
+         revoked_at, revoked_by)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING fingerprint_sha256`,
+      [project, fingerprint, device_id, issuer, serial_number, reason, now, by.id],
     );
     if (written.length === 0) return { fingerprint_sha256: fingerprint, already_revoked: true };
     const entry = (action: string, details: JsonObject): AuditEntry => ({
@@ -46,11 +46,11 @@ export async function revokeCertificate(
       actor: by,
       subject: { kind: 'device', id: device_id },
       outcome: 'success',
-      details: { fingerprint_sha256: fingerprint, serial_number, reason, ...details },
+      details: { fingerprint_sha256: fingerprint, issuer, serial_number, reason, ...details },
       request_id: revocation.request_id,
     });
     const audit = [entry('device.certificate.revoked', {})];
-    if (await isPinned(tx, device_id, fingerprint))
+    if (await isPinned(tx, device_id, { fingerprint, issuer, serial_number }))
       audit.push(entry('device.trust.updated', { trust_tier: 'revoked' }));
     await record(tx, { audit });
     return { fingerprint_sha256: fingerprint, already_revoked: false };
@@ -59,6 +59,7 @@ export async function revokeCertificate(
 
 interface KnownCertificate {
   readonly fingerprint: string;
+  readonly issuer: string | null;
   readonly serial_number: string | null;
 }
 
@@ -68,15 +69,15 @@ async function chooseCertificate(
   { device_id, fingerprint_sha256 }: Revocation,
 ): Promise<KnownCertificate> {
   const known = await tx.query<KnownCertificate>(
-    `SELECT c.fingerprint, c.serial_number
+    `SELECT c.fingerprint, c.certificate->>'issuer' AS issuer, c.certificate->>'serial_number' AS serial_number
      FROM device_liveness l
      LEFT JOIN device d ON d.project_id = l.project_id AND d.device_id = l.device_id
      LEFT JOIN device_candidate n ON n.project_id = l.project_id AND n.device_id = l.device_id
      CROSS JOIN LATERAL (VALUES
-       (1, d.pinned_fingerprint, d.pinned_certificate->>'serial_number'),
-       (2, l.candidate_fingerprint, CASE WHEN n.fingerprint = l.candidate_fingerprint THEN n.certificate->>'serial_number' END),
+       (1, d.pinned_fingerprint, d.pinned_certificate),
+       (2, l.candidate_fingerprint, CASE WHEN n.fingerprint = l.candidate_fingerprint THEN n.certificate END),
        (3, NULL, NULL)
-     ) AS c (rank, fingerprint, serial_number)
+     ) AS c (rank, fingerprint, certificate)
      WHERE l.project_id = $1 AND l.device_id = $2
      ORDER BY c.rank`,
     [tx.project, device_id],
@@ -88,7 +89,7 @@ async function chooseCertificate(
   if (chosen) return chosen;
   if (fingerprint_sha256 === null || (await isOfAnotherDevice(tx, device_id, fingerprint_sha256)))
     throw new TrustError('device.no_certificate');
-  return { fingerprint: fingerprint_sha256, serial_number: null };
+  return { fingerprint: fingerprint_sha256, issuer: null, serial_number: null };
 }
 
 async function isOfAnotherDevice(tx: ProjectTransaction, deviceId: string, fingerprint: string): Promise<boolean> {
@@ -99,10 +100,34 @@ async function isOfAnotherDevice(tx: ProjectTransaction, deviceId: string, finge
   return rows.length > 0;
 }
 
-async function isPinned(tx: ProjectTransaction, deviceId: string, fingerprint: string): Promise<boolean> {
+async function isPinned(
+  tx: ProjectTransaction,
+  deviceId: string,
+  { fingerprint, issuer, serial_number }: KnownCertificate,
+): Promise<boolean> {
   const rows = await tx.query(
-    'SELECT FROM device WHERE project_id = $1 AND device_id = $2 AND pinned_fingerprint = $3',
-    [tx.project, deviceId, fingerprint],
+    `SELECT FROM device WHERE project_id = $1 AND device_id = $2 AND (pinned_fingerprint = $3
+       OR (pinned_certificate->>'issuer' = $4 AND pinned_certificate->>'serial_number' = $5))`,
+    [tx.project, deviceId, fingerprint, issuer, serial_number],
   );
   return rows.length > 0;
+}
+
+/** A certificate as the denylist knows it, in SQL. */
+export interface CertificateColumns {
+  readonly project: string;
+  readonly fingerprint: string;
+  readonly issuer: string;
+  readonly serial_number: string;
+}
+
+/**
+ * SQL that tells whether a certificate is denied: by its fingerprint, or by issuer and serial number. Whoever has the key
+ * of an ECDSA certificate needs no authority to give it another valid signature, and so another fingerprint.
+ */
+export function deniedSql({ project, fingerprint, issuer, serial_number }: CertificateColumns): string {
+  return `(EXISTS (SELECT FROM certificate_denylist r
+      WHERE r.project_id = ${project} AND r.fingerprint_sha256 = ${fingerprint})
+    OR EXISTS (SELECT FROM certificate_denylist r
+      WHERE r.project_id = ${project} AND r.serial_number = ${serial_number} AND r.issuer = ${issuer}))`;
 }

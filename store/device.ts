@@ -4,6 +4,7 @@ import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { JsonObject } from '#contracts/deps.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import type { ApprovalKind, DeviceApprovalState, DeviceState, Liveness, TrustTier } from '#contracts/states.ts';
+import { deniedSql } from './denylist.ts';
 import { ActorTransition } from './entities/actor.ts';
 import type { Page } from './page.ts';
 import { plain, toInstant } from './plain.ts';
@@ -94,10 +95,19 @@ const joined = `
   LEFT JOIN device_candidate c ON c.project_id = $1 AND c.device_id = k.device_id
     AND c.fingerprint = l.candidate_fingerprint AND c.generation = coalesce(d.review_generation, 0)
     AND NOT coalesce(c.fingerprint = ANY (d.rejected_fingerprints), false)
-    AND NOT EXISTS (SELECT FROM certificate_denylist r WHERE r.project_id = $1 AND r.fingerprint_sha256 = c.fingerprint)
+    AND NOT ${deniedSql({
+      project: '$1',
+      fingerprint: 'c.fingerprint',
+      issuer: `c.certificate->>'issuer'`,
+      serial_number: `c.certificate->>'serial_number'`,
+    })}
   LEFT JOIN approval a ON a.project_id = $1 AND a.id = (d.review->>'id')::uuid
-  CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM certificate_denylist r
-    WHERE r.project_id = $1 AND r.fingerprint_sha256 = d.pinned_fingerprint) AS pinned) AS denied`;
+  CROSS JOIN LATERAL (SELECT ${deniedSql({
+    project: '$1',
+    fingerprint: 'd.pinned_fingerprint',
+    issuer: `d.pinned_certificate->>'issuer'`,
+    serial_number: `d.pinned_certificate->>'serial_number'`,
+  })} AS pinned) AS denied`;
 
 const columns = `
   $1::text AS project_id, k.device_id,
@@ -262,12 +272,12 @@ export interface StoredDeviceNews {
   readonly revoked: readonly string[];
 }
 
-/** @param query.pinned_fingerprint as the actor has it, which may be ahead of the row */
+/** @param query.pinned as the actor has it, which may be ahead of the row */
 export async function deviceNews(
   store: Store,
-  query: { readonly project: string; readonly device_id: string; readonly pinned_fingerprint: string | null },
+  query: { readonly project: string; readonly device_id: string; readonly pinned: CertificateFacts | null },
 ): Promise<StoredDeviceNews> {
-  const { project, device_id, pinned_fingerprint } = query;
+  const { project, device_id, pinned } = query;
   return withProject(store, project, async (tx) => {
     const [found] = await tx.query<FoundNews>(
       `SELECT l.inbox_seq::float8 AS inbox_seq, o.observed_digest, o.reported_tags, o.hostname, o.platform,
@@ -283,9 +293,7 @@ export async function deviceNews(
       found?.certificate && found.generation !== null
         ? { certificate: found.certificate, generation: found.generation }
         : null;
-    const asked = [pinned_fingerprint, candidate?.certificate.fingerprint_sha256].filter(
-      (one) => typeof one === 'string',
-    );
+    const asked = [pinned, candidate?.certificate ?? null].filter((one) => one !== null);
     return {
       observed:
         found && found.observed_digest !== null
@@ -313,10 +321,18 @@ interface FoundNews {
   readonly generation: number | null;
 }
 
-async function deniedOf(tx: ProjectTransaction, fingerprints: readonly string[]): Promise<readonly string[]> {
+/** The fingerprints of those that are denied. */
+async function deniedOf(tx: ProjectTransaction, certificates: readonly CertificateFacts[]): Promise<readonly string[]> {
   const rows = await tx.query<{ fingerprint_sha256: string }>(
-    'SELECT fingerprint_sha256 FROM certificate_denylist WHERE project_id = $1 AND fingerprint_sha256 = ANY ($2)',
-    [tx.project, fingerprints],
+    `SELECT a.fingerprint_sha256
+     FROM jsonb_to_recordset($2) AS a (fingerprint_sha256 text, issuer text, serial_number text)
+     WHERE ${deniedSql({
+       project: '$1',
+       fingerprint: 'a.fingerprint_sha256',
+       issuer: 'a.issuer',
+       serial_number: 'a.serial_number',
+     })}`,
+    [tx.project, JSON.stringify(certificates)],
   );
   return rows.map(({ fingerprint_sha256 }) => fingerprint_sha256);
 }

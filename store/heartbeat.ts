@@ -160,11 +160,13 @@ async function callBatch(
     name: 'heartbeat_batch',
     text: `SELECT code, first_contact, signal, needs_observation, needs_candidate, acknowledged, state, tier, epoch,
              pinned_not_after, pinned_revoked
-           FROM heartbeat_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+           FROM heartbeat_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
     values: [
       items.map(({ project }) => project),
       items.map(({ device_id }) => device_id),
       items.map(({ certificate }) => certificate?.facts.fingerprint_sha256 ?? null),
+      items.map(({ certificate }) => certificate?.facts.issuer ?? null),
+      items.map(({ certificate }) => certificate?.facts.serial_number ?? null),
       items.map(({ counter }) => counter),
       items.map(({ observed_digest }) => observed_digest),
       acknowledgements.length === 0 ? null : JSON.stringify(acknowledgements),

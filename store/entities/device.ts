@@ -118,6 +118,7 @@ export const CertificateDenylist = defineEntity({
     project_id: p.text().primary(),
     fingerprint_sha256: p.text().primary(),
     device_id: p.text(),
+    issuer: p.text().nullable(),
     serial_number: p.text().nullable(),
     reason: p.text().nullable(),
     revoked_at: instant(),

@@ -100,12 +100,16 @@ CREATE TABLE certificate_denylist (
   project_id text NOT NULL REFERENCES project,
   fingerprint_sha256 text NOT NULL CHECK (fingerprint_sha256 ~ '^[0-9a-f]{64}$'),
   device_id text NOT NULL,
+  -- With the serial number, names the certificate whatever its signature is. Unknown when it was never seen here.
+  issuer text,
   serial_number text,
   reason text,
   revoked_at timestamptz(3) NOT NULL,
   revoked_by text NOT NULL,
   PRIMARY KEY (project_id, fingerprint_sha256)
 );
+CREATE INDEX certificate_denylist_serial ON certificate_denylist (project_id, serial_number, issuer)
+  WHERE serial_number IS NOT NULL;
 CREATE INDEX certificate_denylist_revoked ON certificate_denylist (revoked_at);
 `);
     const tables = [

@@ -5,6 +5,13 @@ import { Migration } from '@mikro-orm/migrations';
 const byKey = `SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off`;
 const safely = `SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp`;
 
+/** Whether a certificate is on the denylist: this one, or one that its issuer gave the same number. */
+const denied = (fingerprint: string, issuer: string, serial: string): string => `(
+        EXISTS (SELECT FROM public.certificate_denylist r
+          WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = ${fingerprint})
+        OR EXISTS (SELECT FROM public.certificate_denylist r
+          WHERE r.project_id = i.project_id AND r.serial_number = ${serial} AND r.issuer = ${issuer}))`;
+
 export class HeartbeatPath extends Migration {
   override up(): void {
     this.addSql(`
@@ -26,7 +33,8 @@ GRANT EXECUTE ON FUNCTION effective_tier TO sentinel_api, sentinel_worker;
 -- Judges one batch, at most one item a device. Rows that exist are locked in the order of their keys before anything is
 -- written, new ones are inserted in that order afterwards: two batches cannot wait for each other in a circle.
 CREATE FUNCTION heartbeat_batch(
-  projects text[], devices text[], fingerprints text[], counters bigint[], digests text[], acknowledgements jsonb,
+  projects text[], devices text[], fingerprints text[], issuers text[], serials text[], counters bigint[],
+  digests text[], acknowledgements jsonb,
   at timestamptz, pending_limit integer, signal_interval_seconds integer, news_interval_seconds integer,
   inbox_limit integer
 ) RETURNS TABLE (
@@ -38,9 +46,10 @@ CREATE FUNCTION heartbeat_batch(
 BEGIN
   RETURN QUERY
   WITH input AS MATERIALIZED (
-    SELECT i.ordinality::integer AS item, i.project_id, i.device_id, i.fingerprint, i.counter, i.digest
-    FROM unnest(projects, devices, fingerprints, counters, digests)
-      WITH ORDINALITY AS i (project_id, device_id, fingerprint, counter, digest, ordinality)
+    SELECT i.ordinality::integer AS item, i.project_id, i.device_id, i.fingerprint, i.issuer, i.serial, i.counter,
+      i.digest
+    FROM unnest(projects, devices, fingerprints, issuers, serials, counters, digests)
+      WITH ORDINALITY AS i (project_id, device_id, fingerprint, issuer, serial, counter, digest, ordinality)
   ), locked AS MATERIALIZED (
     SELECT i.*, true AS seen_before, l.signalled_at, l.news_since, l.heartbeat_counter, l.inbox_seq, l.counter_epoch AS counted_epoch,
       l.candidate_generation, l.candidate_fingerprint, l.observed_digest
@@ -64,11 +73,15 @@ BEGIN
       g.device_id IS NOT NULL AS granted, g.state, g.tier, g.epoch, g.counter_epoch, g.review_generation,
       g.pinned_fingerprint, g.pinned_not_after, g.rejected_fingerprints,
       g.candidate_fingerprint AS reviewed, g.applied_digest, g.inbox_consumed,
-      EXISTS (SELECT FROM public.certificate_denylist r
-        WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = i.fingerprint) AS revoked,
-      EXISTS (SELECT FROM public.certificate_denylist r
-        WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = g.pinned_fingerprint) AS pinned_revoked
+      v.revoked,
+      -- What a steady device shows is what is pinned.
+      CASE WHEN i.fingerprint = g.pinned_fingerprint THEN v.revoked ELSE ${denied(
+        'g.pinned_fingerprint',
+        `g.pinned_certificate->>'issuer'`,
+        `g.pinned_certificate->>'serial_number'`,
+      )} END AS pinned_revoked
     FROM reported i
+    CROSS JOIN LATERAL (SELECT ${denied('i.fingerprint', 'i.issuer', 'i.serial')} AS revoked) v
     LEFT JOIN public.device g ON g.project_id = i.project_id AND g.device_id = i.device_id
   ), unseen AS MATERIALIZED (
     SELECT k.item, k.project_id, row_number() OVER (PARTITION BY k.project_id ORDER BY k.device_id) AS place

@@ -33,7 +33,8 @@ RETURNS TABLE (project_id text, device_id text) LANGUAGE sql STABLE ${safely} AS
   WHERE r.revoked_at BETWEEN at - interval '7 days' AND at - interval '10 seconds'
     AND (r.project_id, r.device_id) > (after_project, after_device)
     AND d.updated_at < r.revoked_at AND d.state NOT IN ('rejected', 'retired')
-    AND r.fingerprint_sha256 IN (d.pinned_fingerprint, d.candidate_fingerprint)
+    AND (r.fingerprint_sha256 IN (d.pinned_fingerprint, d.candidate_fingerprint)
+      OR (r.issuer = d.pinned_certificate->>'issuer' AND r.serial_number = d.pinned_certificate->>'serial_number'))
   ORDER BY 1, 2 LIMIT page_size
 $$;
 

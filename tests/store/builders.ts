@@ -23,7 +23,7 @@ export function digest(name: string): string {
 export function facts(name: string, more: Partial<CertificateFacts> = {}): CertificateFacts {
   return {
     fingerprint_sha256: digest(name),
-    serial_number: 'a1',
+    serial_number: `1${digest(name).slice(0, 15)}`,
     issuer: 'CN=Test CA',
     subject: `CN=${name}`,
     not_before: '2026-01-01T00:00:00.000Z',

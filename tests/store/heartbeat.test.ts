@@ -106,7 +106,7 @@ describe('heartbeats', () => {
     const row = await liveness('rotating');
     assert.equal(row?.['heartbeat_counter'], '1', 'a 202 does not use up the counter');
     assert.equal(row?.['observed_digest'], digest('observed'), 'only the pinned certificate reports about the device');
-    assert.equal((row?.['last_seen_at'] as Date).toISOString(), noon);
+    assert.equal(new Date(String(row?.['last_seen_at'])).toISOString(), noon);
     assert.equal(row?.['inbox_seq'], '0');
     assert.equal((await candidate('rotating'))?.pem, 'PEM of rotating-2');
     assert.equal((await judge(heartbeat('rotating', { counter: 2 }))).code, 'accepted');
@@ -365,7 +365,7 @@ describe('heartbeats that race', () => {
         send(database.api, [heartbeat('raced', { counter })]),
         send(other, [heartbeat('raced', { counter })]),
       ]);
-      const codes = both.map(([verdict]) => verdict?.code).toSorted();
+      const codes = both.map(([verdict]) => String(verdict?.code)).toSorted();
       assert.deepEqual(codes, ['accepted', 'heartbeat.replayed'], `counter ${counter}`);
     }
   });
@@ -387,7 +387,7 @@ describe('heartbeats that race', () => {
       const [one, two] = await Promise.all([send(database.api, items), send(other, items.toReversed())]);
       const back = two?.toReversed() ?? [];
       for (const [i, verdict] of one?.entries() ?? []) {
-        const codes = [verdict.code, back[i]?.code].toSorted();
+        const codes = [String(verdict.code), String(back[i]?.code)].toSorted();
         assert.deepEqual(codes, i < 40 ? ['accepted', 'heartbeat.replayed'] : ['pending', 'pending']);
         if (i >= 40) assert.equal(Number(verdict.first_contact) + Number(back[i]?.first_contact), 1);
       }
@@ -405,7 +405,7 @@ describe('heartbeats that race', () => {
         send(database.api, [heartbeat(id, { certificate: `${id}-a` })]),
         send(other, [heartbeat(id, { certificate: `${id}-b` })]),
       ]);
-      const codes = verdicts.map(([verdict]) => verdict?.code).toSorted();
+      const codes = verdicts.map(([verdict]) => String(verdict?.code)).toSorted();
       assert.deepEqual(codes, ['device.other_certificate_pending', 'pending']);
       const [row] = await database.rows<{ agree: boolean }>(
         `SELECT l.candidate_fingerprint = c.fingerprint AS agree
