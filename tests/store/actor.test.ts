@@ -1,0 +1,249 @@
+// Commits on a real database: who may write an actor's row, what is written with it, and what a refusal leaves behind.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { before, describe, it } from 'node:test';
+import type { Commit, CommitResult } from '#contracts/actor.ts';
+import { digestOf } from '#protocols/canonical-json.ts';
+import { commitActor } from '#store/actor.ts';
+import { findApproval, listApprovals } from '#store/approval.ts';
+import { syncOperators } from '#store/operator.ts';
+import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import {
+  approval,
+  approvalCommit,
+  approved,
+  auditEntry,
+  commit,
+  deviceCommit,
+  digest,
+  grant,
+  noon,
+  transition,
+} from './builders.ts';
+import { type StoreTest, storeTest } from './database.ts';
+
+describe('a commit', () => {
+  const cleanup = cleanupAfterAll();
+  let database: StoreTest;
+  before(async () => {
+    database = await storeTest(cleanup);
+    await syncOperators(
+      database.api,
+      [
+        { username: 'ann', roles: ['approver'], permissions: [], disabled: false },
+        { username: 'bob', roles: ['approver'], permissions: [], disabled: true },
+        { username: 'vic', roles: ['viewer'], permissions: [], disabled: false },
+      ],
+      noon,
+    );
+  });
+
+  const send = (runId: string, change: Commit): Promise<CommitResult> =>
+    commitActor(database.worker, runId, change, digestOf(change), noon);
+  const of = (id: string, more: Parameters<typeof deviceCommit>[0] = {}): Commit =>
+    deviceCommit({ actor: { kind: 'device', project: 'default', id }, ...more });
+  const rowsOf = async (id: string): Promise<Record<string, number>> => {
+    const [row] = await database.rows<Record<string, number>>(
+      `SELECT (SELECT count(*)::integer FROM device WHERE device_id = $1) AS device,
+         (SELECT count(*)::integer FROM actor WHERE subject_id = $1) AS actor,
+         (SELECT count(*)::integer FROM actor_transition WHERE actor_id = 'device/default/' || $1) AS transitions,
+         (SELECT count(*)::integer FROM audit_event WHERE subject_id = $1) AS audit,
+         (SELECT count(*)::integer FROM outbox_event WHERE subject_id = $1) AS outbox`,
+      [id],
+    );
+    return row ?? {};
+  };
+  const audited = (id: string) => [auditEntry({ subject: { kind: 'device', id } })];
+
+  it('writes grant, history, audit and what goes out in one transaction', async () => {
+    assert.deepEqual(await send('run-1', of('whole', { to: 2, audit: audited('whole') })), {
+      status: 'committed',
+      run_id: 'run-1',
+    });
+    assert.deepEqual(await rowsOf('whole'), { device: 1, actor: 1, transitions: 2, audit: 1, outbox: 1 });
+  });
+
+  it('that is sent again is answered as the first time, and written once', async () => {
+    const change = of('again', { audit: audited('again') });
+    const first = await send('run-1', change);
+    assert.deepEqual(await send('run-1', change), first);
+    assert.deepEqual(await rowsOf('again'), { device: 1, actor: 1, transitions: 1, audit: 1, outbox: 1 });
+  });
+
+  it('is fenced when another run, revision or epoch holds the row, and leaves nothing', async () => {
+    await send('run-1', of('fenced', { to: 2 }));
+    const before = await rowsOf('fenced');
+    const cases: readonly (readonly [string, string, Commit])[] = [
+      ['another run', 'run-2', of('fenced', { from: 2 })],
+      ['an older revision', 'run-1', of('fenced', { from: 1 })],
+      ['a later revision', 'run-1', of('fenced', { from: 3 })],
+      ['another epoch', 'run-1', of('fenced', { from: 2, epoch: 2 })],
+      ['the first commit of another run', 'run-2', of('fenced')],
+      ['another predecessor', 'run-2', of('fenced', { from: 2, succeeds: { run_id: 'run-0', revision: 2 } })],
+      [
+        'an older state of its predecessor',
+        'run-2',
+        of('fenced', { from: 2, succeeds: { run_id: 'run-1', revision: 1 } }),
+      ],
+      ['the same revisions with another content', 'run-1', of('fenced', { to: 2, row: grant({ reason: 'other' }) })],
+    ];
+    for (const [what, runId, change] of cases) {
+      const result = await send(runId, { ...change, audit: audited('fenced') });
+      assert.equal(result.status, 'fenced', what);
+      assert.equal(result.status === 'fenced' && result.row?.revision, 2, what);
+    }
+    assert.deepEqual(await rowsOf('fenced'), before);
+  });
+
+  it('of the run that continues or adopts exactly this row goes through, and the one before is fenced', async () => {
+    await send('run-1', of('next', { to: 2 }));
+    const succeeds = { run_id: 'run-1', revision: 2 };
+    assert.equal((await send('run-2', of('next', { from: 2, succeeds }))).status, 'committed');
+    assert.equal((await send('run-1', of('next', { from: 2 }))).status, 'fenced');
+    // A run adopts a row of its own that was put back.
+    const own = { run_id: 'run-2', revision: 3 };
+    assert.equal((await send('run-2', of('next', { from: 3, epoch: 2, succeeds: own }))).status, 'committed');
+  });
+
+  it('that is empty asks who holds the row, and writes nothing', async () => {
+    assert.equal((await send('run-1', of('empty', { to: 0 }))).status, 'committed');
+    assert.equal((await send('run-1', of('empty', { from: 2, to: 2 }))).status, 'fenced', 'its row is gone');
+    assert.deepEqual(await rowsOf('empty'), { device: 0, actor: 0, transitions: 0, audit: 0, outbox: 0 });
+    await send('run-1', of('empty'));
+    assert.equal((await send('run-1', of('empty', { from: 1, to: 1 }))).status, 'committed');
+    assert.equal((await send('run-2', of('empty', { from: 1, to: 1 }))).status, 'fenced');
+  });
+
+  it('of several runs at once is written by exactly one', async () => {
+    for (let round = 0; round < 20; round++) {
+      const id = `race-${round}`;
+      const results = await Promise.all(['a', 'b', 'c', 'd'].map((run) => send(run, of(id, { audit: audited(id) }))));
+      assert.deepEqual(results.map(({ status }) => String(status)).toSorted(), [
+        'committed',
+        'fenced',
+        'fenced',
+        'fenced',
+      ]);
+      assert.deepEqual(await rowsOf(id), { device: 1, actor: 1, transitions: 1, audit: 1, outbox: 1 });
+    }
+  });
+
+  it('with a gap in its history is a mistake of ours', async () => {
+    await assert.rejects(send('run-1', of('gap', { to: 2, transitions: [transition(1)] })), TypeError);
+    await assert.rejects(send('run-1', of('gap', { transitions: [transition(2)] })), TypeError);
+  });
+
+  it('that fails half way leaves nothing', async () => {
+    const bad = [{ ...auditEntry({ subject: { kind: 'device', id: 'half' } }), outcome: 'unheard of' as never }];
+    await assert.rejects(send('run-1', of('half', { audit: bad })));
+    assert.deepEqual(await rowsOf('half'), { device: 0, actor: 0, transitions: 0, audit: 0, outbox: 0 });
+  });
+
+  describe('with a requirement', () => {
+    const consuming = (id: string, approval_id: string, more: { outcome?: string; digest?: string } = {}): Commit =>
+      of(id, {
+        row: approved('cert'),
+        audit: audited(id),
+        requirements: [
+          { kind: 'approval.consumed', approval_id, outcome: 'approved', digest: digest('subject'), ...more },
+        ],
+      });
+    async function closedApproval(id: string, subject: string, state = 'approved'): Promise<void> {
+      const row = approval({ subject_id: subject, state, closed_at: state === 'open' ? null : noon });
+      await commit(database.worker, `run-${id}`, approvalCommit(id, { row }));
+    }
+
+    it('consumes an approval that is closed, for its own subject and digest, once', async () => {
+      const id = randomUUID();
+      await closedApproval(id, 'consumer');
+      for (const [what, change] of [
+        ['another subject', consuming('somebody', id)],
+        ['another digest', consuming('consumer', id, { digest: digest('other') })],
+        ['another outcome', consuming('consumer', id, { outcome: 'rejected' })],
+        ['no approval', consuming('consumer', randomUUID())],
+        ['what is no id', consuming('consumer', `' OR true --`)],
+      ] as const) {
+        const result = await send('run-1', change);
+        assert.deepEqual(
+          [result.status, result.status === 'refused' && result.requirement],
+          ['refused', 'approval.consumed'],
+          what,
+        );
+      }
+      assert.deepEqual(await rowsOf('consumer'), { device: 0, actor: 0, transitions: 0, audit: 0, outbox: 0 });
+      assert.equal((await send('run-1', consuming('consumer', id))).status, 'committed');
+      const second = { ...consuming('consumer', id), from: 1, to: 2, transitions: [transition(2)] };
+      assert.equal((await send('run-1', second)).status, 'refused', 'nothing takes effect twice');
+    });
+
+    it('does not take an approval that is open for one that is closed', async () => {
+      const id = randomUUID();
+      await closedApproval(id, 'waiting', 'open');
+      assert.equal((await send('run-1', consuming('waiting', id, { outcome: 'open' }))).status, 'refused');
+    });
+
+    it('counts voters only while the live directory has them, active and with the permission (AA-19)', async () => {
+      const standing = (usernames: readonly string[]): Commit =>
+        of(`voters-${usernames.join('-')}`, {
+          requirements: [{ kind: 'voters.stand', usernames, permission: 'identity.review' }],
+        });
+      assert.equal((await send('run-1', standing(['ann']))).status, 'committed');
+      for (const usernames of [['ann', 'bob'], ['vic'], ['nobody']]) {
+        assert.equal((await send('run-1', standing(usernames))).status, 'refused', usernames.join());
+      }
+    });
+  });
+
+  describe('of an approval', () => {
+    it('that has closed cannot open it again, or make more of it', async () => {
+      const id = randomUUID();
+      const row = approval({ state: 'rejected', closed_at: noon });
+      await commit(database.worker, 'run-1', approvalCommit(id, { row }));
+      for (const changed of [
+        { state: 'open' },
+        { state: 'approved' },
+        { state: 'rejected', digest: digest('other') },
+      ]) {
+        const change = approvalCommit(id, { from: 1, to: 2, row: { ...row, ...changed } });
+        await assert.rejects(send('run-1', change), /is closed/);
+      }
+      assert.equal((await findApproval(database.api, 'default', id))?.state, 'rejected');
+    });
+
+    it('is found, and listed the newest first, by state, kind and subject', async () => {
+      const ids = [randomUUID(), randomUUID(), randomUUID()];
+      for (const [index, id] of ids.entries()) {
+        const opened_at = new Date(Date.parse(noon) + index * 1000).toISOString();
+        await commit(
+          database.worker,
+          `run-${id}`,
+          approvalCommit(id, { row: approval({ subject_id: 'listed', opened_at }) }),
+        );
+      }
+      const list = (page: { limit: number; after: { opened_at: string; id: string } | null }) =>
+        listApprovals(database.api, 'default', { subject_id: 'listed', state: 'open' }, page);
+      const first = await list({ limit: 2, after: null });
+      assert.deepEqual(
+        first.map(({ id }) => id),
+        [ids[2], ids[1]],
+      );
+      const last = first.at(-1);
+      assert.ok(last);
+      const rest = await list({ limit: 2, after: { opened_at: last.opened_at, id: last.id } });
+      assert.deepEqual(
+        rest.map(({ id }) => id),
+        [ids[0]],
+      );
+      assert.deepEqual(
+        await listApprovals(
+          database.api,
+          'default',
+          { state: 'approved', subject_id: 'listed' },
+          { limit: 9, after: null },
+        ),
+        [],
+      );
+      assert.equal(await findApproval(database.api, 'default', 'no-uuid'), null);
+    });
+  });
+});
