@@ -324,7 +324,7 @@ interface FoundNews {
 /** The fingerprints of those that are denied. */
 async function deniedOf(tx: ProjectTransaction, certificates: readonly CertificateFacts[]): Promise<readonly string[]> {
   const rows = await tx.query<{ fingerprint_sha256: string }>(
-    `SELECT a.fingerprint_sha256
+    `SELECT DISTINCT a.fingerprint_sha256
      FROM jsonb_to_recordset($2) AS a (fingerprint_sha256 text, issuer text, serial_number text)
      WHERE ${deniedSql({
        project: '$1',

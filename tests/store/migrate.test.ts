@@ -1,0 +1,89 @@
+// Migrations on a real database: from nothing, from each older release, side by side, and never backwards.
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import pg from 'pg';
+import { systemClock } from '#contracts/deps.ts';
+import { canonicalBytes } from '#protocols/canonical-json.ts';
+import { migrate, prepareLogins, schemaStatus } from '#store/migrate.ts';
+import { migrations } from '#store/migrations/list.ts';
+import { createStore } from '#store/store.ts';
+import { fakeLog } from '#tests/fakes/fake-log.ts';
+import { testDatabase, type TestDatabase } from '#tests/harness/postgres.ts';
+
+const names = migrations.map(({ name }) => name);
+
+async function sql(t: TestContext, url: string, text: string): Promise<pg.QueryResult> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    return await client.query(text);
+  } finally {
+    await client.end();
+    t.diagnostic(text.slice(0, 60));
+  }
+}
+
+const open = ({ url }: TestDatabase) =>
+  createStore({
+    databaseUrl: url.sentinel_api_login,
+    role: 'sentinel_api',
+    pool: 2,
+    clock: systemClock,
+    random: { uuid: () => crypto.randomUUID() },
+    canonicalBytes,
+    log: fakeLog(),
+  });
+
+describe('migrations', () => {
+  it('make an empty database the one of this release, and then nothing more (DP-23, DP-26)', async (t) => {
+    const database = await testDatabase(t, { migrated: false });
+    assert.deepEqual(await schemaStatus(database.ownerUrl), { pending: names, unknown: [] });
+    assert.deepEqual(await migrate(database.ownerUrl), { applied: names });
+    assert.deepEqual(await migrate(database.ownerUrl), { applied: [] });
+    assert.deepEqual(await schemaStatus(database.ownerUrl), { pending: [], unknown: [] });
+    const { rows } = await sql(t, database.superuserUrl, 'SELECT id FROM project');
+    assert.deepEqual(rows, [{ id: 'default' }]);
+  });
+
+  it('bring a database from every older state to this one (DP-23)', async (t) => {
+    for (const to of names.slice(0, -1)) {
+      const database = await testDatabase(t, { migrated: false });
+      await migrate(database.ownerUrl, { to });
+      const left = names.slice(names.indexOf(to) + 1);
+      assert.deepEqual((await schemaStatus(database.ownerUrl)).pending, left);
+      assert.deepEqual(await migrate(database.ownerUrl), { applied: left });
+    }
+  });
+
+  it('of several processes at once are applied once', async (t) => {
+    const { ownerUrl } = await testDatabase(t, { migrated: false });
+    const all = await Promise.all(Array.from({ length: 4 }, () => migrate(ownerUrl)));
+    assert.deepEqual(
+      all.flatMap(({ applied }) => applied),
+      names,
+    );
+  });
+
+  it('never touch what a newer release wrote, and say so', async (t) => {
+    const database = await testDatabase(t);
+    await sql(t, database.superuserUrl, `INSERT INTO schema_migration (name) VALUES ('9999-from-the-future')`);
+    const newer = { code: 'service.unavailable', message: /newer release \(9999-from-the-future\)/ };
+    await assert.rejects(migrate(database.ownerUrl), newer);
+    await assert.rejects(open(database), newer);
+  });
+
+  it('that are missing keep a process from starting, and its error says what to run (DP-23)', async (t) => {
+    const database = await testDatabase(t, { migrated: false });
+    await migrate(database.ownerUrl, { to: names[0] ?? '' });
+    const logins = Object.fromEntries(
+      Object.entries(database.url).map(([login, url]) => [login, decodeURIComponent(new URL(url).password)]),
+    );
+    await prepareLogins(database.ownerUrl, logins);
+    await assert.rejects(open(database), { code: 'service.unavailable', message: /sentinel migrate/ });
+  });
+
+  it('say that the database cannot be reached', async () => {
+    await assert.rejects(migrate('postgres://nobody:x@127.0.0.1:1/none'), { code: 'service.unavailable' });
+  });
+});
