@@ -60,13 +60,6 @@ export async function schemaStatus(url: string): Promise<SchemaStatus> {
   return asOwner(url, readStatus);
 }
 
-/** @returns the migrations that `migrate` would apply, in their order */
-export async function pendingMigrations(url: string): Promise<readonly string[]> {
-  const status = await schemaStatus(url);
-  requireNotNewer(status);
-  return status.pending;
-}
-
 /** @throws TrustError `service.unavailable` unless the database has exactly the schema of this release */
 export async function requireCurrentSchema(client: Queryable): Promise<void> {
   const status = await readStatus(client);

@@ -56,8 +56,9 @@ export async function prepareLogins(
   client: pg.Client,
   passwords: Readonly<Partial<Record<LoginName, string>>>,
 ): Promise<void> {
-  // A statement that fails is logged; these hold passwords. Only a superuser may ask for that.
-  await client.query('SET log_min_error_statement = panic').catch(() => {});
+  // A statement that fails is logged; these hold passwords. Not every owner may ask for that.
+  await client.query(`SELECT set_config('log_min_error_statement', 'panic', false)
+    WHERE has_parameter_privilege('log_min_error_statement', 'SET')`);
   for (const [login, role] of Object.entries(loginNames)) {
     const password = passwords[login as LoginName];
     if (password === undefined) continue;

@@ -10,7 +10,8 @@ export function bundleWorkflows(log: Log): Promise<WorkflowBundleWithSourceMap> 
     workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
     // Failures of workflow code are encoded inside the sandbox, so the bundle has to carry what the worker is given.
     failureConverterPath,
-    logger: temporalLogger(log),
+    // A page of webpack's statistics is of use to nobody who only wants to know what goes on.
+    logger: temporalLogger(quieter(log)),
     webpackConfigHook: (config) => ({
       ...config,
       mode: 'production',
@@ -19,6 +20,15 @@ export function bundleWorkflows(log: Log): Promise<WorkflowBundleWithSourceMap> 
       resolve: { ...config.resolve, conditionNames: ['import', 'default'] },
     }),
   });
+}
+
+function quieter(log: Log): Log {
+  return {
+    debug: (fields, message) => log.debug(fields, message),
+    info: (fields, message) => log.debug(fields, message),
+    warn: (fields, message) => log.warn(fields, message),
+    error: (fields, message) => log.error(fields, message),
+  };
 }
 
 /** Temporal's own messages, in our log. */
