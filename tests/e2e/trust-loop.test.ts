@@ -122,7 +122,10 @@ describe('the trust loop', () => {
         device.heartbeat(counter),
         twin.heartbeat(counter),
       ]);
-      assert.deepEqual(answers.map((answer) => answer.status).toSorted((a, b) => a - b), [200, 409, 409, 409]);
+      assert.deepEqual(
+        answers.map((answer) => answer.status).toSorted((a, b) => a - b),
+        [200, 409, 409, 409],
+      );
     }
   });
 
