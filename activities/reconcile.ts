@@ -1,5 +1,6 @@
 // Catching up: actors that have not heard of what the store knows, and rows whose run Temporal has since replaced.
 import type { ActorRef } from '#contracts/ids.ts';
+import type { ApprovalInput } from '#machines/approval.ts';
 import type { ActorRun, DeviceKey, Sweep } from '#store/reconcile.ts';
 import { actorStartOptions, newsSignal, verifySignal, workflowTypes } from '#workflows/messages.ts';
 import { WorkflowNotFoundError, type WorkflowClient } from '@temporalio/client';
@@ -11,6 +12,8 @@ export interface ReconcileActivityDeps {
   /** Devices whose news has waited for longer than the path that announces it takes. */
   devicesWithNews(after: DeviceKey | null, limit: number): Promise<Sweep<DeviceKey, DeviceKey>>;
   actorRuns(after: string | null, limit: number): Promise<Sweep<ActorRun, string>>;
+  /** What an approval was opened with, as its row remembers it; null when there is none. */
+  approvalInput(ref: ActorRef): Promise<ApprovalInput | null>;
   /** Removes what nobody will ask for again: consumed inbox rows, old idempotency keys, ended sessions. */
   prune(): Promise<Readonly<Record<string, number>>>;
   readonly workflows: WorkflowClient;
@@ -20,6 +23,33 @@ export interface ReconcileActivityDeps {
 
 export function createReconcileActivities(deps: ReconcileActivityDeps) {
   const { workflows, taskQueue, workflowId } = deps;
+
+  /** The run of an actor that runs; null when none does. */
+  async function presentRun(ref: ActorRef): Promise<string | null> {
+    try {
+      const { runId, status } = await workflows.getHandle(workflowId(ref)).describe();
+      return status.name === 'RUNNING' ? runId : null;
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+      return null;
+    }
+  }
+
+  /** @returns false when its row is gone */
+  async function startAgain(ref: ActorRef): Promise<boolean> {
+    const input = ref.kind === 'device' ? { project: ref.project, id: ref.id } : await deps.approvalInput(ref);
+    if (input === null) return false;
+    await workflows.signalWithStart(workflowTypes[ref.kind], {
+      ...actorStartOptions(ref),
+      workflowId: workflowId(ref),
+      taskQueue,
+      args: [input],
+      signal: verifySignal,
+      workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+      workflowIdConflictPolicy: 'USE_EXISTING',
+    });
+    return true;
+  }
 
   return {
     /** Signals a page of devices that there is news, starting actors that do not run. @idempotent yes: a signal is a hint. */
@@ -45,28 +75,31 @@ export function createReconcileActivities(deps: ReconcileActivityDeps) {
       return { announced: page.items.length, next: page.next };
     },
 
-    /** Asks actors whose row was written by another run than the present one to make sure of it. @idempotent yes */
+    /**
+     * Asks actors whose row was written by another run than the present one to make sure of it, and starts those again
+     * that should run and do not: somebody ended them, or Temporal has lost them. They go on from their row.
+     *
+     * @idempotent yes
+     */
     async verifyActors({
       after,
       limit,
     }: {
       readonly after: string | null;
       readonly limit: number;
-    }): Promise<{ verified: number; next: string | null }> {
+    }): Promise<{ verified: number; restarted: number; next: string | null }> {
       const page = await deps.actorRuns(after, limit);
-      let verified = 0;
+      const done = { verified: 0, restarted: 0 };
       await forEach(page.items, async ({ ref, run_id }) => {
-        try {
-          const present = await workflows.getHandle(workflowId(ref)).describe();
-          if (present.runId === run_id || present.status.name !== 'RUNNING') return;
-          await workflows.getHandle(workflowId(ref), present.runId).signal(verifySignal);
-          verified += 1;
-        } catch (error) {
-          // An approval that has ended may be past its retention; a device that does not run is started by its next news.
-          if (!(error instanceof WorkflowNotFoundError)) throw error;
+        const present = await presentRun(ref);
+        if (present === null) {
+          if (await startAgain(ref)) done.restarted += 1;
+        } else if (present !== run_id) {
+          await workflows.getHandle(workflowId(ref), present).signal(verifySignal);
+          done.verified += 1;
         }
       });
-      return { verified, next: page.next };
+      return { ...done, next: page.next };
     },
 
     /** @idempotent yes */

@@ -1,5 +1,6 @@
 // Commits of durable actors: one fenced transaction each, and the history that they leave.
 import type { ActorRow, Commit, CommitRequirement, CommitResult } from '#contracts/actor.ts';
+import type { JsonObject } from '#contracts/deps.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import { isUuid, writeApproval } from './approval.ts';
 import { record } from './audit.ts';
@@ -60,6 +61,17 @@ export async function commitActor(
     if (!(error instanceof RefusedCommit)) throw error;
     return { status: 'refused', run_id: runId, row: held && toRow(held), requirement: error.requirement };
   }
+}
+
+/** The context of an actor's machine as its row has it; null when there is no row. */
+export async function actorContext(store: Store, ref: ActorRef): Promise<JsonObject | null> {
+  const [row] = await withProject(store, ref.project, (tx) =>
+    tx.query<{ context: JsonObject }>(
+      `SELECT snapshot->'context' AS context FROM actor WHERE project_id = $1 AND id = $2`,
+      [tx.project, actorId(ref)],
+    ),
+  );
+  return row?.context ?? null;
 }
 
 /** Each revision has its own row in the history, for ever: a gap would be found when it is too late. */

@@ -13,13 +13,14 @@ import { systemClock } from '#contracts/deps.ts';
 import type { ActorRef } from '#contracts/ids.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { readSettings } from '#contracts/settings.ts';
+import type { ApprovalInput } from '#machines/approval.ts';
 import { canonicalBytes, digestOf } from '#protocols/canonical-json.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter } from '#protocols/payload-codec.ts';
 import { readSecretKey } from '#protocols/secret-key.ts';
 import { temporalConnection } from '#protocols/temporal-connection.ts';
 import { workflowId } from '#protocols/workflow-id.ts';
-import { commitActor } from '#store/actor.ts';
+import { actorContext, commitActor } from '#store/actor.ts';
 import { readApprovalOutcome } from '#store/approval.ts';
 import { deviceNews } from '#store/device.ts';
 import { standingVoters } from '#store/operator.ts';
@@ -97,6 +98,8 @@ const worker = await createWorker({
     ...createReconcileActivities({
       devicesWithNews: (after, limit) => devicesWithNews(store, after, limit, clock.now()),
       actorRuns: (after, limit) => actorRuns(store, after, limit),
+      // A machine's context holds what the approval was opened with.
+      approvalInput: async (ref) => (await actorContext(store, ref)) as ApprovalInput | null,
       prune: () => prune(store, clock.now()),
       ...workflows,
     }),

@@ -15,6 +15,7 @@ const reconciling = proxyActivities<ReconcileActivities>({
 export interface ReconcileReport {
   readonly announced: number;
   readonly verified: number;
+  readonly restarted: number;
   /** Where the check of runs goes on next time; the schedule's next run gets it as its last result. */
   readonly verify_after: string | null;
 }
@@ -38,8 +39,11 @@ export async function reconcile(): Promise<ReconcileReport> {
     // A fleet that comes back all at once is taken in over time.
     await sleep(500 + Math.floor(Math.random() * 1000), { summary: 'pause between pages' });
   }
-  const { verified, next } = await reconciling.verifyActors({ after: before?.verify_after ?? null, limit: pageSize });
-  return { announced, verified, verify_after: next };
+  const { verified, restarted, next } = await reconciling.verifyActors({
+    after: before?.verify_after ?? null,
+    limit: pageSize,
+  });
+  return { announced, verified, restarted, verify_after: next };
 }
 
 /** Removes what nobody will ask for again. */

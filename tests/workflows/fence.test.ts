@@ -193,6 +193,29 @@ describe('the fence', () => {
       await assertWholeHistory(device(id));
     });
 
+    it('is found by the reconciler: what was ended starts again from its row, and what was reset adopts', async () => {
+      const id = 'reconciled';
+      await actors.present(id, `${id}-1`);
+      const review = await actors.review(id);
+      await actors.handle(approval(review.id)).terminate('test');
+      await actors.handle(device(id)).terminate('test');
+      assert.ok((await actors.reconcile()).restarted >= 2);
+      await adopted(approval(review.id));
+      await adopted(device(id));
+      assert.equal((await actors.vote(review.id, 'ann')).state, 'approved');
+      assert.equal((await actors.grantOf(id))?.state, 'approved');
+      const events = await actors.history(device(id));
+      const committed = events.findIndex((event) => event.activityTaskCompletedEventAttributes);
+      const earlier = events.slice(committed).find((event) => event.workflowTaskCompletedEventAttributes);
+      await actors.resetTo(device(id), Number(earlier?.eventId));
+      assert.ok((await actors.reconcile()).verified >= 1);
+      await actors.eventually(
+        async () => (await actors.audit(id, 'actor.adopted')).length === 2,
+        'the second adoption',
+      );
+      for (const ref of [device(id), approval(review.id)]) await assertWholeHistory(ref);
+    });
+
     it('loses the decision that a restored database has lost, and no other', async () => {
       const id = 'restored';
       await actors.present(id, `${id}-1`);

@@ -10,6 +10,10 @@ import { Client, Connection } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import { systemClock } from '#contracts/deps.ts';
+import { createReconcileActivities } from '#activities/reconcile.ts';
+import type { ApprovalInput } from '#machines/approval.ts';
+import { actorContext } from '#store/actor.ts';
+import { actorRuns } from '#store/reconcile.ts';
 import { heartbeatBatch } from '#store/heartbeat.ts';
 import { syncOperators } from '#store/operator.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
@@ -174,6 +178,17 @@ export async function realActors(t: Cleanup) {
         ],
       });
     },
+    /** What the worker's schedule does about actors whose row and run do not fit. */
+    reconcile: () =>
+      createReconcileActivities({
+        devicesWithNews: async () => ({ items: [], next: null }),
+        actorRuns: (after, limit) => actorRuns(database.worker, after, limit),
+        approvalInput: async (ref) => (await actorContext(database.worker, ref)) as ApprovalInput | null,
+        prune: async () => ({}),
+        workflows: client.workflow,
+        taskQueue,
+        workflowId,
+      }).verifyActors({ after: null, limit: 500 }),
     /** Every transition of an actor, in the order of its epochs. */
     transitions: (ref: ActorRef) =>
       database.rows<{ epoch: number; revision: number; to_state: string; event: string }>(
