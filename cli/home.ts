@@ -2,23 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Instance } from '#contracts/instance.ts';
 import { CliError } from './failure.ts';
-
-/** The running installation on this machine, as `npm start` describes it; the parts that the command line uses. */
-export interface Instance {
-  readonly api_url: string;
-  readonly console_url: string;
-  readonly temporal_address: string;
-  readonly temporal_namespace: string;
-  readonly temporal_ui_url: string;
-  /** The owner's, with its password. */
-  readonly database_url: string;
-  readonly ca_file: string;
-  /** `null` when the administrators were configured. */
-  readonly admin_username: string | null;
-  readonly admin_password_file: string | null;
-  readonly pids: Readonly<Record<string, number>>;
-}
 
 /** A sign-in that is kept between commands. The token goes to this address only. */
 export interface KeptSession {

@@ -6,7 +6,7 @@ import { trustTiers, type TrustTier } from '#contracts/states.ts';
 import { findTarget, withClientOf, type Target } from './connection.ts';
 import { homeOf, present, type CliContext } from './context.ts';
 import { CliError } from './failure.ts';
-import type { Instance } from './home.ts';
+import type { Instance } from '#contracts/instance.ts';
 import { facts, table } from './table.ts';
 import { stateCell } from './words.ts';
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Clock, Random } from '#contracts/deps.ts';
+import type { Instance } from '#contracts/instance.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { SettingName, Settings } from '#contracts/settings.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
@@ -14,7 +15,6 @@ import { environmentOf, type SettingTexts, systemEnvironment } from './child-set
 import { buildConsole } from './console-build.ts';
 import { type HeldHome, holdHome } from './home.ts';
 import { identify } from './identity.mjs';
-import type { Instance } from './instance.ts';
 import { openLogFile } from './log-file.ts';
 import type { SpawnPart } from './part.ts';
 import { ownerUrl, postgresPart } from './postgres.ts';

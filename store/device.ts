@@ -1,5 +1,5 @@
 // Devices as the store has them: what was decided, observed and denied, joined for people and for the device's actor.
-import type { Principal } from '#contracts/audit.ts';
+import type { TransitionRecord } from '#contracts/actor.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { JsonObject } from '#contracts/deps.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
@@ -229,14 +229,7 @@ function toRow(row: FoundRow): DeviceRow {
 export type HistoryPosition = { readonly epoch: number; readonly revision: number };
 
 /** One transition, for ever. */
-export interface HistoryRow extends HistoryPosition {
-  readonly at: string;
-  readonly event: string;
-  readonly by: Principal;
-  readonly from_state: string | null;
-  readonly to_state: string;
-  readonly details: JsonObject;
-}
+export type HistoryRow = TransitionRecord & HistoryPosition;
 
 /** Lists the transitions of an actor, the newest first. */
 export async function listHistory(

@@ -10,7 +10,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import type { Instance } from '#start/instance.ts';
+import type { Instance } from '#contracts/instance.ts';
 import { findFreePort } from '#start/ports.ts';
 import { type Cleanup, cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { listeners } from '#tests/harness/listeners.ts';

@@ -15,7 +15,7 @@ import type { Role } from '#contracts/permissions.ts';
 import { createDevelopmentCa, type DevelopmentCa } from '#protocols/development-ca.ts';
 import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
 import { hashPassword } from '#protocols/password.ts';
-import type { Instance } from '#start/instance.ts';
+import type { Instance } from '#contracts/instance.ts';
 import { findFreePort } from '#start/ports.ts';
 import type { Cleanup } from './cleanup.ts';
 
