@@ -55,6 +55,7 @@ export async function keepAccounts(home: Home, given: Given, demo: boolean, rand
 
 /** A list in a file of the user's own stays theirs; our accounts then come beside it. */
 function settingsFor(given: Given, file: string, accounts: readonly Account[]): Record<string, string> {
+  if (accounts.length === 0) return {};
   if (given.SENTINEL_ADMIN_USERS_FILE === undefined) return { SENTINEL_ADMIN_USERS_FILE: file };
   const list = [...readList('SENTINEL_ADMIN_USERS_JSON', given.SENTINEL_ADMIN_USERS_JSON ?? []), ...accounts];
   return { SENTINEL_ADMIN_USERS_JSON: JSON.stringify(list) };

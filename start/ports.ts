@@ -1,4 +1,5 @@
 // Ports: one that is taken is an error which names the setting to change.
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { TrustError } from '#contracts/problems.ts';
 import type { SettingName } from '#contracts/settings.ts';
@@ -13,8 +14,16 @@ export async function requireFreePort(setting: SettingName, host: string, port: 
   }
 }
 
+/** Below those that systems give to outgoing connections, any of which could have taken it by the time that it is used. */
+const searched = { from: 10_240, to: 32_000 } as const;
+
 /** A loopback port that is free at this moment; another process may take it before it is used. */
-export function findFreePort(): Promise<number> {
+export async function findFreePort(): Promise<number> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = randomInt(searched.from, searched.to);
+    const free = await listenOnce('127.0.0.1', port).catch(() => null);
+    if (free !== null) return free;
+  }
   return listenOnce('127.0.0.1', 0);
 }
 
