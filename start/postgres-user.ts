@@ -37,6 +37,8 @@ export async function findUnprivilegedUser(program: string, path = systemPath): 
         '--clear-groups',
         '--inh-caps=+dac_override',
         '--ambient-caps=+dac_override',
+        // initdb asks access(2) for its programs, which forgets capabilities of everybody but root unless told not to.
+        '--securebits=+no_setuid_fixup',
       ],
       owner: { uid, gid },
     },
