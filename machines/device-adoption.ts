@@ -36,8 +36,9 @@ export function adoptDevice(
 }
 
 function merged(base: DeviceContext, other: DeviceContext): DeviceContext {
+  // What only the other side knows counts as older; done again, nothing changes its place.
   const union = (a: readonly string[], b: readonly string[]): readonly string[] =>
-    bounded([...new Set([...b, ...a])], listLimit);
+    bounded([...b.filter((one) => !a.includes(one)), ...a], listLimit);
   return {
     ...base,
     tier: lowestTier([base.tier, other.tier]),

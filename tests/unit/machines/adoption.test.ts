@@ -93,7 +93,7 @@ describe('adoption of a device', () => {
         assert.deepEqual(adopt(row, once), once);
         assert.deepEqual(adopt(once, once), once);
       }),
-      { numRuns: 200 },
+      { numRuns: 1000 },
     );
   });
 
