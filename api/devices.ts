@@ -6,6 +6,7 @@ import type { Clock } from '#contracts/deps.ts';
 import { Exactly, ListQuery, ReviewBody } from '#contracts/http/common.ts';
 import {
   Device,
+  DeviceExplanation,
   DeviceList,
   DeviceListQuery,
   DeviceParams,
@@ -24,7 +25,7 @@ import { bodyMayBeLeftOut } from './body.ts';
 import type { Cursors } from './cursors.ts';
 import { actionId } from './idempotency.ts';
 import { filterOf, readPage, type Page } from './pages.ts';
-import { presentDevice, type DevicePolicy } from './present-device.ts';
+import { presentDevice, presentExplanation, type DevicePolicy } from './present-device.ts';
 import { projectOf } from './projects.ts';
 import { castVote, type VoteDeps } from './votes.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
@@ -96,6 +97,22 @@ export const deviceRoutes: FastifyPluginAsyncTypebox<DevicesDeps> = async (app, 
       },
     },
     async (request) => present(await requireDevice(request, request.params.device_id)),
+  );
+
+  app.get(
+    '/api/devices/:device_id/explanation',
+    {
+      config: { access: 'device.read' },
+      schema: {
+        operationId: 'explainDevice',
+        tags: ['devices'],
+        summary: 'Why a device has its tier, what holds it there, and what would change that',
+        params: DeviceParams,
+        response: { 200: DeviceExplanation },
+      },
+    },
+    async (request) =>
+      presentExplanation(await requireDevice(request, request.params.device_id), deps.clock.now(), deps.policy),
   );
 
   app.get(

@@ -1,8 +1,9 @@
 // The device object of the API: what was decided, what was reported, and what both come to now.
 import type { CertificateFacts } from '#contracts/certificate.ts';
-import type { Device } from '#contracts/http/devices.ts';
+import type { Device, DeviceExplanation } from '#contracts/http/devices.ts';
 import type { DeviceApprovalState, Liveness, RotationAdvice } from '#contracts/states.ts';
-import { effectiveTier } from '#machines/effective-tier.ts';
+import { effectiveTier, type TierInputs } from '#machines/effective-tier.ts';
+import { explainTier } from '#machines/explanation.ts';
 import type { DeviceRow } from '#store/device.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
 
@@ -20,16 +21,7 @@ const dayMs = 24 * 60 * 60 * 1000;
 
 export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, links: WorkflowLinks): Device {
   const { grant, liveness, observation } = row;
-  const { tier } = effectiveTier(
-    {
-      grant,
-      pinned_not_after: grant?.pinned_certificate?.not_after ?? null,
-      pinned_revoked: row.pinned_revoked,
-      attestation: 'not_required',
-      identity_verified: policy.identityVerified,
-    },
-    now.toISOString(),
-  );
+  const { tier } = effectiveTier(tierInputsOf(row, policy), now.toISOString());
   const counts = liveness !== null && liveness.heartbeat_counter > 0 && liveness.counter_epoch === grant?.counter_epoch;
   return {
     device_id: row.device_id,
@@ -57,6 +49,44 @@ export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, l
     workflow: links.to({ kind: 'device', project: row.project_id, id: row.device_id }, null),
   };
 }
+
+/** What the tier depends on, for the decision and for its explanation alike. */
+function tierInputsOf({ grant, pinned_revoked }: DeviceRow, policy: DevicePolicy): TierInputs {
+  return {
+    grant,
+    pinned_not_after: grant?.pinned_certificate?.not_after ?? null,
+    pinned_revoked,
+    attestation: 'not_required',
+    identity_verified: policy.identityVerified,
+  };
+}
+
+/** Why the device stands where it stands, what it waits for, and which settings have led there. */
+export function presentExplanation(row: DeviceRow, now: Date, policy: DevicePolicy): DeviceExplanation {
+  const { trust_tier, facts } = explainTier(tierInputsOf(row, policy), now.toISOString());
+  const seenAt = row.liveness?.last_seen_at ?? null;
+  const liveness = livenessOf(seenAt, now, policy);
+  return {
+    device_id: row.device_id,
+    trust_tier,
+    facts: facts.map((fact) => ({ ...fact })),
+    liveness: { state: liveness, text: livenessTexts[liveness], last_seen_at: seenAt },
+    pending_review: presentReview(row),
+    reason: row.grant?.reason ?? null,
+    settings: [
+      { name: 'SENTINEL_REQUIRE_DEVICE_MTLS', value: String(policy.identityVerified) },
+      { name: 'SENTINEL_DEVICE_STALE_SECONDS', value: String(policy.staleSeconds) },
+      { name: 'SENTINEL_DEVICE_OFFLINE_SECONDS', value: String(policy.offlineSeconds) },
+    ],
+    explained_at: now.toISOString(),
+  };
+}
+
+const livenessTexts: Record<Liveness, string> = {
+  online: 'It reports on time. How punctual it is never changes its tier.',
+  stale: 'Its heartbeats are overdue. That does not change its tier.',
+  offline: 'It has not been heard for long. That does not change its tier.',
+};
 
 /** A retired device keeps what people decided about it before. */
 function approvalStateOf(grant: DeviceRow['grant']): DeviceApprovalState {

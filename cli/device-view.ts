@@ -1,7 +1,7 @@
 // A device on one screen.
-import type { Device } from '#contracts/http/devices.ts';
+import type { Device, DeviceExplanation } from '#contracts/http/devices.ts';
 import type { CliContext } from './context.ts';
-import { facts, type Cell } from './table.ts';
+import { facts, table, type Cell } from './table.ts';
 import { absolute } from './when.ts';
 import { stateCell, tierCell } from './words.ts';
 
@@ -54,4 +54,27 @@ function certificateFacts(name: string, certificate: Device['certificate'], now:
     ['  not after', absolute(certificate.not_after, now)],
     ['  advice', rotation === 'none' ? (certificate.expiring_soon ? 'expires soon' : null) : `rotation ${rotation}`],
   ];
+}
+
+/** Why a device has its tier: what decides first, and then everything else that is known of it. */
+export function showExplanation(context: CliContext, explanation: DeviceExplanation): void {
+  const { terminal } = context;
+  const now = context.clock.now();
+  const { pending_review: review } = explanation;
+  facts(terminal, [
+    ['Device', explanation.device_id],
+    ['Trust tier', tierCell(explanation.trust_tier)],
+    ['Reason', explanation.reason],
+    ['Liveness', stateCell(explanation.liveness.state)],
+    ['', explanation.liveness.text],
+    ['Last seen', absolute(explanation.liveness.last_seen_at, now)],
+    ['Waits for', review && `${review.required - review.approvals} more approvals (${review.kind})`],
+    ['  until', review && absolute(review.expires_at, now)],
+  ]);
+  terminal.data('');
+  table(
+    terminal,
+    ['decides', 'at most', 'because', 'what would change it'],
+    explanation.facts.map((fact) => [fact.decides ? 'yes' : '', tierCell(fact.at_most), fact.text, fact.change ?? '']),
+  );
 }

@@ -6,7 +6,7 @@ import { deviceApprovalStates, livenessStates, trustTiers } from '#contracts/sta
 import { confirmByName } from './confirm.ts';
 import { withClient } from './connection.ts';
 import { globalsOf, present, type CliContext } from './context.ts';
-import { showDevice } from './device-view.ts';
+import { showDevice, showExplanation } from './device-view.ts';
 import { CliError } from './failure.ts';
 import { readPages, tellOfMore, withPageOptions, type PageOptions } from './pages.ts';
 import { reviewBody, showApproval, type ReviewOptions } from './review.ts';
@@ -77,6 +77,14 @@ export function addDeviceCommands(program: Command, context: CliContext): void {
     .action(async (id: string, _options: object, command: Command) => {
       const found = await withClient(context, command, (client) => client.devices.get(id));
       present(context, command, found, (item) => showDevice(context, item));
+    });
+
+  device
+    .command('explain <device_id>')
+    .description('why a device has its tier, and what would change it')
+    .action(async (id: string, _options: object, command: Command) => {
+      const found = await withClient(context, command, (client) => client.devices.explanation(id));
+      present(context, command, found, (item) => showExplanation(context, item));
     });
 
   withPageOptions(device.command('history <device_id>').description('what happened to a device, newest first')).action(

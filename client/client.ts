@@ -3,7 +3,7 @@ import type { LoginAnswer, LoginBody, Me, Session, SessionList } from '#contract
 import type { Approval, ApprovalList, ApprovalListQuery } from '#contracts/http/approvals.ts';
 import type { AuditList, AuditListQuery, Integrity } from '#contracts/http/audit.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
-import type { Device, DeviceList, DeviceListQuery, HistoryList } from '#contracts/http/devices.ts';
+import type { Device, DeviceExplanation, DeviceList, DeviceListQuery, HistoryList } from '#contracts/http/devices.ts';
 import type { Live, Ready } from '#contracts/http/health.ts';
 import { createCaller, type Call, type CallerOptions, type CallOptions } from './request.ts';
 
@@ -16,6 +16,7 @@ export interface Client {
   readonly devices: {
     list(query?: DeviceListQuery, options?: CallOptions): Promise<DeviceList>;
     get(deviceId: string, options?: CallOptions): Promise<Device>;
+    explanation(deviceId: string, options?: CallOptions): Promise<DeviceExplanation>;
     history(deviceId: string, query?: PageQuery, options?: CallOptions): Promise<HistoryList>;
     identityReview(deviceId: string, body: ReviewBody, options?: CallOptions): Promise<Device>;
     revoke(
@@ -67,6 +68,7 @@ export function createClient(options: CallerOptions): Client {
     devices: {
       list: (query, also) => get('/api/devices', query, also),
       get: (deviceId, also) => get(at`/api/devices/${deviceId}`, undefined, also),
+      explanation: (deviceId, also) => get(at`/api/devices/${deviceId}/explanation`, undefined, also),
       history: (deviceId, query, also) => get(at`/api/devices/${deviceId}/history`, query, also),
       identityReview: (deviceId, body, also) => post(at`/api/devices/${deviceId}/identity-review`, body, also),
       revoke: (deviceId, body, also) => post(at`/api/devices/${deviceId}/certificate/revoke`, body, also),

@@ -13,20 +13,56 @@ export interface TierInputs {
   readonly identity_verified: boolean;
 }
 
+/** Each reason in words: what is so, and what would change it. */
 export const tierReasons = {
-  'identity.unverified': 'The identity of the device is not verified.',
-  'identity.pending': 'Nobody has approved this device yet.',
-  'identity.expired': 'The enrollment lapsed without a decision.',
-  'identity.rejected': 'The identity of this device was rejected.',
-  'identity.retired': 'This device was taken out of service.',
-  'identity.approved': 'The device is approved.',
-  'identity.under_review': 'The device needs more approvals for its present tags.',
-  'certificate.revoked': 'The certificate of this device was revoked.',
-  'certificate.expired': 'The certificate of this device has expired.',
-  'attestation.failed': 'The last evidence did not fit the reference values.',
-  'attestation.missing': 'Evidence was asked for and has not been given.',
-  'attestation.stale': 'The last evidence is too old.',
-} as const;
+  'identity.unverified': {
+    text: 'Nothing proves that this is the device that it says it is.',
+    change: 'Demand device certificates (SENTINEL_REQUIRE_DEVICE_MTLS).',
+  },
+  'identity.pending': {
+    text: 'Nobody has approved this device yet.',
+    change: 'People approve its enrollment.',
+  },
+  'identity.expired': {
+    text: 'The enrollment lapsed without a decision.',
+    change: 'Its next heartbeat opens a new review.',
+  },
+  'identity.rejected': {
+    text: 'The identity of this device was rejected.',
+    change: 'Somebody resets the device; then people decide again.',
+  },
+  'identity.retired': {
+    text: 'This device was taken out of service.',
+    change: 'Somebody resets the device; then people decide again.',
+  },
+  'identity.approved': { text: 'People have approved the device.', change: null },
+  'identity.under_review': {
+    text: 'The device needs more approvals for its present tags.',
+    change: 'As many people approve it as its tags ask for.',
+  },
+  'certificate.revoked': {
+    text: 'Its certificate was revoked, and is refused for ever.',
+    change: 'The device presents a new certificate, and people approve that.',
+  },
+  'certificate.expired': {
+    text: 'Its certificate has expired.',
+    change: 'The device presents a new certificate, and people approve that.',
+  },
+  'attestation.not_required': {
+    text: 'No evidence of its state is asked for, so it is monitored at most.',
+    change: 'Ask for attestation.',
+  },
+  'attestation.verified': { text: 'Its evidence is verified and fresh.', change: null },
+  'attestation.failed': {
+    text: 'The last evidence did not fit the reference values.',
+    change: 'The device gives evidence that fits.',
+  },
+  'attestation.missing': {
+    text: 'Evidence was asked for and has not been given.',
+    change: 'The device answers its challenge.',
+  },
+  'attestation.stale': { text: 'The last evidence is too old.', change: 'The device answers its challenge.' },
+} as const satisfies Record<string, { readonly text: string; readonly change: string | null }>;
 export type TierReason = keyof typeof tierReasons;
 
 export interface TierDecision {
@@ -35,43 +71,54 @@ export interface TierDecision {
   readonly reasons: readonly TierReason[];
 }
 
-const stateBounds: Record<DeviceState, readonly [TrustTier, TierReason]> = {
-  pending: ['observed', 'identity.pending'],
-  expired: ['observed', 'identity.expired'],
-  rejected: ['restricted', 'identity.rejected'],
-  retired: ['restricted', 'identity.retired'],
-  approved: ['trusted', 'identity.approved'],
+/** An upper bound that one fact sets, and why. */
+export interface TierBound {
+  readonly bound: TrustTier;
+  readonly reason: TierReason;
+}
+
+const stateBounds: Record<DeviceState, TierBound> = {
+  pending: { bound: 'observed', reason: 'identity.pending' },
+  expired: { bound: 'observed', reason: 'identity.expired' },
+  rejected: { bound: 'restricted', reason: 'identity.rejected' },
+  retired: { bound: 'restricted', reason: 'identity.retired' },
+  approved: { bound: 'trusted', reason: 'identity.approved' },
 };
 
-const attestationBounds: Record<AttestationState, readonly [TrustTier, TierReason] | null> = {
-  not_required: ['monitored', 'identity.approved'],
-  verified: null,
-  challenged: ['observed', 'attestation.missing'],
-  stale: ['observed', 'attestation.stale'],
-  failed: ['restricted', 'attestation.failed'],
+const attestationBounds: Record<AttestationState, TierBound> = {
+  not_required: { bound: 'monitored', reason: 'attestation.not_required' },
+  verified: { bound: 'trusted', reason: 'attestation.verified' },
+  challenged: { bound: 'observed', reason: 'attestation.missing' },
+  stale: { bound: 'observed', reason: 'attestation.stale' },
+  failed: { bound: 'restricted', reason: 'attestation.failed' },
 };
 
 /**
- * Decides the effective tier. Each fact sets an upper bound and the lowest wins, so that no fact can make up for another.
+ * Every bound that holds now. The lowest is the effective tier; all of them together are its explanation.
  *
  * @param now RFC 3339; a certificate is expired from its last second on.
  */
-export function effectiveTier(inputs: TierInputs, now: string): TierDecision {
+export function tierBounds(inputs: TierInputs, now: string): readonly TierBound[] {
   const { grant } = inputs;
-  const bounds: (readonly [TrustTier, TierReason])[] = [
-    grant === null ? stateBounds.pending : stateBounds[grant.state],
-  ];
-  const attestation = attestationBounds[inputs.attestation];
-  if (attestation) bounds.push(attestation);
-  if (grant?.state === 'approved' && grant.tier !== 'trusted' && grant.tier !== 'monitored')
-    bounds.push([grant.tier, 'identity.under_review']);
-  else if (grant) bounds.push([grant.tier, stateBounds[grant.state][1]]);
-  if (!inputs.identity_verified) bounds.push(['observed', 'identity.unverified']);
+  const bounds = [stateBounds[grant?.state ?? 'pending'], attestationBounds[inputs.attestation]];
+  if (grant !== null) bounds.push({ bound: grant.tier, reason: grantReason(grant) });
+  if (!inputs.identity_verified) bounds.push({ bound: 'observed', reason: 'identity.unverified' });
   if (inputs.pinned_not_after !== null && inputs.pinned_not_after <= now)
-    bounds.push(['restricted', 'certificate.expired']);
-  if (inputs.pinned_revoked) bounds.push(['revoked', 'certificate.revoked']);
+    bounds.push({ bound: 'restricted', reason: 'certificate.expired' });
+  if (inputs.pinned_revoked) bounds.push({ bound: 'revoked', reason: 'certificate.revoked' });
+  return bounds;
+}
 
-  const tier = lowestTier(bounds.map(([bound]) => bound));
-  const reasons = new Set(bounds.filter(([bound]) => bound === tier).map(([, reason]) => reason));
+/** Why the decisions support no more than this. */
+function grantReason({ state, tier }: NonNullable<TierInputs['grant']>): TierReason {
+  const short = state === 'approved' && tier !== 'trusted' && tier !== 'monitored';
+  return short ? 'identity.under_review' : stateBounds[state].reason;
+}
+
+/** Decides the effective tier. Each fact sets an upper bound and the lowest wins, so that no fact can make up for another. */
+export function effectiveTier(inputs: TierInputs, now: string): TierDecision {
+  const bounds = tierBounds(inputs, now);
+  const tier = lowestTier(bounds.map(({ bound }) => bound));
+  const reasons = new Set(bounds.filter(({ bound }) => bound === tier).map(({ reason }) => reason));
   return { tier, reasons: [...reasons] };
 }

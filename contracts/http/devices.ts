@@ -77,6 +77,27 @@ export const Device = Type.Object({
 });
 export type Device = Static<typeof Device>;
 
+export const DeviceExplanation = Type.Object({
+  device_id: Type.String(),
+  trust_tier: Names(trustTiers),
+  facts: Type.Array(
+    Type.Object({
+      reason: Type.String({ description: 'Stable name of the reason' }),
+      text: Type.String(),
+      at_most: Names(trustTiers),
+      decides: Type.Boolean({ description: 'Whether it holds the tier where it is' }),
+      change: Nullable(Type.String({ description: 'What would change it' })),
+    }),
+    { description: 'Those that decide come first' },
+  ),
+  liveness: Type.Object({ state: Names(livenessStates), text: Type.String(), last_seen_at: Nullable(Instant) }),
+  pending_review: Nullable(PendingReview),
+  reason: Nullable(Type.String()),
+  settings: Type.Array(Type.Object({ name: Type.String(), value: Type.String() })),
+  explained_at: Instant,
+});
+export type DeviceExplanation = Static<typeof DeviceExplanation>;
+
 export const DeviceListQuery = Exactly({
   ...ListQuery,
   approval_state: Type.Optional(Names(deviceApprovalStates)),

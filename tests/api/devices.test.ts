@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Approval } from '#contracts/http/approvals.ts';
-import type { Device, DeviceList } from '#contracts/http/devices.ts';
+import type { Device, DeviceExplanation, DeviceList } from '#contracts/http/devices.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { fakeApi, problemOf } from '#tests/fakes/api-over-fakes.ts';
 import {
@@ -137,6 +137,27 @@ describe('GET /api/devices', () => {
       const answer = await app.inject({ method, url, headers, ...(method === 'POST' ? { payload: {} } : {}) });
       assert.equal(problemOf(answer).code, 'resource.not_found', url);
     }
+  });
+
+  it('explains a tier in words and as data, and says what would change it', async (t) => {
+    const { app, as, registry, clock } = await fakeApi(t);
+    registry.addDevice(pendingDevice('pending-1'));
+    const answer = await app.inject({ url: '/api/devices/pending-1/explanation', headers: await as('viewer') });
+    assert.equal(answer.statusCode, 200);
+    const body = answer.json<DeviceExplanation>();
+    assert.equal(body.trust_tier, 'observed');
+    assert.deepEqual(body.facts[0], {
+      reason: 'identity.pending',
+      text: 'Nobody has approved this device yet.',
+      at_most: 'observed',
+      decides: true,
+      change: 'People approve its enrollment.',
+    });
+    assert.equal(body.pending_review?.required, 2);
+    assert.equal(body.liveness.state, 'online');
+    assert.equal(body.explained_at, clock.now().toISOString());
+    const nobody = await app.inject({ url: '/api/devices/nobody/explanation', headers: await as('viewer') });
+    assert.equal(problemOf(nobody).code, 'resource.not_found');
   });
 
   it('shows the whole history, newest first', async (t) => {

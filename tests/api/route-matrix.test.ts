@@ -21,6 +21,7 @@ const matrix: Readonly<Record<string, Row>> = {
   'POST /api/heartbeat': [401, 401, 401, 401, 401, 401, 401],
   'GET /api/devices': reader,
   'GET /api/devices/:device_id': readerOfOne,
+  'GET /api/devices/:device_id/explanation': readerOfOne,
   'GET /api/devices/:device_id/history': readerOfOne,
   'POST /api/devices/:device_id/identity-review': reviewer,
   'POST /api/devices/:device_id/certificate/revoke': [401, 403, 403, 403, 200, 200, 404],

@@ -110,6 +110,35 @@ describe('sentinel device show and history', () => {
     assert.doesNotMatch(out, /Hardware|Reason/);
   });
 
+  it('explains a tier: what decides, and what would change it', async (t) => {
+    const explanation = {
+      device_id: 'lab-1',
+      trust_tier: 'observed',
+      facts: [
+        {
+          reason: 'identity.pending',
+          text: 'Nobody yet.',
+          at_most: 'observed',
+          decides: true,
+          change: 'People approve.',
+        },
+        { reason: 'attestation.not_required', text: 'None.', at_most: 'monitored', decides: false, change: null },
+      ],
+      liveness: { state: 'online', text: 'On time.', last_seen_at: null },
+      pending_review: pending.pending_review,
+      reason: null,
+      settings: [],
+      explained_at: '2026-11-22T12:00:00.000Z',
+    };
+    const { exit, out } = await runCommand(t, 'device explain lab-1', {
+      routes: { 'GET /api/devices/lab-1/explanation': { body: explanation } },
+    });
+    assert.equal(exit, 0);
+    assert.match(out, /Trust tier\tobserved/);
+    assert.match(out, /^yes\tobserved\tNobody yet\.\tPeople approve\.$/m);
+    assert.match(out, /^\tmonitored\tNone\.\t$/m);
+  });
+
   it('lists what happened', async (t) => {
     const { out } = await runCommand(t, 'device history lab-1', {
       routes: { 'GET /api/devices/lab-1/history': { body: { items: [aHistoryEntry()], next_cursor: null } } },

@@ -18,8 +18,8 @@ const best: TierInputs = {
 };
 
 const table: readonly [title: string, Partial<TierInputs>, TrustTier, readonly TierReason[]][] = [
-  ['approved with fresh evidence', {}, 'trusted', ['identity.approved']],
-  ['approved, no evidence asked for', { attestation: 'not_required' }, 'monitored', ['identity.approved']],
+  ['approved with fresh evidence', {}, 'trusted', ['identity.approved', 'attestation.verified']],
+  ['approved, no evidence asked for', { attestation: 'not_required' }, 'monitored', ['attestation.not_required']],
   [
     'approved, granted no more than monitored',
     { grant: { state: 'approved', tier: 'monitored' } },
@@ -47,9 +47,14 @@ const table: readonly [title: string, Partial<TierInputs>, TrustTier, readonly T
     ['identity.rejected'],
   ],
   ['identity not verified', { identity_verified: false }, 'observed', ['identity.unverified']],
-  ['certificate in its last millisecond', { pinned_not_after: stillValid }, 'trusted', ['identity.approved']],
+  [
+    'certificate in its last millisecond',
+    { pinned_not_after: stillValid },
+    'trusted',
+    ['identity.approved', 'attestation.verified'],
+  ],
   ['certificate expired', { pinned_not_after: justEnded }, 'restricted', ['certificate.expired']],
-  ['nothing pinned', { pinned_not_after: null }, 'trusted', ['identity.approved']],
+  ['nothing pinned', { pinned_not_after: null }, 'trusted', ['identity.approved', 'attestation.verified']],
   ['certificate revoked', { pinned_revoked: true }, 'revoked', ['certificate.revoked']],
   [
     'revoked, expired, rejected and failed at once',
