@@ -121,6 +121,7 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
   const calls = createCalls<Unstamped<Event>>({
     perform: (call) => scope.run(() => options.perform(call)),
     answered: (answer, steps) => take(stamp(answer), steps),
+    scope,
   });
   const timer = createDeadlineTimer({
     deadlines: () => snapshot.context.deadlines,

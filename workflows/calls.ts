@@ -1,6 +1,6 @@
 // The calls of an actor: equal ones are made once, what fails is tried again for as long as the actor lives, and nobody is kept waiting for that.
 import type { AnyCall } from '#machines/actor.ts';
-import { log, sleep } from '@temporalio/workflow';
+import { type CancellationScope, log, sleep } from '@temporalio/workflow';
 import { hold, release, type Step } from './steps.ts';
 
 /** An activity has tried for a minute by then. The rest before the call is made again doubles, so that histories stay short. */
@@ -17,9 +17,11 @@ interface Options<Answer> {
   /** Carries out a call; null when there is nothing to tell the machine. */
   perform(call: AnyCall): Promise<Answer | null>;
   answered(answer: Answer, steps: readonly Step[]): void;
+  /** What the rest between two attempts belongs to, whoever asked for the call. */
+  readonly scope: CancellationScope;
 }
 
-export function createCalls<Answer>({ perform, answered }: Options<Answer>) {
+export function createCalls<Answer>({ perform, answered, scope }: Options<Answer>) {
   const running = new Map<string, Running>();
 
   function start(call: AnyCall, steps: readonly Step[]): void {
@@ -42,7 +44,7 @@ export function createCalls<Answer>({ perform, answered }: Options<Answer>) {
         log.error('a call of the machine failed and is made again later', { call: call.name, error: String(error) });
         release(steps);
         steps = [];
-        await sleep(pauseMs, { summary: `before ${call.name} is called again` });
+        await scope.run(() => sleep(pauseMs, { summary: `before ${call.name} is called again` }));
         if (entry.next !== null) break;
       }
     }

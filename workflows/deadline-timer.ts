@@ -29,9 +29,15 @@ export function createDeadlineTimer({ deadlines, passed, scope: parent }: Option
     armed = { at: due, scope };
     scope
       .run(() => sleep(Math.max(1, Date.parse(due) - Date.now()), { summary: `deadline ${due}` }))
-      .then(wake, (error: unknown) => {
-        if (!isCancellation(error)) throw error;
-      });
+      .then(
+        () => {
+          // The deadline may have moved between the end of the timer and this.
+          if (armed?.scope === scope) wake();
+        },
+        (error: unknown) => {
+          if (!isCancellation(error)) throw error;
+        },
+      );
   }
 
   function wake(): void {

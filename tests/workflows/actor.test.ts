@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { ApplicationFailure } from '@temporalio/common';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { setTimeout as pause } from 'node:timers/promises';
-import { approval, codeOf, device, holdUp, testActors, type TestActors } from './actors.ts';
+import { approval, certificate, codeOf, device, holdUp, testActors, type TestActors } from './actors.ts';
 
 describe('the durable actor', () => {
   const cleanup = cleanupAfterAll();
@@ -16,6 +15,7 @@ describe('the durable actor', () => {
 
   const revisionsOf = (id: string): number[] =>
     (actors.store.transitions.get(`approval/${id}`) ?? []).map(({ revision }) => revision);
+  const votersOf = (id: string) => actors.store.approvals.get(id)?.votes.map(({ by }) => by);
   const closed = (id: string) =>
     actors.eventually(() => {
       const row = actors.store.approvals.get(id);
@@ -80,6 +80,32 @@ describe('the durable actor', () => {
       assert.equal(await codeOf(actors.vote(id, 'olga')), 'review.own_request');
       assert.equal(await codeOf(actors.vote(id, 'bob', { digest: 'digest 0' })), 'review.changed');
       assert.equal((await actors.history(approval(id))).length, length);
+    });
+
+    it('at the end the votes of people who were disabled in between (SA-15, EN-06)', async () => {
+      const { id } = await actors.openApproval();
+      assert.equal((await actors.vote(id, 'ann')).state, 'open');
+      actors.store.standing.delete('ann');
+      // Whoever votes last is answered by what counts: one vote is not enough.
+      assert.equal((await actors.vote(id, 'bob')).state, 'open');
+      assert.deepEqual(votersOf(id), ['bob']);
+      actors.store.standing.add('ann');
+      assert.equal((await actors.vote(id, 'carl')).state, 'approved');
+      assert.deepEqual(votersOf(id), ['bob', 'carl']);
+    });
+
+    it('the end itself when somebody is disabled between the last question and the commit (SA-15, EN-06)', async () => {
+      const { id } = await actors.openApproval();
+      await actors.vote(id, 'ann');
+      const gate = holdUp(actors.store, ({ requirements }) => requirements.length > 0);
+      const last = actors.vote(id, 'bob');
+      await gate.reached;
+      actors.store.standing.delete('bob');
+      gate.open();
+      assert.equal(await codeOf(last), 'review.not_permitted');
+      assert.equal(actors.stateOf(id), 'open');
+      assert.deepEqual(votersOf(id), ['ann']);
+      actors.store.standing.add('bob');
     });
 
     it('new requests while too many transitions wait for the store, and loses none of those', async () => {
@@ -178,18 +204,26 @@ describe('the durable actor', () => {
       assert.equal((await actors.handle(approval(review.id)).describe()).status.name, 'COMPLETED');
     });
 
+    it('when somebody cancels its workflow and a call fails afterwards', async () => {
+      await actors.present('c2', 'c2');
+      await actors.review('c2');
+      await actors.handle(device('c2')).cancel();
+      const failures = failOnce('fetchDeviceNews');
+      await actors.present('c2', 'c2', { tags: ['payments'] });
+      await actors.eventually(
+        () => actors.grant('c2').review?.['required'] === 2,
+        'the news, although nobody asks again',
+      );
+      assert.equal(failures(), 1);
+    });
+
     it('with its calls when they fail for longer than anybody waits for them', async () => {
-      let failures = 0;
-      actors.world.onCall = async (name) => {
-        if (name !== 'fetchDeviceNews' || failures === 1) return;
-        failures += 1;
-        throw ApplicationFailure.nonRetryable('the store is gone', 'service.unavailable');
-      };
+      const failures = failOnce('fetchDeviceNews');
       await actors.present('f1', 'f1');
       // Whoever asks is not kept waiting for it.
       assert.equal((await actors.catchUp('f1')).state, 'pending');
       await actors.review('f1');
-      assert.equal(failures, 1);
+      assert.equal(failures(), 1);
     });
   });
 
@@ -197,7 +231,7 @@ describe('the durable actor', () => {
     it('by the new deadline when the subject changes (SA-15)', async () => {
       const { id } = await actors.openApproval({ ttl_seconds: 2 });
       const opened = (await actors.eventually(() => actors.store.approvals.get(id), 'the approval')).expires_at;
-      await pause(1_000);
+      await actors.eventually(() => Date.now() > Date.parse(opened) - 1_000, 'half of the time');
       await actors.change(id, 'digest 2');
       const row = await actors.eventually(() => {
         const present = actors.store.approvals.get(id);
@@ -211,7 +245,7 @@ describe('the durable actor', () => {
 
     it('when the deadline moved after its timer had fired', async () => {
       const { id } = await actors.openApproval({ ttl_seconds: 1 });
-      await actors.eventually(() => actors.stateOf(id), 'the approval');
+      const opened = (await actors.eventually(() => actors.store.approvals.get(id), 'the approval')).expires_at;
       await actors.stopWorker();
       await actors.change(id, 'digest 2');
       await actors.eventually(
@@ -221,6 +255,8 @@ describe('the durable actor', () => {
       await actors.startWorker();
       const end = await closed(id);
       assert.equal(end.state, 'expired');
+      assert.equal(end.digest, 'digest 2');
+      assert.ok(end.expires_at > opened);
       assert.ok(String(end.closed_at) >= end.expires_at);
     });
 
@@ -235,6 +271,17 @@ describe('the durable actor', () => {
       assert.equal((await closed(id)).state, 'expired');
     });
   });
+
+  /** Lets the next call of an activity fail as if it had been tried for as long as it may. @returns how often it has */
+  function failOnce(activity: string): () => number {
+    let failures = 0;
+    actors.world.onCall = async (name) => {
+      if (name !== activity || failures === 1) return;
+      failures += 1;
+      throw ApplicationFailure.nonRetryable('the store is gone', 'service.unavailable');
+    };
+    return () => failures;
+  }
 
   /** Whether a signal was delivered and the workflow has dealt with it. */
   function believes(events: Awaited<ReturnType<TestActors['history']>>): boolean {
