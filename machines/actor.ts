@@ -63,8 +63,10 @@ export type Effect =
 /** Everything that the driver needs to know of a machine. */
 export interface ActorDefinition<Context extends { readonly deadlines: Deadlines }, Event extends { type: string }> {
   readonly kind: ActorKind;
-  /** Raised when the shape of the context changes. Every row and every handover says which one it is of. */
+  /** Raised when the machine answers differently or its context has another shape. Every row and every handover says which one it is of. */
   readonly version: number;
+  /** The version before: runs that it began go on with it until they make way, and what it wrote is taken in. */
+  readonly earlier?: EarlierVersion<Context, Event>;
   readonly machine: AnyStateMachine;
   /**
    * Why an event that a person or another actor asks for is refused, or null when it is taken.
@@ -93,6 +95,12 @@ export interface ActorDefinition<Context extends { readonly deadlines: Deadlines
   describe(snapshot: MachineSnapshot<Context>): string;
   /** Whether the actor has nothing left to do. Device actors never do. */
   finished(snapshot: MachineSnapshot<Context>): boolean;
+}
+
+export interface EarlierVersion<Context extends { readonly deadlines: Deadlines }, Event extends { type: string }> {
+  readonly definition: ActorDefinition<{ readonly deadlines: Deadlines }, Event>;
+  /** What the earlier version wrote, as this one has it; never more trusted. */
+  upgrade(snapshot: MachineSnapshot<{ readonly deadlines: Deadlines }>): MachineSnapshot<Context>;
 }
 
 /** Action objects for a machine's `record`, `require` and `call`, whose parameters are read when the transition is taken. */

@@ -4,10 +4,15 @@ import { fileURLToPath } from 'node:url';
 import type { Log } from '#contracts/deps.ts';
 import { failureConverterPath } from '#protocols/payload-codec.ts';
 
+const workflowsOfThisRelease = fileURLToPath(new URL('../workflows/index.ts', import.meta.url));
+
 /** Bundles `workflows/` with the production build of its libraries. Takes some seconds. */
-export function bundleWorkflows(log: Log): Promise<WorkflowBundleWithSourceMap> {
+export function bundleWorkflows(
+  log: Log,
+  workflowsPath: string = workflowsOfThisRelease,
+): Promise<WorkflowBundleWithSourceMap> {
   return bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
+    workflowsPath,
     // Failures of workflow code are encoded inside the sandbox, so the bundle has to carry what the worker is given.
     failureConverterPath,
     // A page of webpack's statistics is of use to nobody who only wants to know what goes on.

@@ -29,6 +29,7 @@ import { createCalls } from './calls.ts';
 import { createDeadlineTimer } from './deadline-timer.ts';
 import { searchAttribute, type ActorAnswer, type RequestOrigin } from './messages.ts';
 import { hold, newStep, release, settled, type Step } from './steps.ts';
+import { createVersions } from './versions.ts';
 
 /** Events that may wait to become durable before requests are refused. */
 const backlogLimit = 100;
@@ -93,11 +94,13 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
   options: Options<Context, Event>,
 ) {
   type Snapshot = MachineSnapshot<Context>;
-  const { definition, ref, resumed } = options;
+  const { ref, resumed } = options;
+  const versions = createVersions(options.definition);
+  let definition = versions.own;
   const [first, firstActions] = initialTransition(definition.machine, options.input);
-  const initial: Snapshot = toSnapshot(first);
+  let initial: Snapshot = toSnapshot(first);
 
-  let snapshot = (resumed?.snapshot as Snapshot | undefined) ?? initial;
+  let snapshot = resumed ? versions.takeIn(resumed.snapshot, resumed.machine_version, definition.version) : initial;
   /** Revision of `snapshot`, and of what the store is known to hold. */
   let revision = resumed?.revision ?? 0;
   let durable = revision;
@@ -138,8 +141,9 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
       request_id: origin?.request_id ?? null,
       uuid,
     }) as unknown as Event;
-  const own = (event: { type: 'actor.adopted' } | { type: 'commit.refused'; requirement: string }): Event =>
-    stamp(event as unknown as Unstamped<Event>);
+  const own = (
+    event: { type: 'actor.adopted' | 'machine.changed' } | { type: 'commit.refused'; requirement: string },
+  ): Event => stamp(event as unknown as Unstamped<Event>);
 
   /** Takes an event at once: nothing is awaited between the check, the transition and the timer. */
   function take(event: Event, steps: readonly Step[]): void {
@@ -155,12 +159,13 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
     readonly before: Snapshot | null;
     readonly after: Snapshot;
     readonly actions: readonly { type: string; params?: unknown }[];
+    /** What has details is written, changed or not. */
     readonly details?: JsonObject;
   }): void {
     const { event, steps, before, after } = taken;
     const effects = effectsOf(taken.actions);
     const records = [...effects.records, ...definition.changes(before, after)];
-    const changed = before === null || JSON.stringify(before) !== JSON.stringify(after);
+    const changed = taken.details !== undefined || before === null || JSON.stringify(before) !== JSON.stringify(after);
     if (!changed && records.length === 0 && effects.requirements.length === 0)
       return takeNote(event, steps, effects.calls);
 
@@ -286,7 +291,8 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
   function adopt(row: ActorRow | null): void {
     log.warn('adopting the state of the store', { revision: durable, row_revision: row?.revision ?? null });
     const uncommitted = waiting;
-    const before = (row?.snapshot as Snapshot | undefined) ?? null;
+    if (row !== null) become(Math.max(definition.version, row.machine_version));
+    const before = row && versions.takeIn(row.snapshot, row.machine_version, definition.version);
     const after = definition.adopt(before, past, initial);
     const details = {
       row_run_id: row?.run_id ?? null,
@@ -311,6 +317,14 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
     enqueue({ event, steps: [], before, after, actions: [{ type: 'record', params: adopted }], details });
     take(event, []);
     takeAgain(uncommitted);
+  }
+
+  /** A later version has written the row: from here on the run is one of that. */
+  function become(version: number): void {
+    const takeIn = (held: Snapshot): Snapshot => versions.takeIn(held, definition.version, version);
+    past = past && takeIn(past);
+    initial = takeIn(initial);
+    definition = versions.of(version);
   }
 
   /** Events whose transitions were not written are taken again, in order, from where the actor stands now. */
@@ -353,7 +367,8 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
   /** Runs until the actor is finished, or hands over to the next run. */
   async function run(continueWith: (handover: Resumed) => Promise<never>): Promise<void> {
     const finished = (): boolean => definition.finished(snapshot) && calls.none();
-    const full = (): boolean => workflowInfo().continueAsNewSuggested || updates >= updatesPerRun;
+    const full = (): boolean =>
+      workflowInfo().continueAsNewSuggested || updates >= updatesPerRun || versions.outdated();
     for (;;) {
       await condition(() => waiting.length > 0 || verifyWanted || (allHandlersFinished() && (finished() || full())));
       if (waiting.length > 0 || verifyWanted) await commitWaiting();
@@ -370,9 +385,18 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
     }
   }
 
+  function takeOver({ machine_version, calls: unfinished }: Resumed): void {
+    if (machine_version !== definition.version) {
+      const details = { from_version: machine_version, to_version: definition.version };
+      const event = own({ type: 'machine.changed' });
+      enqueue({ event, steps: [], before: snapshot, after: snapshot, actions: [], details });
+    }
+    for (const call of unfinished) calls.start(call, []);
+  }
+
   // Before any handler is set: what was said before the first task meets an actor that has begun.
   if (resumed === undefined) enqueue({ event: null, steps: [], before: null, after: initial, actions: firstActions });
-  else for (const call of resumed.calls) calls.start(call, []);
+  else takeOver(resumed);
   timer.arm();
   show();
 
@@ -394,7 +418,7 @@ function toSnapshot<Context>(state: { value: unknown; context: unknown }): Machi
 
 /** Events that the driver makes are about the state in which it made them. */
 function isOwn({ type }: { readonly type: string }): boolean {
-  return type === 'actor.adopted' || type === 'commit.refused';
+  return type === 'actor.adopted' || type === 'machine.changed' || type === 'commit.refused';
 }
 
 /** Whether two events are the same hint: nobody asked for them, and nothing but their time differs. */

@@ -1,7 +1,9 @@
 // The durable actor of one approval: takes votes until it is closed, then tells its subject.
+import type { ActorDefinition } from '#machines/actor.ts';
 import {
-  approvalActor as definition,
+  approvalActor as present,
   type ApprovalCall,
+  type ApprovalContext,
   type ApprovalEvent,
   type ApprovalInput,
 } from '#machines/approval.ts';
@@ -27,7 +29,16 @@ const vote = ({ by, decision, reason, digest }: VoteRequest): Said => ({
 });
 
 /** One approval, until it is closed and its subject knows. */
-export async function approvalActor(input: ApprovalInput, resumed?: Resumed): Promise<void> {
+export function approvalActor(input: ApprovalInput, resumed?: Resumed): Promise<void> {
+  return runApproval(present, input, resumed);
+}
+
+/** @param definition the newest version of the machine that is known */
+export async function runApproval<Context extends ApprovalContext>(
+  definition: ActorDefinition<Context, ApprovalEvent>,
+  input: ApprovalInput,
+  resumed?: Resumed,
+): Promise<void> {
   const actor = createDurableActor({
     definition,
     ref: { kind: 'approval', project: input.project, id: input.id },

@@ -1,5 +1,6 @@
 // Runs the real workflows on the real Temporal with a fake store, and a cache so small that every task replays.
 import { createHash, randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure, type DataConverter } from '@temporalio/common';
@@ -45,6 +46,10 @@ export function testBundle(): Promise<WorkflowBundleWithSourceMap> {
   }
   return bundling;
 }
+
+/** The bundle of a later release, whose approvals have changed. */
+export const nextBundle = (): Promise<WorkflowBundleWithSourceMap> =>
+  bundleWorkflows(quiet, join(import.meta.dirname, 'next-release.ts'));
 
 export const digestOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex');
 
@@ -161,7 +166,7 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
     (name) => world.onCall(name),
   );
 
-  const startWorker = async () => {
+  const startWorker = async (release = bundle) => {
     const worker = await createWorker({
       connection: native,
       namespace,
@@ -173,7 +178,7 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
           digestOf,
         }),
       },
-      bundle,
+      bundle: release,
       ...converter,
       cachedWorkflows: 2,
     });
@@ -255,8 +260,8 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
       await stopWorker();
       stopWorker = async () => {};
     },
-    async startWorker(): Promise<void> {
-      stopWorker = await startWorker();
+    async startWorker(release?: WorkflowBundleWithSourceMap): Promise<void> {
+      stopWorker = await startWorker(release);
     },
     async restartWorker(): Promise<void> {
       await stopWorker();
@@ -344,10 +349,10 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
       return (await handle(ref).describe()).runId;
     },
     /** Puts the actor back to where it was before an event, as an operator can; nothing after it is applied again. */
-    async resetTo(ref: ActorRef, eventId: number): Promise<string> {
+    async resetTo(ref: ActorRef, eventId: number, of: { readonly runId?: string } = {}): Promise<string> {
       const { runId } = await client.workflowService.resetWorkflowExecution({
         namespace,
-        workflowExecution: { workflowId: workflowId(ref) },
+        workflowExecution: { workflowId: workflowId(ref), ...of },
         reason: 'test',
         requestId: randomUUID(),
         workflowTaskFinishEventId: eventId as never,
