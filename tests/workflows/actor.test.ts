@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { ApplicationFailure } from '@temporalio/common';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { approval, certificate, codeOf, device, holdUp, testActors, type TestActors } from './actors.ts';
+import { approval, codeOf, device, holdUp, testActors, type TestActors } from './actors.ts';
 
 describe('the durable actor', () => {
   const cleanup = cleanupAfterAll();

@@ -74,6 +74,23 @@ describe('an actor that continues as new', () => {
     assert.deepEqual(adoptions(), []);
   });
 
+  it('takes every signal once, however many come between runs', async () => {
+    const { id } = await actors.openApproval();
+    const changes = () => (actors.store.transitions.get(`approval/${id}`) ?? []).map(({ event }) => event);
+    const rounds = 18;
+    for (let round = 1; round <= rounds; round++) {
+      // The moment at which a commit is written is the one in which the run decides whether to make way.
+      await actors.eventually(() => changes().length > (round - 1) * 3, `the changes before round ${round}`);
+      for (const part of ['a', 'b', 'c']) await actors.change(id, `digest ${round}${part}`);
+    }
+    await actors.eventually(() => changes().length > rounds * 3, 'the last change');
+    assert.deepEqual(changes(), ['actor.started', ...Array(rounds * 3).fill('subject.changed')]);
+    assert.equal(actors.store.approvals.get(id)?.digest, `digest ${rounds}c`);
+    assertWholeHistory(`approval/${id}`);
+    await actors.eventually(async () => (await runsOf(actors.workflowId(approval(id)))) > 2, 'a third run');
+    assert.deepEqual(adoptions(), []);
+  });
+
   it('makes the calls again that were under way', async () => {
     await actors.present('long-2', 'long-2');
     await actors.review('long-2');

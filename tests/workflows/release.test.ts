@@ -78,7 +78,9 @@ describe('a release with a changed machine', () => {
     await work('next');
     await actors.vote(id, 'bob');
     await takenOver(id);
-    const began = (await actors.history(approval(id), run)).find((event) => event.workflowTaskCompletedEventAttributes);
+    const events = await actors.history(approval(id), run);
+    const committed = events.findIndex((event) => event.activityTaskCompletedEventAttributes);
+    const began = events.slice(committed).find((event) => event.workflowTaskCompletedEventAttributes);
     await actors.resetTo(approval(id), Number(began?.eventId), { runId: run });
     await actors.verify(approval(id));
     await actors.eventually(() => eventsOf(id)?.includes('actor.adopted'), 'the adoption');
