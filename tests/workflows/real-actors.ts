@@ -19,17 +19,15 @@ import { syncOperators } from '#store/operator.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { testTemporal } from '#tests/harness/temporal.ts';
-import { heartbeat } from '#tests/store/builders.ts';
+import { digest, heartbeat } from '#tests/store/builders.ts';
 import { storeTest } from '#tests/store/database.ts';
 import { actorStartOptions, newsSignal, verifySignal, voteUpdate, workflowTypes } from '#workflows/messages.ts';
 import { bundleWorkflows } from '#worker/bundle.ts';
 import { approval, device } from './actors.ts';
-import type { WorkerTask } from './worker-process.ts';
+import type { Trap, WorkerTask } from './worker-process.ts';
 
 const script = join(import.meta.dirname, 'worker-process.ts');
 const people = ['ann', 'bob', 'carl'];
-
-export type Trap = NonNullable<WorkerTask['trap']>;
 
 interface Grant {
   readonly state: string;
@@ -38,6 +36,22 @@ interface Grant {
   readonly pinned_fingerprint: string | null;
   readonly review: { readonly id: string; readonly digest: string } | null;
 }
+
+interface Approval {
+  readonly state: string;
+  readonly votes: readonly { readonly by: string; readonly decision: string }[];
+}
+
+interface VoteOptions {
+  readonly request?: string;
+  readonly decision?: 'approve' | 'reject';
+}
+
+/** Where the rows of an actor are, and by which column. */
+const rowsOf = {
+  device: { actor: 'subject_id', device: 'device_id' },
+  approval: { actor: 'subject_id', approval: 'id' },
+} as const;
 
 export async function realActors(t: Cleanup) {
   const database = await storeTest(t);
@@ -75,28 +89,33 @@ export async function realActors(t: Cleanup) {
     await rm(directory, { recursive: true, force: true });
   });
 
-  /** Starts a worker process; it stops dead at the trap, if there is one. */
-  async function startWorker(trap: Trap | null = null) {
+  /** Starts a worker process, which takes everything unless told. */
+  async function startWorker(takes: WorkerTask['takes'] = 'everything', traps: readonly Trap[] = []) {
     const databaseUrl = database.url.sentinel_worker_login;
-    const task: WorkerTask = { databaseUrl, address, taskQueue, bundleFile, trap };
+    const task: WorkerTask = { databaseUrl, address, taskQueue, bundleFile, takes, traps };
     const child = fork(script, [JSON.stringify(task)], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
     children.add(child);
-    const said = { ready: Promise.withResolvers<void>(), reached: Promise.withResolvers<void>() };
+    const ready = Promise.withResolvers<void>();
+    const reached = traps.map(() => Promise.withResolvers<void>());
     let output = '';
     child.stdout?.on('data', (chunk: Buffer) => {
       output += chunk.toString();
-      for (const name of ['ready', 'reached'] as const) if (output.includes(name)) said[name].resolve();
+      if (output.includes('ready\n')) ready.resolve();
+      for (const [index, { resolve }] of reached.entries()) if (output.includes(`reached ${index}\n`)) resolve();
     });
     child.once('exit', () => {
       children.delete(child);
       child.stdout?.destroy();
       if (child.connected) child.disconnect();
-      for (const { reject } of Object.values(said)) reject(new Error('the worker ended'));
+      for (const { reject } of [ready, ...reached]) reject(new Error('the worker ended'));
     });
-    said.reached.promise.catch(() => {});
-    await said.ready.promise;
+    for (const { promise } of reached) promise.catch(() => {});
+    await ready.promise;
     return {
-      reached: said.reached.promise,
+      /** Ends well when all traps were reached. */
+      reached: () => Promise.all(reached.map(({ promise }) => promise)),
+      /** Lets a commit go on that a trap holds. */
+      goOn: (trap: Trap) => child.send(traps.indexOf(trap)),
       async kill(): Promise<void> {
         const gone = once(child, 'exit');
         child.kill('SIGKILL');
@@ -124,17 +143,23 @@ export async function realActors(t: Cleanup) {
     return row;
   }
 
+  async function removeRows(ref: ActorRef): Promise<void> {
+    for (const [table, column] of Object.entries(rowsOf[ref.kind]))
+      await database.rows(`DELETE FROM ${table} WHERE ${column} = $1`, [ref.id]);
+  }
+
   return {
-    database,
     handle,
     eventually,
     startWorker,
     grantOf,
     /** A heartbeat with this certificate, and the news of it. */
-    async present(id: string, certificate: string): Promise<void> {
+    async present(id: string, certificate: string, tags: readonly string[] = []): Promise<void> {
+      const observation = { ...heartbeat(id).observation, tags };
+      const observed_digest = digest(JSON.stringify(observation));
       await heartbeatBatch(
         database.api,
-        [heartbeat(id, { certificate, counter: Date.now() })],
+        [heartbeat(id, { certificate, counter: Date.now(), observation, observed_digest })],
         { pendingLimit: 1000, signalIntervalSeconds: 43_200 },
         now(),
       );
@@ -155,29 +180,53 @@ export async function realActors(t: Cleanup) {
         const [row] = await database.rows('SELECT FROM approval WHERE id = $1 AND state = $2', [review.id, 'open']);
         return row === undefined ? null : review;
       }, `a review of ${id}`),
-    vote: (approvalId: string, by: string, request: string = randomUUID()) =>
-      handle(approval(approvalId)).executeUpdate(voteUpdate, {
+    vote(approvalId: string, by: string, { request = randomUUID(), decision = 'approve' }: VoteOptions = {}) {
+      return handle(approval(approvalId)).executeUpdate(voteUpdate, {
         updateId: request,
-        args: [{ by: { kind: 'user', id: by }, decision: 'approve', reason: null, digest: null, request_id: request }],
-      }),
+        args: [{ by: { kind: 'user', id: by }, decision, reason: null, digest: null, request_id: request }],
+      });
+    },
+    async approvalOf(id: string): Promise<Approval | undefined> {
+      const [row] = await database.rows<Approval>('SELECT state, votes FROM approval WHERE id = $1', [id]);
+      return row;
+    },
     verify: (ref: ActorRef) => handle(ref).signal(verifySignal),
     async history(ref: ActorRef) {
       return [...((await handle(ref).fetchHistory()).events ?? [])];
     },
-    /** Puts the actor back to before an event, as an operator can; nothing that came later is applied again. */
-    async resetTo(ref: ActorRef, eventId: number): Promise<void> {
+    /** Puts the actor back to before an event, as an operator can; what was said to it later is said again, or not. */
+    async resetTo(ref: ActorRef, eventId: number, { sayAgain }: { readonly sayAgain: boolean }): Promise<void> {
       await client.workflowService.resetWorkflowExecution({
         namespace: 'default',
         workflowExecution: { workflowId: workflowId(ref) },
         reason: 'test',
         requestId: randomUUID(),
         workflowTaskFinishEventId: eventId as never,
-        resetReapplyExcludeTypes: [
-          proto.temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL,
-          proto.temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
-        ],
+        resetReapplyExcludeTypes: sayAgain
+          ? []
+          : [
+              proto.temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL,
+              proto.temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
+            ],
       });
     },
+    /** The rows of an actor as they are now, to be put back later. What it wrote elsewhere stays. */
+    async backup(ref: ActorRef): Promise<() => Promise<void>> {
+      const saved: { table: string; row: string }[] = [];
+      for (const [table, column] of Object.entries(rowsOf[ref.kind])) {
+        const [found] = await database.rows<{ row: object }>(
+          `SELECT to_jsonb(x) AS row FROM ${table} x WHERE ${column} = $1`,
+          [ref.id],
+        );
+        saved.push({ table, row: JSON.stringify(found?.row) });
+      }
+      return async () => {
+        await removeRows(ref);
+        for (const { table, row } of saved)
+          await database.rows(`INSERT INTO ${table} SELECT * FROM jsonb_populate_record(NULL::${table}, $1)`, [row]);
+      };
+    },
+    removeRows,
     /** What the worker's schedule does about actors whose row and run do not fit. */
     reconcile: () =>
       createReconcileActivities({
@@ -189,6 +238,14 @@ export async function realActors(t: Cleanup) {
         taskQueue,
         workflowId,
       }).verifyActors({ after: null, limit: 500 }),
+    /** The row that the fence is about. */
+    async heldRow(ref: ActorRef): Promise<{ revision: number; epoch: number } | undefined> {
+      const [row] = await database.rows<{ revision: number; epoch: number }>(
+        'SELECT revision::float8 AS revision, epoch FROM actor WHERE id = $1',
+        [actorId(ref)],
+      );
+      return row;
+    },
     /** Every transition of an actor, in the order of its epochs. */
     transitions: (ref: ActorRef) =>
       database.rows<{ epoch: number; revision: number; to_state: string; event: string }>(
