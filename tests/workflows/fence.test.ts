@@ -151,8 +151,12 @@ describe('the fence', () => {
 
     const votersOf = async (review: string) => (await actors.approvalOf(review))?.votes.map(({ by }) => by);
 
-    /** Goes back to a run that has written nothing, or its first commit only, or was not yet asked for anything. */
-    async function resetTo(ref: ActorRef, what: 'begun' | 'first commit' | 'unasked', sayAgain = false): Promise<void> {
+    /** Goes back to a run that has written nothing, or its first commit only, or was not yet asked for anything, or knows all. */
+    async function resetTo(
+      ref: ActorRef,
+      what: 'begun' | 'first commit' | 'unasked' | 'settled',
+      sayAgain = false,
+    ): Promise<void> {
       const events = await actors.history(ref);
       const tasks = events.filter((event) => event.workflowTaskCompletedEventAttributes);
       const committed = events.find((event) => event.activityTaskCompletedEventAttributes);
@@ -160,6 +164,7 @@ describe('the fence', () => {
       const task = {
         begun: () => tasks[0],
         'first commit': () => tasks.find(({ eventId }) => Number(eventId) > Number(committed?.eventId)),
+        settled: () => tasks.at(-1),
         unasked: () => tasks.findLast(({ eventId }) => Number(eventId) < Number(asked?.eventId)),
       }[what]();
       await actors.resetTo(ref, Number(task?.eventId), { sayAgain });
@@ -229,6 +234,20 @@ describe('the fence', () => {
         const details = await adopted(device(id));
         assert.deepEqual([details['row_state'], details['own_state']], ['approved', null]);
         assert.equal((await actors.grantOf(id))?.state, 'approved');
+        await assertWholeHistory(device(id));
+      });
+
+      it('keeps what both sides know after a reset to its end, and says so all the same', async () => {
+        const id = 'reset-settled';
+        await approvedDevice(id);
+        await resetTo(device(id), 'settled');
+        await actors.verify(device(id));
+        const details = await adopted(device(id));
+        assert.deepEqual([details['row_state'], details['own_state']], ['approved', 'approved']);
+        assert.equal(details['row_revision'], details['own_revision']);
+        const grant = await actors.grantOf(id);
+        assert.equal(grant?.state, 'approved');
+        assert.equal(grant?.pinned_fingerprint, digest(`${id}-1`));
         await assertWholeHistory(device(id));
       });
 
