@@ -24,7 +24,7 @@ const sealPollMs = 25;
 
 /** A break in a chain. */
 interface Finding {
-  readonly sequence: number | null;
+  readonly sequence: number;
   readonly reason: string;
 }
 
@@ -97,26 +97,59 @@ async function verifyChain(
   const head = await readHead(store, project, stream);
   const signed = signedOf(checkpoints, project, stream);
   const from = full ? 1 : Math.max(1, Math.min(signed[0]?.sequence ?? 1, head.sequence));
-  const report = { checked: 0, from, head: head.sequence };
-  const cut = signed.find(({ sequence }) => sequence > head.sequence);
-  if (cut !== undefined) {
-    const reason = `The chain ends at ${head.sequence}, and the checkpoint of ${cut.at} knows event ${cut.sequence}: its end was cut off.`;
-    return { ...report, finding: { sequence: head.sequence + 1, reason } };
-  }
-  if (head.last !== head.sequence) {
-    const reason = `The head of the chain says ${head.sequence}, and its last event is ${head.last}.`;
-    return { ...report, finding: { sequence: Math.min(head.last, head.sequence) + 1, reason } };
-  }
-  const rewritten = await findRewritten(store, project, stream, signed);
-  // Told first where the chain by itself is in order; a break says more about where.
-  const walked = await walk(store, { project, stream, from, to: head.sequence, hash: head.hash, signal });
-  return { ...report, checked: walked.checked, finding: walked.finding ?? rewritten };
+  const to = Math.min(head.sequence, head.last);
+  const walked = await walk(store, { project, stream, from, to, signal });
+  const findings = [
+    walked.finding,
+    compareHead(head, walked.last),
+    findCut(head.sequence, signed),
+    await findRewritten(
+      store,
+      project,
+      stream,
+      signed.filter(({ sequence }) => sequence <= head.sequence),
+    ),
+  ];
+  return { checked: walked.checked, from, head: head.sequence, finding: earliest(findings) };
 }
 
-/** Number and hash of the head, and the last number that an event has, in one snapshot. */
-async function readHead(store: Store, project: string, stream: AuditStream) {
+/** Where it begins is what the report names; of two about the same event the first says more. */
+function earliest(findings: readonly (Finding | null)[]): Finding | null {
+  return (
+    findings.filter((finding) => finding !== null).toSorted((one, other) => one.sequence - other.sequence)[0] ?? null
+  );
+}
+
+function findCut(head: number, signed: readonly Signed[]): Finding | null {
+  const [newest] = signed;
+  if (newest === undefined || newest.sequence <= head) return null;
+  return {
+    sequence: head + 1,
+    reason: `The chain ends at ${head}, and the checkpoint of ${newest.at} knows event ${newest.sequence}: its end was cut off.`,
+  };
+}
+
+interface Head {
+  readonly sequence: number;
+  readonly hash: string;
+  /** The last number that an event has. */
+  readonly last: number;
+}
+
+/** @param last hash of the last event, where it is known */
+function compareHead(head: Head, last: string | null): Finding | null {
+  if (head.last !== head.sequence) {
+    const reason = `The head of the chain says ${head.sequence}, and its last event is ${head.last}.`;
+    return { sequence: Math.min(head.last, head.sequence) + 1, reason };
+  }
+  if (last === null || last === head.hash) return null;
+  return { sequence: head.sequence, reason: 'The head of the chain has another hash than its last event.' };
+}
+
+/** In one snapshot, since the sealer is at work. */
+async function readHead(store: Store, project: string, stream: AuditStream): Promise<Head> {
   const [row] = await withProject(store, project, (tx) =>
-    tx.query<{ sequence: number; hash: string; last: number }>(
+    tx.query<Head>(
       `SELECT coalesce(h.sequence, 0)::float8 AS sequence, coalesce(h.hash, $3) AS hash,
          coalesce((SELECT max(e.sequence) FROM ${chainTables[stream]} e WHERE e.project_id = $1), 0)::float8 AS last
        FROM (SELECT) one LEFT JOIN audit_head h ON h.project_id = $1 AND h.stream = $2`,
@@ -153,12 +186,17 @@ interface Walk {
   readonly stream: AuditStream;
   readonly from: number;
   readonly to: number;
-  /** Of the head. */
-  readonly hash: string;
   readonly signal: AbortSignal;
 }
 
-async function walk(store: Store, { project, stream, from, to, hash, signal }: Walk) {
+interface Walked {
+  readonly checked: number;
+  /** Hash of the last event; null when it is not known. */
+  readonly last: string | null;
+  readonly finding: Finding | null;
+}
+
+async function walk(store: Store, { project, stream, from, to, signal }: Walk): Promise<Walked> {
   let checked = 0;
   // What the first one is linked to is only known where the chain begins.
   let previous = from === 1 ? firstHash : null;
@@ -169,19 +207,15 @@ async function walk(store: Store, { project, stream, from, to, hash, signal }: W
     for (const [index, row] of rows.entries()) {
       const sequence = first + index;
       const reason = judge(store, { project, stream, sequence, previous }, row);
-      if (reason !== null) return { checked, finding: { sequence, reason } };
+      if (reason !== null) return { checked, last: null, finding: { sequence, reason } };
       previous = row.hash;
       checked += 1;
     }
-    if (from + checked < first + 1) {
-      return { checked, finding: { sequence: first, reason: `Event ${first} is missing.` } };
+    if (rows.length === 0) {
+      return { checked, last: null, finding: { sequence: first, reason: `Event ${first} is missing.` } };
     }
   }
-  const finding =
-    to > 0 && previous !== hash
-      ? { sequence: to, reason: 'The head of the chain has another hash than its last event.' }
-      : null;
-  return { checked, finding };
+  return { checked, last: previous, finding: null };
 }
 
 interface ChainRow {
@@ -189,7 +223,7 @@ interface ChainRow {
   readonly previous_hash: string;
   readonly hash: string;
   readonly canonical: Buffer;
-  /** What the columns say, in the form that is hashed. */
+  /** What the columns say, with times as the driver gives them. */
   readonly said: CanonicalAudit | CanonicalOutbox;
 }
 
@@ -209,10 +243,20 @@ function judge(
     return `Event ${sequence} is not linked to the one before it.`;
   const link = { stream, project, sequence, previous_hash: row.previous_hash };
   if (chainHash(link, row.canonical) !== row.hash) return `The hash of event ${sequence} is not that of its content.`;
-  if (!canonicalOf(store, row.said).equals(row.canonical)) {
+  if (!saysWhatWasSealed(store, row)) {
     return `The columns of event ${sequence} say something else than what was sealed.`;
   }
   return null;
+}
+
+function saysWhatWasSealed(store: Store, { said, canonical }: ChainRow): boolean {
+  try {
+    const times = { occurred_at: toInstant(said.occurred_at), created_at: toInstant(said.created_at) };
+    return canonicalOf(store, { ...said, ...times }).equals(canonical);
+  } catch {
+    // No event that was written has a time without end, or a number without bound: nobody may hide behind one.
+    return false;
+  }
 }
 
 const columns = {
@@ -241,7 +285,7 @@ async function readPage(
     previous_hash,
     hash,
     canonical,
-    said: { ...said, occurred_at: toInstant(said.occurred_at), created_at: toInstant(said.created_at) },
+    said,
   }));
 }
 
@@ -262,32 +306,40 @@ async function countUnsealed(store: Store, project: string): Promise<number> {
  */
 export async function sealPending(store: Store, project: string, withinMs: number, signal: AbortSignal): Promise<void> {
   await store.query(`SELECT pg_notify('sentinel_seal', '')`);
-  const last = await lastUnsealed(store, project);
   const deadline = performance.now() + withinMs;
-  for (let left = last; left.some((position) => position !== null);) {
+  const last = await lastUnsealed(store, project);
+  while (await isUnsealed(store, project, last)) {
     signal.throwIfAborted();
     if (performance.now() >= deadline) return;
     await new Promise((resolve) => setTimeout(resolve, sealPollMs));
-    left = await lastUnsealed(store, project, last);
   }
 }
 
-/** Position of the last unsealed event of each chain, up to a given one; null when there is none. */
-async function lastUnsealed(
-  store: Store,
-  project: string,
-  upTo: readonly (number | null)[] = [],
-): Promise<readonly (number | null)[]> {
+/** Position of the last event without a place, by stream; a stream that has none is left out. */
+async function lastUnsealed(store: Store, project: string): Promise<ReadonlyMap<AuditStream, number>> {
   return withProject(store, project, async (tx) => {
-    const positions = [];
-    for (const [index, stream] of auditStreams.entries()) {
+    const positions = new Map<AuditStream, number>();
+    for (const stream of auditStreams) {
       const [row] = await tx.query<{ last: number | null }>(
-        `SELECT max(position)::float8 AS last FROM ${chainTables[stream]}
-         WHERE project_id = $1 AND sequence IS NULL AND ($2::bigint IS NULL OR position <= $2)`,
-        [project, upTo[index] ?? null],
+        `SELECT max(position)::float8 AS last FROM ${chainTables[stream]} WHERE project_id = $1 AND sequence IS NULL`,
+        [project],
       );
-      positions.push(row?.last ?? null);
+      if (typeof row?.last === 'number') positions.set(stream, row.last);
     }
     return positions;
+  });
+}
+
+/** Whether any event up to these positions still has no place; what came later does not count. */
+async function isUnsealed(store: Store, project: string, upTo: ReadonlyMap<AuditStream, number>): Promise<boolean> {
+  return withProject(store, project, async (tx) => {
+    for (const [stream, position] of upTo) {
+      const rows = await tx.query(
+        `SELECT FROM ${chainTables[stream]} WHERE project_id = $1 AND sequence IS NULL AND position <= $2 LIMIT 1`,
+        [project, position],
+      );
+      if (rows.length > 0) return true;
+    }
+    return false;
   });
 }
