@@ -281,7 +281,8 @@ const app = await buildApi({
     async verify(project, { full }) {
       const signal = AbortSignal.timeout(verifyLimitMs);
       await sealPending(store, project, sealWaitMs, signal);
-      return verifyAudit(store, project, { full, ...(await readTrustedCheckpoints(checkpoints, { full })), signal });
+      const trusted = await readTrustedCheckpoints(checkpoints, { project, full });
+      return verifyAudit(store, project, { full, ...trusted, signal });
     },
     cursors,
   },

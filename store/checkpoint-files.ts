@@ -1,30 +1,42 @@
 // The copies of checkpoints outside the database: read by everybody who verifies the trail, written by the sealer.
-import { readdir, readFile } from 'node:fs/promises';
+import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Public keys of all signing keys that there ever were. */
 export const publicKeysFile = 'public-keys.json';
 
 const checkpointFile = /^\d{4}-\d{2}-\d{2}T[\dZ-]+-[0-9a-f-]{36}\.json$/;
+/** A head takes some 150 bytes, and there are two for each project. */
+const largestBytes = 16 * 1024 * 1024;
 
 /** Name of the file of a checkpoint: in the order of names the newest is the last. */
 export function checkpointFileName({ id, at }: { readonly id: string; readonly at: string }): string {
   return `${at.replaceAll(/[:.]/g, '-')}-${id}.json`;
 }
 
-/** The newest checkpoints of the folder, newest first, as parsed from JSON; null for one that cannot be parsed. */
-export async function readCheckpointFiles(directory: string, limit: number): Promise<readonly unknown[]> {
+export interface CheckpointFile {
+  readonly name: string;
+  /** Untrusted, as parsed from JSON; null for what bears the name of a checkpoint and is none. */
+  readonly envelope: unknown;
+}
+
+/** The newest checkpoints of the folder, newest first, one at a time. */
+export async function* readCheckpointFiles(directory: string, limit: number): AsyncGenerator<CheckpointFile, void> {
   const names = (await readdir(directory))
     .filter((name) => checkpointFile.test(name))
     .toSorted()
     .toReversed();
-  return Promise.all(names.slice(0, limit).map(async (name) => parse(await readFile(join(directory, name), 'utf8'))));
+  for (const name of names.slice(0, limit)) yield { name, envelope: await readEnvelope(join(directory, name)) };
 }
 
-function parse(text: string): unknown {
+async function readEnvelope(path: string): Promise<unknown> {
+  const file = await lstat(path);
+  // Whoever opens a pipe waits for somebody to write into it.
+  if (!file.isFile() || file.size > largestBytes) return null;
   try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return null;
+    return JSON.parse(await readFile(path, 'utf8')) as unknown;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
   }
 }

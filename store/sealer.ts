@@ -17,6 +17,8 @@ export const chainTables = { audit: 'audit_event', outbox: 'outbox_event' } as c
   string
 >;
 
+const checkpointPage = 20;
+
 /** Chains that have events without a place. */
 export async function unsealedChains(store: Store): Promise<readonly ChainName[]> {
   const found = await Promise.all(
@@ -99,13 +101,22 @@ export async function chainHeads(store: Store): Promise<readonly CheckpointHead[
   );
 }
 
-/** The envelopes of the newest checkpoints that the database has, newest first. Who can write the database can write these. */
-export async function checkpointEnvelopes(store: Store, limit: number): Promise<readonly JsonObject[]> {
-  const rows = await store.query<{ envelope: JsonObject }>(
-    'SELECT envelope FROM audit_checkpoint ORDER BY at DESC, id DESC LIMIT $1',
-    [limit],
-  );
-  return rows.map(({ envelope }) => envelope);
+/**
+ * The envelopes of the newest checkpoints that the database has, newest first, a page at a time: each holds the heads of
+ * all projects. Who can write the database can write these.
+ */
+export async function* checkpointEnvelopes(store: Store, limit: number): AsyncGenerator<JsonObject, void> {
+  let last: { at: string; id: string } | null = null;
+  for (let left = limit; left > 0; left -= checkpointPage) {
+    const rows: { at: string; id: string; envelope: JsonObject }[] = await store.query(
+      `SELECT at::text, id, envelope FROM audit_checkpoint WHERE $1::timestamptz IS NULL OR (at, id) < ($1, $2::uuid)
+       ORDER BY at DESC, id DESC LIMIT $3`,
+      [last?.at ?? null, last?.id ?? null, Math.min(left, checkpointPage)],
+    );
+    for (const { envelope } of rows) yield envelope;
+    last = rows.at(-1) ?? null;
+    if (rows.length < checkpointPage || last === null) return;
+  }
 }
 
 /** Keeps a checkpoint, and notes that there is one. @idempotent by id */

@@ -53,21 +53,31 @@ export function createCheckpoints({ store, key, directory, clock, random }: Chec
 
   async function sign(): Promise<boolean> {
     const heads = await chainHeads(store);
-    const [newest] = await readCheckpointFiles(directory, 1);
-    const previous = newest === undefined ? null : verifyCheckpoint(newest, await knownKeys());
-    if (heads.length === 0 || (previous !== null && isSame(previous.heads, heads))) return false;
-    if (previous !== null) await requireContinued(previous);
+    const newest = await newestFile();
+    if (heads.length === 0 || (newest !== null && isSame(newest.checkpoint.heads, heads))) return false;
+    if (newest !== null) await requireContinued(newest.checkpoint);
     const checkpoint = {
       id: random.uuid(),
       at: clock.now().toISOString(),
       heads,
-      previous: previous && { id: previous.id, digest: digestOf(newest) },
+      previous: newest && { id: newest.checkpoint.id, digest: digestOf(newest.envelope) },
     };
     const envelope = signCheckpoint(checkpoint, key);
     // A checkpoint that exists in one place only is in the one that the owner of the database cannot reach.
     await replaceFile(join(directory, checkpointFileName(checkpoint)), `${JSON.stringify(envelope)}\n`);
     await insertCheckpoint(store, { ...checkpoint, key_id: key.keyId }, envelope as unknown as JsonObject);
     return true;
+  }
+
+  async function newestFile(): Promise<{ checkpoint: Checkpoint; envelope: unknown } | null> {
+    for await (const { name, envelope } of readCheckpointFiles(directory, 1)) {
+      try {
+        return { checkpoint: verifyCheckpoint(envelope, await knownKeys()), envelope };
+      } catch (cause) {
+        throw new TrustError('signature.invalid', { detail: `${name} is not what a known key signed`, cause });
+      }
+    }
+    return null;
   }
 
   async function requireContinued({ at, heads }: Checkpoint): Promise<void> {

@@ -1,7 +1,7 @@
 // Verifying the trail on a real database: whatever a superuser changes, somebody notices, and says where.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, it, type TestContext } from 'node:test';
@@ -11,7 +11,7 @@ import { systemClock } from '#contracts/deps.ts';
 import { readSigningKey } from '#protocols/signed-envelope.ts';
 import { recordAlone } from '#store/audit.ts';
 import { chainHash, firstHash } from '#store/chain.ts';
-import { publicKeysFile } from '#store/checkpoint-files.ts';
+import { checkpointFileName, publicKeysFile } from '#store/checkpoint-files.ts';
 import { sealPending, verifyAudit } from '#store/integrity.ts';
 import { checkpointEnvelopes, sealChain, unsealedChains } from '#store/sealer.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
@@ -51,7 +51,7 @@ async function write(count: number, project = 'default'): Promise<void> {
 
 async function verify(full = true, project = 'default', folder = directory): Promise<IntegrityReport> {
   const stored = (limit: number) => checkpointEnvelopes(database.api, limit);
-  const trusted = await readTrustedCheckpoints({ directory: folder, stored, log: fakeLog() }, { full });
+  const trusted = await readTrustedCheckpoints({ directory: folder, stored, log: fakeLog() }, { project, full });
   return verifyAudit(database.api, project, { full, ...trusted, signal: AbortSignal.timeout(30_000) });
 }
 
@@ -76,6 +76,21 @@ async function relink(): Promise<void> {
   });
   const head = `UPDATE audit_head SET sequence = ${rows.length}, hash = '${previous_hash}' WHERE stream = 'audit'`;
   await tamper(...statements, head);
+}
+
+/** Names of the checkpoint files, oldest first. */
+const checkpointNames = async (): Promise<readonly string[]> =>
+  (await readdir(directory)).filter((name) => name !== publicKeysFile).toSorted();
+
+/** The same numbers for the same seed, from 0 up to below the bound (mulberry32). */
+function randomNumbers(seed: number): (bound: number) => number {
+  let state = seed;
+  return (bound) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % bound;
+  };
 }
 
 const canonicalOf = async (sequence: number): Promise<string> => {
@@ -116,6 +131,18 @@ describe('integrity', () => {
   const breaks: readonly (readonly [string, readonly string[], number, RegExp])[] = [
     ['a changed column', [`UPDATE audit_event SET actor_id = 'nobody' WHERE sequence = 3`], 3, /columns of event 3/],
     ['changed details', [`UPDATE audit_event SET details = '{"n": 9}' WHERE sequence = 3`], 3, /columns of event 3/],
+    [
+      'a time that no event can have',
+      [`UPDATE audit_event SET occurred_at = 'infinity' WHERE sequence = 3`],
+      3,
+      /columns of event 3/,
+    ],
+    [
+      'a number that no event can have',
+      [`UPDATE audit_event SET details = '{"n": 1e400}' WHERE sequence = 3`],
+      3,
+      /columns of event 3/,
+    ],
     ['changed bytes', [`UPDATE audit_event SET canonical = '{}' WHERE sequence = 3`], 3, /hash of event 3/],
     ['a changed hash', [`UPDATE audit_event SET hash = repeat('0', 64) WHERE sequence = 3`], 3, /hash of event 3/],
     ['a removed event', [`DELETE FROM audit_event WHERE sequence = 3`], 3, /3 is missing/],
@@ -130,6 +157,20 @@ describe('integrity', () => {
       ],
       3,
       /not linked|hash of event 3/,
+    ],
+    [
+      'an event that was put in',
+      [
+        `UPDATE audit_event SET sequence = sequence + 100 WHERE sequence > 3`,
+        `UPDATE audit_event SET sequence = sequence - 99 WHERE sequence > 100`,
+        `INSERT INTO audit_event (project_id, id, sequence, previous_hash, hash, occurred_at, category, action, actor_kind,
+           actor_id, subject_kind, subject_id, outcome, details, canonical, created_at)
+         SELECT project_id, gen_random_uuid(), 4, hash, hash, occurred_at, category, action, actor_kind, actor_id,
+           subject_kind, subject_id, outcome, details, canonical, created_at FROM audit_event WHERE sequence = 3`,
+        `UPDATE audit_head SET sequence = 7 WHERE stream = 'audit'`,
+      ],
+      4,
+      /hash of event 4/,
     ],
     [
       'a head that was put back',
@@ -208,13 +249,46 @@ describe('integrity', () => {
     assert.match(report.reason ?? '', /not signed by a known key/);
   });
 
-  it('does not hold without the folder, once there were checkpoints', async () => {
+  it('does not take a key from the database, nor a signature from another document', async () => {
     await write(2);
-    assert.equal((await verify(true, 'default', join(directory, 'nowhere'))).valid, true, 'nothing is missing yet');
     await checkpoints.sign();
-    const report = await verify(true, 'default', join(directory, 'nowhere'));
-    assert.equal(report.valid, false);
-    assert.match(report.reason ?? '', /SENTINEL_AUDIT_CHECKPOINT_DIR/);
+    const [file = ''] = await checkpointNames();
+    const copied = JSON.parse(await readFile(join(directory, file), 'utf8')) as { payload: object };
+    const forged = { ...copied, payload: { ...copied.payload, at: '2099-01-01T00:00:00.000Z' } };
+    await database.rows(
+      `INSERT INTO audit_checkpoint (id, at, heads, key_id, envelope)
+       SELECT gen_random_uuid(), '2099-01-01', heads, key_id, $1 FROM audit_checkpoint`,
+      [JSON.stringify(forged)],
+    );
+    const report = await verify();
+    assert.deepEqual([report.valid, report.checkpoint?.sequence], [false, 2]);
+    assert.match(report.reason ?? '', /A checkpoint is not signed by a known key/);
+  });
+
+  it('does not take what lies in the folder under the name of a checkpoint', async () => {
+    await write(2);
+    await checkpoints.sign();
+    const name = (id: string) => join(directory, checkpointFileName({ id, at: systemClock.now().toISOString() }));
+    await writeFile(name('00000000-0000-4000-8000-000000000001'), '{"payload":');
+    await mkdir(name('00000000-0000-4000-8000-000000000002'));
+    await symlink('/dev/zero', name('00000000-0000-4000-8000-000000000003'));
+    await writeFile(name('00000000-0000-4000-8000-000000000004'), Buffer.alloc(17 * 1024 * 1024, 32));
+    const report = await verify();
+    assert.deepEqual([report.valid, report.checkpoint?.sequence], [false, 2]);
+    assert.match(report.reason ?? '', /4 checkpoints are not signed/);
+  });
+
+  it('does not hold without the folder, or without the keys in it, whatever the database says of checkpoints', async () => {
+    await write(2);
+    await checkpoints.sign();
+    await tamper('TRUNCATE audit_checkpoint', 'UPDATE sealer_status SET last_checkpoint_at = NULL');
+    for (const folder of [join(directory, 'nowhere'), join(directory, publicKeysFile)]) {
+      const report = await verify(true, 'default', folder);
+      assert.deepEqual([report.valid, report.checkpoint], [false, null]);
+      assert.match(report.reason ?? '', /SENTINEL_AUDIT_CHECKPOINT_DIR/);
+    }
+    await writeFile(join(directory, publicKeysFile), '{"keys": {"a": "b"}}');
+    assert.match((await verify()).reason ?? '', /SENTINEL_AUDIT_CHECKPOINT_DIR/);
   });
 
   it('takes a checkpoint of which only the file, or only the row is there', async () => {
@@ -224,8 +298,81 @@ describe('integrity', () => {
     assert.deepEqual([(await verify()).valid, (await verify()).checkpoint?.sequence], [true, 2]);
     await write(1);
     await checkpoints.sign();
-    for (const name of await readdir(directory)) if (name !== publicKeysFile) await rm(join(directory, name));
+    const [, newest = ''] = await checkpointNames();
+    await rm(join(directory, newest));
     assert.deepEqual([(await verify()).valid, (await verify()).checkpoint?.sequence], [true, 3]);
+  });
+
+  it('misses a checkpoint that is in neither place, when a later one names it (AU-02)', async () => {
+    for (let n = 0; n < 3; n++) {
+      await write(1);
+      await checkpoints.sign();
+    }
+    assert.equal((await verify()).valid, true);
+    const [, second = ''] = await checkpointNames();
+    await rm(join(directory, second));
+    assert.equal((await verify()).valid, true, 'its row is there');
+    await tamper(`DELETE FROM audit_checkpoint WHERE id = '${second.slice(-41, -5)}'`);
+    for (const full of [true, false]) {
+      const report = await verify(full);
+      assert.deepEqual([report.valid, report.checkpoint?.sequence], [false, 3]);
+      assert.match(report.reason ?? '', /gone, from the folder and from the database/);
+    }
+  });
+
+  it('does not miss what is older than the checkpoints it looks at', async () => {
+    for (let n = 0; n < 53; n++) {
+      await write(1);
+      await checkpoints.sign();
+    }
+    const names = await checkpointNames();
+    await rm(join(directory, names[0] ?? ''));
+    await tamper(`DELETE FROM audit_checkpoint WHERE id = '${names[0]?.slice(-41, -5)}'`);
+    assert.equal((await verify(false)).valid, true);
+    assert.equal((await verify(true)).valid, false);
+  });
+
+  it('from the last checkpoint looks at nothing before it, and says from where it looked', async () => {
+    await write(4);
+    await checkpoints.sign();
+    await tamper(`UPDATE audit_event SET actor_id = 'nobody' WHERE sequence = 2`);
+    const recent = await verify(false);
+    assert.deepEqual([recent.valid, recent.verified_from], [true, 4]);
+    assert.equal((await verify(true)).first_broken_sequence, 2);
+  });
+
+  it('names the first break, whichever event somebody changed in whichever way (AU-02)', async () => {
+    const random = randomNumbers(20_261_126);
+    await write(30);
+    const changes = [
+      (n: number) => `UPDATE audit_event SET details = '{}' WHERE sequence = ${n}`,
+      (n: number) => `UPDATE audit_event SET outcome = 'success' WHERE sequence = ${n}`,
+      (n: number) => `UPDATE audit_event SET canonical = canonical || ' '::bytea WHERE sequence = ${n}`,
+      (n: number) => `UPDATE audit_event SET previous_hash = repeat('a', 64) WHERE sequence = ${n}`,
+      (n: number) => `UPDATE audit_event SET hash = repeat('a', 64) WHERE sequence = ${n}`,
+      (n: number) => `DELETE FROM audit_event WHERE sequence = ${n}`,
+    ];
+    // From the end to the beginning, so that each change is a new first break.
+    let last = 31;
+    while (last > 1) {
+      last -= 1 + random(Math.min(4, last - 1));
+      const change = changes[random(changes.length)] ?? changes[0];
+      await tamper(change?.(last) ?? '');
+      const report = await verify();
+      assert.deepEqual([report.valid, report.first_broken_sequence], [false, last], change?.(last));
+    }
+  });
+
+  it('of what cannot be asked is an error, and nothing that could be taken for an answer', async () => {
+    await write(2);
+    await database.rows('ALTER TABLE outbox_event RENAME COLUMN hash TO gone');
+    await assert.rejects(verify());
+    await database.rows('ALTER TABLE outbox_event RENAME COLUMN gone TO hash');
+    const options = { full: true, checkpoints: [], complaint: null };
+    const late = AbortSignal.abort(new Error('too late'));
+    await assert.rejects(verifyAudit(database.api, 'default', { ...options, signal: late }), /too late/);
+    await database.rows('REVOKE SELECT ON audit_head FROM sentinel_api');
+    await assert.rejects(verify(), { code: '42501' });
   });
 
   it('of one project says nothing of another', async () => {
