@@ -40,7 +40,7 @@ export function lintConfig(): string {
     plugins: ['typescript', 'import', 'node', 'promise', 'unicorn'],
     categories: { correctness: 'error' },
     rules,
-    ignorePatterns: ['web/dist/**', 'tests/fixtures/**', 'tests/histories/**'],
+    ignorePatterns: ['web/dist/**', 'tests/fixtures/**'],
     overrides: [
       ...importRules.map((rule) => ({
         files: [rule.files],

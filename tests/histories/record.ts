@@ -4,7 +4,9 @@
 import { gzipSync } from 'node:zlib';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type proto from '@temporalio/proto';
 import type { ActorRef } from '#contracts/ids.ts';
+import type { IdentityPolicy } from '#contracts/policy.ts';
 import { createDataConverter } from '#protocols/payload-codec.ts';
 import { startOwnTemporal } from '#tests/harness/start-server.ts';
 import { approval, device, testActors, type TestActors } from '#tests/workflows/actors.ts';
@@ -13,43 +15,69 @@ import { encodeHistory, historyKeys, type RecordedHistory } from './recorded.ts'
 const release = process.argv[2] ?? '';
 if (!/^[a-z0-9.-]+$/.test(release)) throw new RangeError('say a name for the release, such as 0.1.0');
 
-/** One actor's whole history, run by run. */
+/** One actor's whole history, run by run, the oldest first. */
 async function keep(actors: TestActors, name: string, ref: ActorRef, encrypted: boolean): Promise<void> {
   const workflowId = actors.workflowId(ref);
-  let run = 0;
+  const histories: proto.temporal.api.history.v1.IHistory[] = [];
   for await (const { runId } of actors.client.workflow.list({ query: `WorkflowId = '${workflowId}'` })) {
     const history = await actors.client.workflow.getHandle(workflowId, runId).fetchHistory();
     // A run that has only just begun has nothing to replay.
-    if (!history.events?.some((event) => event.workflowTaskCompletedEventAttributes)) continue;
-    run += 1;
-    const recorded: RecordedHistory = {
-      workflow_id: workflowId,
-      encrypted,
-      history: encodeHistory(history),
-    };
-    const file = join(import.meta.dirname, `${release}-${ref.kind}-${name}-${run}${encrypted ? '-encrypted' : ''}.json.gz`);
+    if (history.events?.some((event) => event.workflowTaskCompletedEventAttributes)) histories.push(history);
+  }
+  if (histories.length === 0) throw new Error(`${workflowId} has no history`);
+  const began = ({ events }: proto.temporal.api.history.v1.IHistory): number =>
+    Number(events?.[0]?.eventTime?.seconds) + Number(events?.[0]?.eventTime?.nanos) / 1e9;
+  for (const [index, history] of histories.toSorted((a, b) => began(a) - began(b)).entries()) {
+    const recorded: RecordedHistory = { workflow_id: workflowId, encrypted, history: encodeHistory(history) };
+    const title = `${release}-${ref.kind}-${name}-${index + 1}${encrypted ? '-encrypted' : ''}`;
+    const file = join(import.meta.dirname, `${title}.json.gz`);
     if (existsSync(file)) throw new Error(`${file} is there already: a recorded history is never changed`);
     writeFileSync(file, gzipSync(JSON.stringify(recorded), { level: 9 }));
   }
-  if (run === 0) throw new Error(`${workflowId} has no history`);
-  process.stdout.write(`${ref.kind} ${name}: ${run} runs\n`);
+  process.stdout.write(`${ref.kind} ${name}: ${histories.length} runs\n`);
 }
 
-async function decide(actors: TestActors, id: string, voters: readonly string[], decision: 'approve' | 'reject' = 'approve') {
+/** Actors for one recording. */
+async function withActors(
+  address: string,
+  encrypted: boolean,
+  policy: Partial<IdentityPolicy>,
+  work: (actors: TestActors) => Promise<void>,
+): Promise<void> {
+  const closing: (() => unknown)[] = [];
+  const converter = encrypted ? { dataConverter: createDataConverter(historyKeys, 'default') } : {};
+  const actors = await testActors({ after: (end) => void closing.push(end) }, { address, policy, ...converter });
+  for (const name of people) actors.store.standing.add(name);
+  await work(actors);
+  for (const close of closing.toReversed()) await close();
+}
+
+async function decide(
+  actors: TestActors,
+  id: string,
+  voters: readonly string[],
+  decision: 'approve' | 'reject' = 'approve',
+): Promise<string> {
   const review = await actors.review(id);
   for (const voter of voters) await actors.vote(review.id, voter, { decision });
   return review.id;
 }
 
-async function record(address: string, encrypted: boolean): Promise<void> {
-  const closing: (() => unknown)[] = [];
-  const actors = await testActors(
-    { after: (work) => void closing.push(work) },
-    { address, ...(encrypted ? { dataConverter: createDataConverter(historyKeys, 'default') } : {}) },
-  );
-  for (const name of ['ann', 'bob', 'carl']) actors.store.standing.add(name);
+/** Puts an actor back to after its first commit, and waits until it has found out. */
+async function adopt(actors: TestActors, ref: ActorRef): Promise<void> {
+  const events = await actors.history(ref);
+  const committed = events.findIndex((event) => event.activityTaskCompletedEventAttributes);
+  const earlier = events.slice(committed).find((event) => event.workflowTaskCompletedEventAttributes);
+  await actors.resetTo(ref, Number(earlier?.eventId));
+  await actors.verify(ref);
+  const ofThis = ({ action, subject }: { readonly action: string; readonly subject: { readonly id: string } }) =>
+    action === 'actor.adopted' && subject.id === ref.id;
+  await actors.eventually(() => actors.store.audit.some(ofThis), 'the adoption');
+}
+
+async function recordDecisions(actors: TestActors, encrypted: boolean): Promise<void> {
   const both = async (name: string, id: string, approvalId: string): Promise<void> => {
-    await actors.handle(approval(approvalId)).result().catch(() => {});
+    await actors.handle(approval(approvalId)).result();
     await keep(actors, name, device(id), encrypted);
     await keep(actors, name, approval(approvalId), encrypted);
   };
@@ -75,44 +103,61 @@ async function record(address: string, encrypted: boolean): Promise<void> {
   await actors.present('revoked', 'revoked-2', { revoked: ['revoked-1'] });
   await both('revocation', 'revoked', await decide(actors, 'revoked', ['bob']));
 
+  await actors.present('adopted', 'adopted-1', { tags: ['payments'] });
+  const adopted = await decide(actors, 'adopted', ['ann']);
+  await adopt(actors, approval(adopted));
+  await actors.vote(adopted, 'bob');
+  await adopt(actors, device('adopted'));
+  await actors.catchUp('adopted');
+  await both('adoption', 'adopted', adopted);
+}
+
+async function recordLapses(actors: TestActors, encrypted: boolean): Promise<void> {
+  await actors.present('lapsed', 'lapsed-1');
+  const { id } = await actors.review('lapsed');
+  await actors.eventually(() => actors.grant('lapsed').state === 'expired', 'the lapse');
+  await actors.handle(approval(id)).result();
+  await keep(actors, 'lapse', device('lapsed'), encrypted);
+  await keep(actors, 'lapse', approval(id), encrypted);
+
   const changed = await actors.openApproval({ ttl_seconds: 2 });
   await actors.eventually(() => actors.stateOf(changed.id), 'the approval');
   await actors.vote(changed.id, 'ann');
   await actors.change(changed.id, 'digest 2', 2);
-  await actors.eventually(() => actors.stateOf(changed.id) === 'expired', 'the lapse');
   await actors.handle(approval(changed.id)).result();
   await keep(actors, 'changed-and-lapsed', approval(changed.id), encrypted);
-
-  await actors.present('adopted', 'adopted-1');
-  await decide(actors, 'adopted', ['ann']);
-  const events = await actors.history(device('adopted'));
-  const committed = events.findIndex((event) => event.activityTaskCompletedEventAttributes);
-  const earlier = events.slice(committed).find((event) => event.workflowTaskCompletedEventAttributes);
-  await actors.resetTo(device('adopted'), Number(earlier?.eventId));
-  await actors.verify(device('adopted'));
-  await actors.eventually(() => actors.store.audit.some(({ action }) => action === 'actor.adopted'), 'the adoption');
-  await actors.catchUp('adopted');
-  await keep(actors, 'adoption', device('adopted'), encrypted);
-  for (const close of closing.toReversed()) await close();
 }
 
-async function recordLongLife(address: string): Promise<void> {
-  const closing: (() => unknown)[] = [];
-  const actors = await testActors({ after: (work) => void closing.push(work) }, { address });
+/** On a Temporal that suggests a new run early. */
+async function recordLongLives(actors: TestActors, encrypted: boolean): Promise<void> {
   await actors.present('long', 'long-1');
-  await actors.review('long');
+  const review = await actors.review('long');
   for (let round = 0; round < 10; round++) {
     await actors.present('long', 'long-1', { tags: [`round-${round}`] });
     await actors.catchUp('long');
   }
-  await keep(actors, 'long-life', device('long'), false);
-  for (const close of closing.toReversed()) await close();
+  const { digest } = await actors.review('long');
+  await actors.eventually(() => actors.store.approvals.get(review.id)?.digest === digest, 'the last change');
+  await decide(actors, 'long', ['ann']);
+  await actors.handle(approval(review.id)).result();
+  await keep(actors, 'long-life', device('long'), encrypted);
+
+  const { id } = await actors.openApproval({ required: people.length });
+  for (const [index, person] of people.entries()) {
+    await actors.vote(id, person);
+    if (index < people.length - 1) await actors.verify(approval(id));
+  }
+  await actors.handle(approval(id)).result();
+  await keep(actors, 'long-life', approval(id), encrypted);
 }
 
+const people = ['ann', 'bob', 'carl', ...Array.from({ length: 12 }, (_, n) => `voter-${n}`)];
 const ordinary = await startOwnTemporal();
-await record(ordinary.address, false);
-await record(ordinary.address, true);
-await ordinary.stop();
 const hasty = await startOwnTemporal({ 'limit.historyCount.suggestContinueAsNew': 60 });
-await recordLongLife(hasty.address);
+for (const encrypted of [false, true]) {
+  await withActors(ordinary.address, encrypted, {}, (actors) => recordDecisions(actors, encrypted));
+  await withActors(ordinary.address, encrypted, { review_ttl_seconds: 1 }, (actors) => recordLapses(actors, encrypted));
+  await withActors(hasty.address, encrypted, {}, (actors) => recordLongLives(actors, encrypted));
+}
+await ordinary.stop();
 await hasty.stop();

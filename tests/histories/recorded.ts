@@ -10,7 +10,10 @@ export interface RecordedHistory {
   readonly history: string;
 }
 
-export const historyKeys = readDataKeys({ histories: Buffer.alloc(32, 'recorded histories').toString('base64url') }, 'histories');
+export const historyKeys = readDataKeys(
+  { histories: Buffer.alloc(32, 'recorded histories').toString('base64url') },
+  'histories',
+);
 
 const { History } = proto.temporal.api.history.v1;
 
