@@ -45,9 +45,16 @@ export function createSealer(deps: SealerDeps): Sealer {
   });
 
   async function seal(): Promise<void> {
+    const failures: unknown[] = [];
     for (const chain of await unsealedChains(store)) {
-      while ((await sealChain(store, chain, batchSize)) === batchSize);
+      try {
+        while ((await sealChain(store, chain, batchSize)) === batchSize);
+      } catch (error) {
+        // What ails one chain holds up no other.
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   async function round(): Promise<void> {

@@ -1,22 +1,24 @@
 // Sealing on a real database: every committed event gets its place once, in an order without gaps, whoever writes meanwhile.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, it, type TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { systemClock } from '#contracts/deps.ts';
+import { digestOf } from '#protocols/canonical-json.ts';
 import { readPublicKeys, verifyCheckpoint } from '#protocols/checkpoint.ts';
 import { readSigningKey } from '#protocols/signed-envelope.ts';
 import { headSequence, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
 import { chainHash, firstHash } from '#store/chain.ts';
 import { publicKeysFile } from '#store/checkpoint-files.ts';
+import { databaseRoles } from '#store/roles.ts';
 import { sealChain, unsealedChains } from '#store/sealer.ts';
 import type { Store } from '#store/store.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { createCheckpoints, type Checkpoints } from '#worker/checkpoints.ts';
-import { createSealer } from '#worker/seal.ts';
+import { createSealer, type Sealer } from '#worker/seal.ts';
 import { auditEntry } from './builders.ts';
 import { addProject, type StoreTest, storeTest } from './database.ts';
 
@@ -63,6 +65,15 @@ async function eventually(look: () => Promise<boolean>, what: string): Promise<v
   }
 }
 
+const sealerWith = (checkpoints: Checkpoints): Sealer =>
+  createSealer({ store: database.sealer, checkpoints, checkpointSeconds: 3600, clock: systemClock, log: fakeLog() });
+
+async function lastError(): Promise<string | null> {
+  const [status] = await database.rows<{ last_error: string | null }>('SELECT last_error FROM sealer_status');
+  assert.ok(status);
+  return status.last_error;
+}
+
 async function checkpointing(t: TestContext) {
   const directory = await mkdtemp(join(tmpdir(), 'sentinel-checkpoints-'));
   t.after(() => rm(directory, { recursive: true, force: true }));
@@ -80,8 +91,12 @@ async function checkpointing(t: TestContext) {
   const files = async () =>
     (await readdir(directory)).filter((name) => name !== publicKeysFile).toSorted((a, b) => (a < b ? -1 : 1));
   const keys = async () => readPublicKeys(await readFile(join(directory, publicKeysFile), 'utf8'));
+  const envelopes = async () =>
+    Promise.all(
+      (await files()).map(async (name) => JSON.parse(await readFile(join(directory, name), 'utf8')) as unknown),
+    );
   const rows = () => database.rows<{ envelope: unknown }>('SELECT envelope FROM audit_checkpoint ORDER BY at');
-  return { directory, checkpoints, withKey, pem, files, keys, rows };
+  return { directory, checkpoints, withKey, pem, files, envelopes, keys, rows };
 }
 
 describe('the sealer', () => {
@@ -169,50 +184,105 @@ describe('the sealer', () => {
   });
 
   it('is the only one that may: nobody else numbers, and nobody changes or removes an event', async () => {
+    const attempt = async (role: string, statement: string) => {
+      await database.rows(`SET ROLE ${role}`);
+      await database.rows(`SET sentinel.project = 'default'`);
+      try {
+        await assert.rejects(database.rows(statement), { code: '42501' }, `${role}: ${statement}`);
+      } finally {
+        await database.rows('RESET ROLE');
+      }
+    };
+    const place = `sequence = 1, previous_hash = repeat('0', 64), hash = repeat('0', 64)`;
+    const born = (table: string, columns: string, values: string) =>
+      `INSERT INTO ${table} (project_id, id, sequence, previous_hash, hash, occurred_at, subject_kind, subject_id, canonical,
+         created_at, ${columns})
+       VALUES ('default', gen_random_uuid(), 9, repeat('0', 64), repeat('0', 64), now(), 'user', 'x', '', now(), ${values})`;
+    const forbidden = [
+      born(
+        'audit_event',
+        'category, action, actor_kind, actor_id, outcome, details',
+        `'auth', 'x', 'user', 'x', 'success', '{}'`,
+      ),
+      born('outbox_event', 'type, data', `'x', '{}'`),
+      ...['audit_event', 'outbox_event'].flatMap((table) => [
+        `UPDATE ${table} SET subject_id = 'nobody'`,
+        `UPDATE ${table} SET canonical = ''`,
+        `DELETE FROM ${table}`,
+        `TRUNCATE ${table}`,
+      ]),
+    ];
+    // The owner made the tables, and the superuser may do everything, while the triggers are there.
+    const [superuser] = await database.rows<{ name: string }>('SELECT quote_ident(current_user) AS name');
+    const roles = [...Object.keys(databaseRoles), 'sentinel', superuser?.name ?? ''];
     await write(1);
-    for (const store of [database.api, database.worker]) {
-      await assert.rejects(store.query(`UPDATE audit_event SET sequence = 1, previous_hash = '', hash = ''`), {
-        code: '42501',
-      });
-      await assert.rejects(store.query('DELETE FROM audit_event'), { code: '42501' });
-      await assert.rejects(store.query('TRUNCATE audit_event'), { code: '42501' });
+    for (const role of roles) {
+      for (const statement of forbidden) await attempt(role, statement);
+      if (role === 'sentinel_sealer') continue;
+      for (const table of ['audit_event', 'outbox_event']) await attempt(role, `UPDATE ${table} SET ${place}`);
     }
     await sealAll();
-    await assert.rejects(database.sealer.query(`UPDATE audit_event SET hash = repeat('0', 64)`), /never change/);
-    await assert.rejects(database.sealer.query(`UPDATE audit_event SET action = 'other'`), { code: '42501' });
-    // Not even the superuser, while the triggers are there.
-    await assert.rejects(database.rows(`UPDATE audit_event SET action = 'other'`), /never change/);
-    await assert.rejects(database.rows('DELETE FROM audit_event'), /are kept/);
-    await assert.rejects(database.rows('TRUNCATE audit_event'), /are kept/);
-    const begun = `INSERT INTO audit_event (project_id, id, sequence, previous_hash, hash, occurred_at, category, action,
-      actor_kind, actor_id, subject_kind, subject_id, outcome, details, canonical, created_at)
-      VALUES ('default', gen_random_uuid(), 9, repeat('0', 64), repeat('0', 64), now(), 'auth', 'x', 'user', 'x', 'user',
-        'x', 'success', '{}', '', now())`;
-    await assert.rejects(database.rows(begun), /begin without a place/);
+    assertChain(await chainOf('audit_event'), 'audit');
+    // A place is given once.
+    for (const role of roles) {
+      for (const table of ['audit_event', 'outbox_event']) {
+        await attempt(role, `UPDATE ${table} SET ${place}`);
+        await attempt(role, `UPDATE ${table} SET sequence = NULL, previous_hash = NULL, hash = NULL`);
+      }
+    }
+  });
+
+  it('seals the other chains when one cannot be sealed, and says so', async (t) => {
+    const { checkpoints } = await checkpointing(t);
+    // Comes first in the order of names, and is no project.
+    await write(1, database.api, 'a-ghost');
+    await write(1);
+    const sealer = sealerWith(checkpoints);
+    try {
+      await eventually(async () => (await headSequence(database.api, 'default', 'outbox')) === 1, 'the other chains');
+      await eventually(async () => (await lastError()) === '23503', 'the error');
+      assert.equal(await headSequence(database.api, 'default', 'audit'), 1);
+    } finally {
+      await sealer.stop();
+    }
+  });
+
+  it('goes on without a folder for checkpoints, says that there is none, and signs when there is one', async (t) => {
+    const { checkpoints, directory, rows } = await checkpointing(t);
+    const aside = `${directory}-aside`;
+    t.after(() => rm(aside, { recursive: true, force: true }));
+    await rename(directory, aside);
+    await writeFile(directory, 'in the way');
+    await write(1);
+    const sealer = sealerWith(checkpoints);
+    try {
+      await eventually(async () => (await lastError())?.startsWith('ENOTDIR ') === true, 'the error');
+      await write(2);
+      await eventually(async () => (await headSequence(database.api, 'default', 'audit')) === 2, 'the second event');
+      assert.deepEqual(await rows(), []);
+      await rm(directory);
+      await rename(aside, directory);
+      await eventually(async () => (await lastError()) === null, 'the error to be over');
+      assert.equal((await rows()).length, 1);
+    } finally {
+      await sealer.stop();
+    }
   });
 
   it('seals as soon as something is written, tells who waits, and says when it cannot', async (t) => {
     const { checkpoints } = await checkpointing(t);
-    const log = fakeLog();
-    const sealer = createSealer({
-      store: database.sealer,
-      checkpoints,
-      checkpointSeconds: 3600,
-      clock: systemClock,
-      log,
-    });
+    const sealer = sealerWith(checkpoints);
     try {
       await write(1);
       await eventually(async () => (await headSequence(database.api, 'default', 'audit')) === 1, 'the first event');
       await database.rows(`ALTER TABLE audit_head RENAME TO audit_head_away`);
       await write(2);
-      const status = () => database.rows<{ last_error: string | null }>('SELECT last_error FROM sealer_status');
-      await eventually(async () => (await status())[0]?.last_error === '42P01', 'the error');
+      await eventually(async () => (await lastError()) === '42P01', 'the error');
       const later = new Date(Date.now() + 60_000).toISOString();
       assert.ok((await sealLagSeconds(database.api, later)) >= 59);
       await database.rows(`ALTER TABLE audit_head_away RENAME TO audit_head`);
       await eventually(async () => (await headSequence(database.api, 'default', 'audit')) === 2, 'the second event');
-      await eventually(async () => (await status())[0]?.last_error === null, 'the error to be over');
+      await eventually(async () => (await lastError()) === null, 'the error to be over');
       assert.equal(await sealLagSeconds(database.api, later), 0);
     } finally {
       await sealer.stop();
@@ -222,7 +292,7 @@ describe('the sealer', () => {
 
 describe('a checkpoint', () => {
   it('is signed over the heads of all chains, as a file and as a row, and names the one before', async (t) => {
-    const { checkpoints, files, keys, rows, directory } = await checkpointing(t);
+    const { checkpoints, envelopes, keys, rows, directory } = await checkpointing(t);
     assert.equal(await checkpoints.sign(), false, 'there is nothing to sign');
     await write(1);
     await write(1, database.api, 'other');
@@ -233,10 +303,8 @@ describe('a checkpoint', () => {
     await sealAll();
     assert.equal(await checkpoints.sign(), true);
     const trusted = await keys();
-    const read = await Promise.all(
-      (await files()).map(async (name) => JSON.parse(await readFile(join(directory, name), 'utf8')) as unknown),
-    );
-    const [first, second] = read.map((envelope) => verifyCheckpoint(envelope, trusted));
+    const written = await envelopes();
+    const [first, second] = written.map((envelope) => verifyCheckpoint(envelope, trusted));
     assert.deepEqual(
       first?.heads.map(({ project_id, stream, sequence }) => [project_id, stream, sequence]),
       [
@@ -246,11 +314,15 @@ describe('a checkpoint', () => {
         ['other', 'outbox', 1],
       ],
     );
-    assert.equal(second?.previous?.id, first?.id);
+    assert.deepEqual(second?.previous, { id: first?.id, digest: digestOf(written[0]) });
     assert.deepEqual(
       (await rows()).map(({ envelope }) => envelope),
-      read,
+      written,
     );
+    for (const name of await readdir(directory)) {
+      assert.match(name, /^(public-keys|[\dTZ-]+-[\da-f-]{36})\.json$/);
+      assert.equal((await stat(join(directory, name))).mode & 0o777, 0o600, name);
+    }
   });
 
   it('does not exist without its file', async (t) => {
@@ -261,20 +333,38 @@ describe('a checkpoint', () => {
     await writeFile(directory, 'in the way');
     await assert.rejects(checkpoints.sign());
     assert.deepEqual(await rows(), []);
-    await chmod(directory, 0o600);
   });
 
-  it('goes on from its file when the row was never written', async (t) => {
-    const { checkpoints, rows, files } = await checkpointing(t);
+  it('goes on from its file when its sealer came no further than that', async (t) => {
+    const { checkpoints, rows, envelopes, keys } = await checkpointing(t);
     await write(1);
     await sealAll();
-    await checkpoints.sign();
-    await database.rows('TRUNCATE audit_checkpoint');
+    await database.rows('REVOKE INSERT ON audit_checkpoint FROM sentinel_sealer');
+    await assert.rejects(checkpoints.sign(), { code: '42501' });
+    assert.deepEqual([(await envelopes()).length, (await rows()).length], [1, 0]);
+    await database.rows('GRANT INSERT ON audit_checkpoint TO sentinel_sealer');
+    assert.equal(await checkpoints.sign(), false, 'the file is the checkpoint');
     await write(2);
     await sealAll();
     assert.equal(await checkpoints.sign(), true);
+    const [first, second] = await envelopes();
+    const { id } = verifyCheckpoint(first, await keys());
+    assert.deepEqual(verifyCheckpoint(second, await keys()).previous, { id, digest: digestOf(first) });
     assert.equal((await rows()).length, 1);
-    assert.equal((await files()).length, 2);
+  });
+
+  it('does not follow on one that no known key signed', async (t) => {
+    const { checkpoints, directory, files, rows } = await checkpointing(t);
+    await write(1);
+    await sealAll();
+    await checkpoints.sign();
+    const [name = ''] = await files();
+    const text = await readFile(join(directory, name), 'utf8');
+    await writeFile(join(directory, name), text.replace('"sequence":1', '"sequence":0'));
+    await write(2);
+    await sealAll();
+    await assert.rejects(checkpoints.sign(), { code: 'signature.invalid' });
+    assert.deepEqual([(await files()).length, (await rows()).length], [1, 1]);
   });
 
   it('is not put over a chain that no longer holds what the last one names', async (t) => {
