@@ -52,8 +52,9 @@ function isHead(value: unknown): value is CheckpointHead {
  */
 export function readPublicKeys(text: string): ReadonlyMap<string, KeyObject> {
   try {
-    const { keys } = JSON.parse(text) as { keys: Record<string, string> };
-    return verificationKeys(Object.values(keys).map((pem) => createPublicKey(pem)));
+    const { keys } = JSON.parse(text) as { keys: unknown };
+    if (typeof keys !== 'object' || keys === null) throw new TypeError('no keys are there');
+    return verificationKeys(Object.values(keys).map((pem) => createPublicKey(pem as string)));
   } catch (cause) {
     throw new TrustError('data.unreadable', { detail: 'The public keys of checkpoints cannot be read', cause });
   }
