@@ -25,7 +25,8 @@ export interface Sealer {
 /** Announcements come at once; this is for those that were lost. */
 const pollMs = 2_000;
 const firstPauseMs = 250;
-const longestPauseMs = 10_000;
+/** What could not be sealed may be one chain of many: the others do not wait long. */
+const longestPauseMs = 2_000;
 /** Whoever polls the status sees that the sealer is there, also when there is nothing to seal. */
 const noteMs = 30_000;
 
@@ -33,7 +34,8 @@ export function createSealer(deps: SealerDeps): Sealer {
   const { store, checkpoints, checkpointSeconds, clock, log, batchSize = 1_000 } = deps;
   let stopped = false;
   let wanted = true;
-  let wake = (): void => {};
+  let idle = false;
+  let endRest = (): void => {};
   let pauseMs = firstPauseMs;
   let notedAt = Number.NEGATIVE_INFINITY;
   let failed = false;
@@ -41,7 +43,8 @@ export function createSealer(deps: SealerDeps): Sealer {
 
   const listener = listen(store, 'sentinel_seal', () => {
     wanted = true;
-    wake();
+    // After a failure it rests all the same: each of many announcements would fail, and be told, anew.
+    if (idle) endRest();
   });
 
   async function seal(): Promise<void> {
@@ -57,12 +60,19 @@ export function createSealer(deps: SealerDeps): Sealer {
     if (failures.length > 0) throw failures[0];
   }
 
-  async function round(): Promise<void> {
-    await seal();
-    const now = clock.now().getTime();
+  async function signWhenDue(now: number): Promise<void> {
     // What was sealed before the first one is worth one at once.
     const due = signedAt === null || now - signedAt >= checkpointSeconds * 1000;
     if (due && (await checkpoints.sign())) signedAt = now;
+  }
+
+  async function round(): Promise<void> {
+    const now = clock.now().getTime();
+    const failures: unknown[] = [];
+    await seal().catch((error: unknown) => failures.push(error));
+    // Also over what could be sealed: an event that cannot be would be a way to have no more checkpoints.
+    await signWhenDue(now).catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
     if (failed || now - notedAt >= noteMs) {
       await noteSealing(store, clock.now().toISOString(), null);
       notedAt = now;
@@ -83,11 +93,11 @@ export function createSealer(deps: SealerDeps): Sealer {
   function rest(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
-      wake = () => {
+      endRest = () => {
         clearTimeout(timer);
         resolve();
       };
-      if (stopped) wake();
+      if (stopped) endRest();
     });
   }
 
@@ -96,7 +106,10 @@ export function createSealer(deps: SealerDeps): Sealer {
       // Cleared first: what is announced during the round may be too late for it.
       wanted = false;
       await round().catch(fail);
-      if (!wanted && !stopped) await rest(pollMs);
+      if (wanted || stopped) continue;
+      idle = true;
+      await rest(pollMs);
+      idle = false;
     }
   }
 
@@ -105,7 +118,7 @@ export function createSealer(deps: SealerDeps): Sealer {
     seal,
     async stop() {
       stopped = true;
-      wake();
+      endRest();
       await running;
       await listener.close();
       await checkpoints

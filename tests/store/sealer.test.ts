@@ -232,8 +232,8 @@ describe('the sealer', () => {
     }
   });
 
-  it('seals the other chains when one cannot be sealed, and says so', async (t) => {
-    const { checkpoints } = await checkpointing(t);
+  it('seals the other chains when one cannot be sealed, signs them, and says so', async (t) => {
+    const { checkpoints, rows } = await checkpointing(t);
     // Comes first in the order of names, and is no project.
     await write(1, database.api, 'a-ghost');
     await write(1);
@@ -242,6 +242,33 @@ describe('the sealer', () => {
       await eventually(async () => (await headSequence(database.api, 'default', 'outbox')) === 1, 'the other chains');
       await eventually(async () => (await lastError()) === '23503', 'the error');
       assert.equal(await headSequence(database.api, 'default', 'audit'), 1);
+      assert.equal((await rows()).length, 1);
+      await write(2);
+      await eventually(async () => (await headSequence(database.api, 'default', 'audit')) === 2, 'the next event');
+    } finally {
+      await sealer.stop();
+    }
+  });
+
+  it('tells a failure that lasts a few times a second at most, however much is announced meanwhile', async (t) => {
+    const { checkpoints } = await checkpointing(t);
+    const log = fakeLog();
+    const refusing = { ...checkpoints, sign: () => Promise.reject(new Error('no space')) };
+    const sealer = createSealer({
+      store: database.sealer,
+      checkpoints: refusing,
+      checkpointSeconds: 3600,
+      clock: systemClock,
+      log,
+    });
+    const told = () => log.lines.filter(({ message }) => message === 'sealing failed and is tried again').length;
+    try {
+      await eventually(async () => told() > 0, 'the first failure');
+      const before = { told: told(), at: performance.now() };
+      for (let n = 0; n < 200; n++) await write(n);
+      await eventually(async () => (await headSequence(database.api, 'default', 'audit')) === 200, 'all events');
+      const pauses = 1 + (performance.now() - before.at) / 250;
+      assert.ok(told() - before.told <= pauses, `${told() - before.told} in the time of ${pauses} pauses`);
     } finally {
       await sealer.stop();
     }
