@@ -34,6 +34,22 @@ describe('the trust loop', () => {
   );
   after(() => {});
 
+  /** As the owner of the database can: the trigger that keeps events as they are is out of the way for a moment. */
+  async function rewriteActor(sequence: number, actorId: string): Promise<void> {
+    const client = await stack.database.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query(`SET LOCAL sentinel.project = 'default'`);
+      await client.query('ALTER TABLE audit_event DISABLE TRIGGER USER');
+      const change = `UPDATE audit_event SET actor_id = $2 WHERE project_id = 'default' AND sequence = $1`;
+      assert.equal((await client.query(change, [sequence, actorId])).rowCount, 1);
+      await client.query('ALTER TABLE audit_event ENABLE TRIGGER USER');
+      await client.query('COMMIT');
+    } finally {
+      client.release();
+    }
+  }
+
   async function reviewOf(id: string, kind = 'enrollment'): Promise<NonNullable<Device['pending_review']>> {
     return eventually(async () => {
       const { pending_review } = await vic.devices.get(id);
@@ -277,6 +293,14 @@ describe('the trust loop', () => {
       assert.equal(item.sequence, index + 1);
       assert.equal(item.previous_hash, index === 0 ? '0'.repeat(64) : items[index - 1]?.hash);
     });
+
+    const [, , third] = items;
+    assert.ok(third);
+    await rewriteActor(3, 'somebody-else');
+    const changed = await vic.audit.integrity({ full: true });
+    assert.deepEqual([changed.valid, changed.first_broken_sequence], [false, 3]);
+    await rewriteActor(3, third.actor.id);
+    assert.equal((await vic.audit.integrity({ full: true })).valid, true);
   });
 
   test('heartbeats are answered while Temporal is down, and what was news arrives afterwards', async () => {
