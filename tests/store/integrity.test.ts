@@ -416,4 +416,33 @@ describe('integrity', () => {
       await sealer.stop();
     }
   });
+
+  it('does not wait for the place of what came after it was asked', async () => {
+    await write(1);
+    await recordAlone(database.api, 'default', auditEntry());
+    await sealChain(database.sealer, { project: 'default', stream: 'audit' }, 1000);
+    // The second transaction is the first look at whether everything has its place.
+    const looking = Promise.withResolvers<void>();
+    let transactions = 0;
+    const api = {
+      ...database.api,
+      entities() {
+        transactions += 1;
+        if (transactions === 2) looking.resolve();
+        return database.api.entities();
+      },
+    };
+    const giveUp = new AbortController();
+    const waiting = sealPending(api, 'default', 60_000, giveUp.signal);
+    await looking.promise;
+    await recordAlone(database.api, 'default', auditEntry());
+    await sealChain(database.sealer, { project: 'default', stream: 'outbox' }, 1000);
+    const late = setTimeout(() => giveUp.abort(new Error('it waits for what came later')), 10_000);
+    try {
+      await waiting;
+      assert.equal((await verify()).unsealed, 1);
+    } finally {
+      clearTimeout(late);
+    }
+  });
 });
