@@ -68,28 +68,59 @@ async function chooseCertificate(
   tx: ProjectTransaction,
   { device_id, fingerprint_sha256 }: Revocation,
 ): Promise<KnownCertificate> {
-  const known = await tx.query<KnownCertificate>(
+  const present = await presentCertificates(tx, device_id);
+  if (present === null) throw new TrustError('resource.not_found');
+  if (fingerprint_sha256 === null) {
+    const [first] = present;
+    if (first === undefined) throw new TrustError('device.no_certificate');
+    return first;
+  }
+  const known =
+    present.find(({ fingerprint }) => fingerprint === fingerprint_sha256) ??
+    (await earlierCertificate(tx, device_id, fingerprint_sha256));
+  if (known) return known;
+  if (await isOfAnotherDevice(tx, device_id, fingerprint_sha256)) throw new TrustError('device.no_certificate');
+  return { fingerprint: fingerprint_sha256, issuer: null, serial_number: null };
+}
+
+/** The pinned certificate, then the one that waits; null when there is no such device. */
+async function presentCertificates(tx: ProjectTransaction, deviceId: string): Promise<KnownCertificate[] | null> {
+  const rows = await tx.query<KnownCertificate | { fingerprint: null }>(
     `SELECT c.fingerprint, c.certificate->>'issuer' AS issuer, c.certificate->>'serial_number' AS serial_number
-     FROM device_liveness l
-     LEFT JOIN device d ON d.project_id = l.project_id AND d.device_id = l.device_id
-     LEFT JOIN device_candidate n ON n.project_id = l.project_id AND n.device_id = l.device_id
+     FROM (SELECT $1::text AS project_id, $2::text AS device_id) k
+     LEFT JOIN device d ON d.project_id = k.project_id AND d.device_id = k.device_id
+     LEFT JOIN device_liveness l ON l.project_id = k.project_id AND l.device_id = k.device_id
+     LEFT JOIN device_candidate n ON n.project_id = k.project_id AND n.device_id = k.device_id
      CROSS JOIN LATERAL (VALUES
        (1, d.pinned_fingerprint, d.pinned_certificate),
-       (2, l.candidate_fingerprint, CASE WHEN n.fingerprint = l.candidate_fingerprint THEN n.certificate END),
-       (3, NULL, NULL)
+       (2, l.candidate_fingerprint, CASE WHEN n.fingerprint = l.candidate_fingerprint THEN n.certificate END)
      ) AS c (rank, fingerprint, certificate)
-     WHERE l.project_id = $1 AND l.device_id = $2
+     WHERE d.device_id IS NOT NULL OR l.device_id IS NOT NULL
      ORDER BY c.rank`,
-    [tx.project, device_id],
+    [tx.project, deviceId],
   );
-  if (known.length === 0) throw new TrustError('resource.not_found');
-  const own = known.filter((certificate) => certificate.fingerprint !== null);
-  const chosen =
-    fingerprint_sha256 === null ? own[0] : own.find(({ fingerprint }) => fingerprint === fingerprint_sha256);
-  if (chosen) return chosen;
-  if (fingerprint_sha256 === null || (await isOfAnotherDevice(tx, device_id, fingerprint_sha256)))
-    throw new TrustError('device.no_certificate');
-  return { fingerprint: fingerprint_sha256, issuer: null, serial_number: null };
+  return rows.length === 0 ? null : rows.filter((row) => row.fingerprint !== null);
+}
+
+/** One that people were asked about before, or that nobody asks about any more. */
+async function earlierCertificate(
+  tx: ProjectTransaction,
+  deviceId: string,
+  fingerprint: string,
+): Promise<KnownCertificate | undefined> {
+  const [row] = await tx.query<KnownCertificate>(
+    `SELECT $3::text AS fingerprint, c.certificate->>'issuer' AS issuer,
+       c.certificate->>'serial_number' AS serial_number
+     FROM (
+       SELECT n.certificate FROM device_candidate n WHERE n.project_id = $1 AND n.device_id = $2
+       UNION ALL
+       SELECT a.subject->'certificate' FROM approval a
+       WHERE a.project_id = $1 AND a.subject_kind = 'device' AND a.subject_id = $2
+     ) c
+     WHERE c.certificate->>'fingerprint_sha256' = $3 LIMIT 1`,
+    [tx.project, deviceId, fingerprint],
+  );
+  return row;
 }
 
 async function isOfAnotherDevice(tx: ProjectTransaction, deviceId: string, fingerprint: string): Promise<boolean> {
@@ -122,8 +153,8 @@ export interface CertificateColumns {
 }
 
 /**
- * SQL that tells whether a certificate is denied: by its fingerprint, or by issuer and serial number. Whoever has the key
- * of an ECDSA certificate needs no authority to give it another valid signature, and so another fingerprint.
+ * SQL that tells whether a certificate is denied: by its fingerprint, or by issuer and serial number. An ECDSA signature
+ * can be turned into another valid one without any key, which gives the same certificate another fingerprint.
  */
 export function deniedSql({ project, fingerprint, issuer, serial_number }: CertificateColumns): string {
   return `(EXISTS (SELECT FROM certificate_denylist r

@@ -69,6 +69,10 @@ BEGIN
           AND NOT coalesce(i.candidate_fingerprint = ANY (g.rejected_fingerprints), false)
           AND NOT EXISTS (SELECT FROM public.certificate_denylist r
             WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = i.candidate_fingerprint)
+          AND NOT EXISTS (SELECT FROM public.device_candidate c JOIN public.certificate_denylist r
+            ON r.project_id = c.project_id AND r.serial_number = c.certificate->>'serial_number'
+              AND r.issuer = c.certificate->>'issuer'
+            WHERE c.project_id = i.project_id AND c.device_id = i.device_id AND c.fingerprint = i.candidate_fingerprint)
         THEN i.candidate_fingerprint END AS candidate,
       g.device_id IS NOT NULL AS granted, g.state, g.tier, g.epoch, g.counter_epoch, g.review_generation,
       g.pinned_fingerprint, g.pinned_not_after, g.rejected_fingerprints,

@@ -22,7 +22,9 @@ RETURNS TABLE (project_id text, device_id text) LANGUAGE sql STABLE ${safely} AS
         AND NOT l.candidate_fingerprint = ANY (d.rejected_fingerprints)
         AND EXISTS (SELECT FROM public.device_candidate c
           WHERE c.project_id = l.project_id AND c.device_id = l.device_id
-            AND c.fingerprint = l.candidate_fingerprint AND c.generation = d.review_generation)
+            AND c.fingerprint = l.candidate_fingerprint AND c.generation = d.review_generation
+            AND NOT EXISTS (SELECT FROM public.certificate_denylist r WHERE r.project_id = l.project_id
+              AND r.serial_number = c.certificate->>'serial_number' AND r.issuer = c.certificate->>'issuer'))
         AND NOT EXISTS (SELECT FROM public.certificate_denylist r
           WHERE r.project_id = l.project_id AND r.fingerprint_sha256 = l.candidate_fingerprint)))))
   UNION
@@ -34,7 +36,10 @@ RETURNS TABLE (project_id text, device_id text) LANGUAGE sql STABLE ${safely} AS
     AND (r.project_id, r.device_id) > (after_project, after_device)
     AND d.updated_at < r.revoked_at AND d.state NOT IN ('rejected', 'retired')
     AND (r.fingerprint_sha256 IN (d.pinned_fingerprint, d.candidate_fingerprint)
-      OR (r.issuer = d.pinned_certificate->>'issuer' AND r.serial_number = d.pinned_certificate->>'serial_number'))
+      OR (r.issuer = d.pinned_certificate->>'issuer' AND r.serial_number = d.pinned_certificate->>'serial_number')
+      OR EXISTS (SELECT FROM public.device_candidate c
+        WHERE c.project_id = d.project_id AND c.device_id = d.device_id AND c.fingerprint = d.candidate_fingerprint
+          AND r.issuer = c.certificate->>'issuer' AND r.serial_number = c.certificate->>'serial_number'))
   ORDER BY 1, 2 LIMIT page_size
 $$;
 

@@ -222,41 +222,6 @@ describe('a device in the store', () => {
     );
     assert.deepEqual(await listHistory(database.api, { ...ref, project: 'other' }, { limit: 9, after: null }), []);
   });
-
-  describe('is denied', () => {
-    it('also with another signature over the same certificate: issuer and serial number count (RV-01)', async () => {
-      await report(heartbeat('twin'));
-      await decide(database.worker, 'twin', approved('twin-1'));
-      await revoke('twin');
-      const twin = heartbeat('twin', { counter: 9 });
-      const facts_ = { ...facts('twin-1'), fingerprint_sha256: digest('the twin') };
-      const [verdict] = await report({ ...twin, certificate: { facts: facts_, pem: 'PEM' } });
-      assert.equal(verdict?.code, 'certificate.revoked');
-      const renewed = { ...facts('twin-2') };
-      const [other] = await report({ ...twin, certificate: { facts: renewed, pem: 'PEM' } });
-      assert.equal(other?.code, 'pending', 'a new certificate is for people to decide');
-      const elsewhere = { ...facts_, issuer: 'CN=Another CA' };
-      const [foreign] = await report({ ...heartbeat('elsewhere'), certificate: { facts: elsewhere, pem: 'PEM' } });
-      assert.equal(foreign?.code, 'pending', 'another authority gives its own numbers');
-    });
-
-    it('once, and for good, and only by a certificate of its own', async () => {
-      await report(heartbeat('once'));
-      await decide(database.worker, 'once', approved('once-1'));
-      assert.deepEqual(await revoke('once'), { fingerprint_sha256: digest('once-1'), already_revoked: false });
-      assert.deepEqual(await revoke('once'), { fingerprint_sha256: digest('once-1'), already_revoked: true });
-      const events = await database.rows<{ action: string }>(
-        `SELECT action FROM audit_event WHERE subject_id = 'once' ORDER BY position`,
-      );
-      assert.deepEqual(
-        events.map(({ action }) => action),
-        ['device.certificate.revoked', 'device.trust.updated'],
-      );
-      await decide(database.worker, 'neighbour', approved('neighbour-1'));
-      await assert.rejects(revoke('once', digest('neighbour-1')), { code: 'device.no_certificate' });
-      await assert.rejects(revoke('nobody'), { code: 'resource.not_found' });
-    });
-  });
 });
 
 describe('what looks across projects', () => {

@@ -7,7 +7,9 @@ import {
   verifyDeviceCertificate,
 } from '#protocols/certificate.ts';
 import type { TrustAnchor, VerifiedCertificate } from '#protocols/certificate.ts';
+import { fieldsOf, readBytes, readDer, readInteger, tags } from '#protocols/der.ts';
 import { issueCertificate, type CertificateOptions, type IssuedCertificate } from '#protocols/issue-certificate.ts';
+import { writePem } from '#protocols/pem.ts';
 
 export const now = new Date('2026-12-01T12:00:00Z');
 export const clientAuth = '1.3.6.1.5.5.7.3.2';
@@ -90,6 +92,31 @@ export function derName(
     der(0x31, ...rdn.map(([oid, tag, value]) => der(0x30, der(0x06, Buffer.from(oid, 'hex')), der(tag, value)))),
   );
   return new Uint8Array(der(0x30, ...name));
+}
+
+/** Order of the curve P-256. */
+const p256Order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+
+/**
+ * The same certificate under the other signature that fits: (r, n − s) verifies whenever (r, s) does, and takes no key.
+ *
+ * @param certificatePem signed with ECDSA over P-256
+ */
+export function withOtherSignature(certificatePem: string): string {
+  const outer = fieldsOf(readDer(parseCertificate(certificatePem).raw), tags.sequence);
+  const [body, algorithm] = [outer.take(), outer.take()];
+  const signature = fieldsOf(readDer(readBytes(outer.take())), tags.sequence);
+  const [r, s] = [signature.take(), readInteger(signature.take())];
+  const other = der(tags.sequence, r.raw, der(tags.integer, unsigned(p256Order - s)));
+  const bits = der(tags.bitString, Buffer.from([0]), other);
+  return writePem(der(tags.sequence, body.raw, algorithm.raw, bits), 'CERTIFICATE');
+}
+
+/** The content of an INTEGER: its first bit says that it is not negative. */
+function unsigned(value: bigint): Buffer {
+  const hex = value.toString(16);
+  const bytes = Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex');
+  return (bytes[0] ?? 0) < 0x80 ? bytes : Buffer.concat([Buffer.from([0]), bytes]);
 }
 
 export const cn = '550403';

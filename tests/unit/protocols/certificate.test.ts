@@ -26,6 +26,7 @@ import {
   now,
   ou,
   verify,
+  withOtherSignature,
 } from './certificate-forge.ts';
 
 const fixture = (name: string): string =>
@@ -178,6 +179,17 @@ describe('verifyDeviceCertificate', () => {
     const twin = await forgeAuthority('Sentinel Test CA');
     assert.equal(verify(good, { anchors: anchorsOf(twin, ca) }).anchor.fingerprint, anchors[0]?.fingerprint);
     throwsCode('certificate.untrusted', () => verify(good, { anchors: anchorsOf(twin) }));
+  });
+
+  it('vouches just as well for a certificate that somebody gave its other signature: only its fingerprint differs', async () => {
+    const ca = await forgeAuthority('Signer');
+    const leaf = await forgeLeaf(ca);
+    const other = { ...leaf, certificatePem: withOtherSignature(leaf.certificatePem) };
+    const [first, second] = [leaf, other].map((one) => verify(one, { anchors: anchorsOf(ca) }));
+    assert.ok(first && second);
+    assert.notEqual(second.fingerprintSha256, first.fingerprintSha256);
+    assert.deepEqual([second.issuer, second.serialNumber], [first.issuer, first.serialNumber]);
+    assert.ok(second.publicKey.equals(first.publicKey));
   });
 
   it('follows presented authorities in any order, past ones that do not matter', async () => {
