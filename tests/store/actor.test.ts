@@ -128,15 +128,62 @@ describe('a commit', () => {
     }
   });
 
+  it('of runs that all go on from one row is written by exactly one', async () => {
+    const other = await database.open('sentinel_worker');
+    const succeeds = { run_id: 'run-1', revision: 2 };
+    for (let round = 0; round < 20; round++) {
+      const id = `handover-${round}`;
+      await send('run-1', of(id, { to: 2 }));
+      const changes: readonly (readonly [string, Commit])[] = [
+        ['run-1', of(id, { from: 2, audit: audited(id) })],
+        ['run-2', of(id, { from: 2, succeeds, audit: audited(id) })],
+        ['run-3', of(id, { from: 2, succeeds, epoch: 2, audit: audited(id) })],
+      ];
+      const results = await Promise.all(
+        changes.map(([run, change], i) =>
+          commitActor((i + round) % 2 === 0 ? database.worker : other, run, change, digestOf(change), noon),
+        ),
+      );
+      const winner = results.findIndex(({ status }) => status === 'committed');
+      assert.ok(winner >= 0);
+      const [runId = ''] = changes[winner] ?? [];
+      for (const [i, result] of results.entries()) {
+        if (i === winner) continue;
+        assert.equal(result.status, 'fenced');
+        assert.equal(result.status === 'fenced' && result.row?.run_id, runId, 'and is told who holds the row');
+      }
+      assert.deepEqual(await rowsOf(id), { device: 1, actor: 1, transitions: 3, audit: 1, outbox: 1 });
+    }
+  });
+
   it('with a gap in its history is a mistake of ours', async () => {
     await assert.rejects(send('run-1', of('gap', { to: 2, transitions: [transition(1)] })), TypeError);
     await assert.rejects(send('run-1', of('gap', { transitions: [transition(2)] })), TypeError);
   });
 
-  it('that fails half way leaves nothing', async () => {
-    const bad = [{ ...auditEntry({ subject: { kind: 'device', id: 'half' } }), outcome: 'unheard of' as never }];
-    await assert.rejects(send('run-1', of('half', { audit: bad })));
+  it('that fails half way leaves nothing, also of an actor that has a row', async () => {
+    const unheard = [{ ...auditEntry({ subject: { kind: 'device', id: 'half' } }), outcome: 'unheard of' as never }];
+    await assert.rejects(send('run-1', of('half', { audit: unheard })), { code: '23514' });
     assert.deepEqual(await rowsOf('half'), { device: 0, actor: 0, transitions: 0, audit: 0, outbox: 0 });
+    await send('run-1', of('half', { audit: audited('half') }));
+    const before = await rowsOf('half');
+    const next = { from: 1, row: approved('half-1'), audit: audited('half') };
+    // The last row of all that is written.
+    const outbox = [
+      {
+        occurred_at: noon,
+        type: 'device.trust.updated' as const,
+        subject: { kind: 'device' as const, id: 'half' },
+        data: { a: '\u0000' },
+      },
+    ];
+    await assert.rejects(send('run-1', of('half', { ...next, outbox })), { code: '22P05' });
+    assert.deepEqual(await rowsOf('half'), before);
+    const [row] = await database.rows(
+      `SELECT d.state, a.revision::integer FROM device d JOIN actor a ON a.subject_id = d.device_id WHERE device_id = 'half'`,
+    );
+    assert.deepEqual(row, { state: 'pending', revision: 1 });
+    assert.equal((await send('run-1', of('half', next))).status, 'committed', 'and the next attempt goes through');
   });
 
   describe('with a requirement', () => {
@@ -190,7 +237,28 @@ describe('a commit', () => {
       assert.equal((await send('run-1', standing(['ann']))).status, 'committed');
       for (const usernames of [['ann', 'bob'], ['vic'], ['nobody']]) {
         assert.equal((await send('run-1', standing(usernames))).status, 'refused', usernames.join());
+        const nothing = { device: 0, actor: 0, transitions: 0, audit: 0, outbox: 0 };
+        assert.deepEqual(await rowsOf(`voters-${usernames.join('-')}`), nothing);
       }
+    });
+
+    it('that is refused consumes nothing and changes no row, so that it can be sent again', async () => {
+      const id = randomUUID();
+      await closedApproval(id, 'retried');
+      await send('run-1', of('retried'));
+      const before = await rowsOf('retried');
+      const change = { ...consuming('retried', id), from: 1, to: 2, transitions: [transition(2)] };
+      const refused = await send('run-1', {
+        ...change,
+        requirements: [
+          ...change.requirements,
+          { kind: 'voters.stand', usernames: ['bob'], permission: 'identity.review' },
+        ],
+      });
+      assert.deepEqual([refused.status, refused.status === 'refused' && refused.row?.revision], ['refused', 1]);
+      assert.deepEqual(await rowsOf('retried'), before);
+      assert.deepEqual(await database.rows('SELECT FROM approval_consumption WHERE approval_id = $1', [id]), []);
+      assert.equal((await send('run-1', change)).status, 'committed');
     });
   });
 
