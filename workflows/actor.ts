@@ -35,16 +35,24 @@ import { createVersions } from './versions.ts';
 const backlogLimit = 100;
 /** Transitions of one commit: a payload of Temporal is 2 MiB at most. */
 const commitLimit = 50;
-/** A run continues as new after so many updates; the server takes 2 000, and ends a run with 51 200 events. */
-const updatesPerRun = 1000;
-const updatesHardLimit = 1900;
-const historyHardLimit = 20_000;
-/** Rest before a commit is tried again that failed in a way which Temporal does not retry. */
-const commitPauseMs = 5_000;
+/** The server takes 2 000 updates of one run, and ends a run with 51 200 events. */
+const serverLimits: RunLimits = { updatesPerRun: 1000, mostUpdates: 1900, mostEvents: 20_000 };
+/** Rest before a commit is tried again that failed in a way which Temporal does not retry. It doubles, so that histories stay short. */
+const firstPauseMs = 1_000;
+const longestPauseMs = 300_000;
 /** Another run may be first once or twice. */
 const fencesAtOnce = 3;
 
 const driver: Principal = { kind: 'system', id: 'actor' };
+
+/** How long one run of an actor may become. */
+export interface RunLimits {
+  /** After so many the run continues as new, as soon as nothing is under way. */
+  readonly updatesPerRun: number;
+  /** From so many on requests are refused, until the run has continued as new. */
+  readonly mostUpdates: number;
+  readonly mostEvents: number;
+}
 
 /** What a run hands to the one that continues it. */
 export interface Resumed {
@@ -65,6 +73,8 @@ interface Options<Context extends { deadlines: Deadlines }, Event extends { type
   readonly ref: ActorRef;
   readonly input: object;
   readonly resumed: Resumed | undefined;
+  /** Those of a server with its own settings when absent. */
+  readonly limits?: Partial<RunLimits>;
   commit(commit: Commit, summary: string): Promise<CommitResult>;
   /** Carries out a call of the machine; its result comes back as an event. */
   perform(call: AnyCall): Promise<Unstamped<Event> | null>;
@@ -95,6 +105,7 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
 ) {
   type Snapshot = MachineSnapshot<Context>;
   const { ref, resumed } = options;
+  const limits = { ...serverLimits, ...options.limits };
   const versions = createVersions(options.definition);
   let definition = versions.own;
   const [first, firstActions] = initialTransition(definition.machine, options.input);
@@ -241,7 +252,8 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
       adopt(result.row);
       fences += 1;
       // Who is fenced again and again must not fill its history with that.
-      if (fences > fencesAtOnce) await sleep(commitPauseMs, { summary: 'before the next commit after a fence' });
+      if (fences > fencesAtOnce)
+        await sleep(pauseMs(fences - fencesAtOnce), { summary: 'before the next commit after a fence' });
       return;
     }
     fences = 0;
@@ -262,12 +274,12 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
   /** A commit is never given up: without it the actor would know more than the store. */
   async function commitSurely(commit: Commit): Promise<CommitResult> {
     const summary = commit.transitions.map(({ event }) => event).join(', ') || 'verify';
-    for (;;) {
+    for (let failures = 1; ; failures++) {
       try {
         return await options.commit(commit, summary);
       } catch (error) {
         log.error('a commit failed and is tried again', { from: commit.from, to: commit.to, error: String(error) });
-        await sleep(commitPauseMs, { summary: 'before the commit is tried again' });
+        await sleep(pauseMs(failures), { summary: 'before the commit is tried again' });
       }
     }
   }
@@ -341,7 +353,7 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
 
   /** For validators of updates: refuses without a trace in the history. */
   function refuse(event: Unstamped<Event>, origin: RequestOrigin): void {
-    const exhausted = updates >= updatesHardLimit || workflowInfo().historyLength >= historyHardLimit;
+    const exhausted = updates >= limits.mostUpdates || workflowInfo().historyLength >= limits.mostEvents;
     if (exhausted || waiting.length >= backlogLimit) throw refusal('control.backlogged');
     if (!started) return;
     const code = definition.refuse(snapshot, stamp(event, origin, ''));
@@ -368,7 +380,7 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
   async function run(continueWith: (handover: Resumed) => Promise<never>): Promise<void> {
     const finished = (): boolean => definition.finished(snapshot) && calls.none();
     const full = (): boolean =>
-      workflowInfo().continueAsNewSuggested || updates >= updatesPerRun || versions.outdated();
+      workflowInfo().continueAsNewSuggested || updates >= limits.updatesPerRun || versions.outdated();
     for (;;) {
       await condition(() => waiting.length > 0 || verifyWanted || (allHandlersFinished() && (finished() || full())));
       if (waiting.length > 0 || verifyWanted) await commitWaiting();
@@ -410,6 +422,11 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
     ask: (event: Unstamped<Event>, origin: RequestOrigin) => scope.run(() => ask(event, origin)),
     run: (continueWith: (handover: Resumed) => Promise<never>) => scope.run(() => run(continueWith)),
   };
+}
+
+/** @param times in a row that it went wrong */
+function pauseMs(times: number): number {
+  return Math.min(longestPauseMs, firstPauseMs * 2 ** (times - 1));
 }
 
 function toSnapshot<Context>(state: { value: unknown; context: unknown }): MachineSnapshot<Context> {

@@ -9,7 +9,7 @@ import {
 } from '#machines/approval.ts';
 import { continueAsNew, setHandler } from '@temporalio/workflow';
 import { approvals, commit, deliverOutcome } from './activities.ts';
-import { createDurableActor, type Resumed, type Unstamped } from './actor.ts';
+import { createDurableActor, type Resumed, type RunLimits, type Unstamped } from './actor.ts';
 import {
   subjectChangedSignal,
   subjectWithdrawnSignal,
@@ -33,14 +33,19 @@ export function approvalActor(input: ApprovalInput, resumed?: Resumed): Promise<
   return runApproval(present, input, resumed);
 }
 
-/** @param definition the newest version of the machine that is known */
+/**
+ * @param definition the newest version of the machine that is known
+ * @param limits     other than those of a server with its own settings
+ */
 export async function runApproval<Context extends ApprovalContext>(
   definition: ActorDefinition<Context, ApprovalEvent>,
   input: ApprovalInput,
   resumed?: Resumed,
+  limits: Partial<RunLimits> = {},
 ): Promise<void> {
   const actor = createDurableActor({
     definition,
+    limits,
     ref: { kind: 'approval', project: input.project, id: input.id },
     input,
     resumed,

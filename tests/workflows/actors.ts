@@ -47,6 +47,10 @@ export function testBundle(): Promise<WorkflowBundleWithSourceMap> {
   return bundling;
 }
 
+/** The bundle of actors whose runs end early. */
+export const shortRunsBundle = (): Promise<WorkflowBundleWithSourceMap> =>
+  bundleWorkflows(quiet, join(import.meta.dirname, 'short-runs.ts'));
+
 /** The bundle of a later release, whose approvals have changed. */
 export const nextBundle = (): Promise<WorkflowBundleWithSourceMap> =>
   bundleWorkflows(quiet, join(import.meta.dirname, 'next-release.ts'));
@@ -249,6 +253,10 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
     handle,
     history,
     eventually,
+    /** How many updates the present run of an actor has taken. */
+    async acceptedBy(ref: ActorRef): Promise<number> {
+      return (await history(ref)).filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes).length;
+    },
     announce,
     /** What the store has of a device; it must be there. */
     grant(id: string): DeviceGrant {
