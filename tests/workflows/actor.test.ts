@@ -129,6 +129,27 @@ describe('the durable actor', () => {
   });
 
   describe('answers', () => {
+    it('a repeated request as the first time, whatever it is called in Temporal, and counts it once (SA-15)', async () => {
+      const { id } = await actors.openApproval();
+      await actors.eventually(() => actors.stateOf(id), 'the approval');
+      const request = `${id}-request`;
+      const again = (n: number) => actors.vote(id, 'ann', { request, updateId: `${id}-${n}` });
+      // The later ones come while the first is not durable yet.
+      const gate = holdUp(actors.store, ({ actor }) => actor.id === id);
+      const asked = [1, 2, 3].map(again);
+      await gate.reached;
+      await actors.eventually(async () => (await actors.acceptedBy(approval(id))) === 3, 'all three to be taken');
+      gate.open();
+      for (const { state } of await Promise.all(asked)) assert.equal(state, 'open');
+      assert.equal((await again(4)).state, 'open');
+      assert.equal(await codeOf(actors.vote(id, 'ann', { request, decision: 'reject' })), 'review.already_voted');
+      assert.deepEqual(votersOf(id), ['ann']);
+      const voted = actors.store.audit.filter(
+        ({ action, subject }) => action === 'approval.voted' && subject.id === id,
+      );
+      assert.equal(voted.length, 1);
+    });
+
     it('a request that rests on a transition which the store refused', async () => {
       await actors.present('a1', 'a1');
       const review = await actors.review('a1');
@@ -189,6 +210,29 @@ describe('the durable actor', () => {
       assert.equal((await actors.vote(id, 'ann')).state, 'open');
       assert.equal(failures, 2);
       assert.equal(actors.store.approvals.get(id)?.votes.length, 1);
+      assert.deepEqual(await pausesOf(id), [1, 2]);
+    });
+
+    it('when others write its row again and again, with a longer pause each time', async () => {
+      const { id } = await actors.openApproval();
+      await actors.eventually(() => actors.stateOf(id), 'the approval');
+      let others = 0;
+      actors.store.onCommit = (moment, commit) => {
+        const row = actors.store.rows.get(`approval/${id}`);
+        if (moment === 'after' || commit.actor.id !== id || others === 5 || row === undefined) return;
+        others += 1;
+        actors.store.rows.set(`approval/${id}`, { ...row, run_id: `another-${others}` });
+      };
+      assert.equal((await actors.vote(id, 'ann')).state, 'open');
+      assert.equal(others, 5);
+      assert.deepEqual(votersOf(id), ['ann']);
+      assert.equal(actors.store.rows.get(`approval/${id}`)?.run_id, await actors.runId(approval(id)));
+      // Only what was written is a change of the actor's; each adoption that was fenced in its turn is none.
+      assert.deepEqual(
+        actors.store.transitions.get(`approval/${id}`)?.map(({ event }) => event),
+        ['actor.started', 'actor.adopted', 'vote.cast'],
+      );
+      assert.deepEqual(await pausesOf(id), [1, 2]);
     });
 
     it('when somebody cancels its workflow', async () => {
@@ -281,6 +325,14 @@ describe('the durable actor', () => {
       throw ApplicationFailure.nonRetryable('the store is gone', 'service.unavailable');
     };
     return () => failures;
+  }
+
+  /** How long an approval rested between commits, in seconds; its deadline is far away. */
+  async function pausesOf(id: string): Promise<number[]> {
+    const timers = (await actors.history(approval(id))).flatMap((event) => event.timerStartedEventAttributes ?? []);
+    return timers
+      .map(({ startToFireTimeout }) => Number(startToFireTimeout?.seconds))
+      .filter((seconds) => seconds < 600);
   }
 
   /** Whether a signal was delivered and the workflow has dealt with it. */
