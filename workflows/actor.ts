@@ -208,10 +208,16 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
   /** Nothing changed. But while the state is not durable it may turn out to be another one, in which the event means something. */
   function takeNote(event: Event | null, steps: readonly Step[], asked: readonly AnyCall[]): void {
     const last = waiting.at(-1);
-    if (last === undefined) return asked.forEach((call) => calls.start(call, steps));
+    if (last === undefined) return follow(asked, steps);
     hold(steps);
     if (last.write === null && saysTheSame(last.event, event)) last.steps.push(...steps);
     else waiting.push({ event, steps: [...steps], write: null, calls: asked });
+  }
+
+  /** What comes of an event that changed nothing. */
+  function follow(asked: readonly AnyCall[], steps: readonly Step[]): void {
+    for (const call of asked) calls.start(call, steps);
+    if (asked.length === 0) calls.join(steps);
   }
 
   function show(): void {
@@ -265,8 +271,9 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
     if (writes.length > 0) succeeds = null;
     waiting = waiting.slice(batch.length);
     while (waiting[0]?.write === null) batch.push(...waiting.splice(0, 1));
-    for (const { calls: asked, steps } of batch) {
-      for (const call of asked) calls.start(call, steps);
+    for (const { write, calls: asked, steps } of batch) {
+      if (write === null) follow(asked, steps);
+      else for (const call of asked) calls.start(call, steps);
       release(steps);
     }
   }

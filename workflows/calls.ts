@@ -1,6 +1,6 @@
 // The calls of an actor: equal ones are made once, what fails is tried again for as long as the actor lives, and nobody is kept waiting for that.
 import type { AnyCall } from '#machines/actor.ts';
-import { type CancellationScope, log, sleep } from '@temporalio/workflow';
+import { type CancellationScope, log, patched, sleep } from '@temporalio/workflow';
 import { hold, release, type Step } from './steps.ts';
 
 /** An activity has tried for a minute by then. The rest before the call is made again doubles, so that histories stay short. */
@@ -11,6 +11,8 @@ interface Running {
   readonly call: AnyCall;
   /** Asked for while this one was under way; a newer one takes its place. */
   next: { readonly call: AnyCall; readonly steps: readonly Step[] } | null;
+  /** Who waits for the answer; null while the call rests after a failure, since nobody waits for that. */
+  steps: readonly Step[] | null;
 }
 
 interface Options<Answer> {
@@ -32,9 +34,8 @@ export function createCalls<Answer>({ perform, answered, scope }: Options<Answer
   }
 
   async function carryOut(call: AnyCall, asking: readonly Step[]): Promise<void> {
-    const entry: Running = { call, next: null };
+    const entry: Running = { call, next: null, steps: asking };
     running.set(call.key, entry);
-    let steps = asking;
     let answer: Answer | null = null;
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
       try {
@@ -42,13 +43,15 @@ export function createCalls<Answer>({ perform, answered, scope }: Options<Answer
         break;
       } catch (error) {
         log.error('a call of the machine failed and is made again later', { call: call.name, error: String(error) });
-        release(steps);
-        steps = [];
+        release(entry.steps ?? []);
+        entry.steps = null;
         await scope.run(() => sleep(pauseMs, { summary: `before ${call.name} is called again` }));
         if (entry.next !== null) break;
+        entry.steps = [];
       }
     }
     running.delete(call.key);
+    const steps = entry.steps ?? [];
     if (answer !== null) answered(answer, steps);
     release(steps);
     if (entry.next === null) return;
@@ -56,8 +59,20 @@ export function createCalls<Answer>({ perform, answered, scope }: Options<Answer
     release(entry.next.steps);
   }
 
+  /** For a request that adds nothing to what is under way, because it was made before: it is answered when that is done. */
+  function join(steps: readonly Step[]): void {
+    const joined = [...running.values()].filter(({ next, steps: waiting }) => next !== null || waiting !== null);
+    if (steps.length === 0 || joined.length === 0 || !patched('repetitions wait for calls')) return;
+    for (const entry of joined) {
+      hold(steps);
+      if (entry.next !== null) entry.next = { ...entry.next, steps: [...entry.next.steps, ...steps] };
+      else entry.steps = [...(entry.steps ?? []), ...steps];
+    }
+  }
+
   return {
     start,
+    join,
     none: (): boolean => running.size === 0,
     /** Everything that is under way or asked for, for the run that continues this one. */
     unfinished: (): readonly AnyCall[] =>

@@ -150,6 +150,25 @@ describe('the durable actor', () => {
       assert.equal(voted.length, 1);
     });
 
+    it('a repeated request not before the first, when the decision is under way (SA-15)', async () => {
+      await actors.present('a0', 'a0');
+      const { id } = await actors.review('a0');
+      const request = `${id}-request`;
+      const confirming = Promise.withResolvers<void>();
+      actors.world.onCall = async (name) => {
+        if (name === 'confirmVotes') await confirming.promise;
+      };
+      const asked = actors.vote(id, 'ann', { request });
+      await actors.eventually(() => actors.stateOf(id) === 'deciding', 'the vote');
+      const again = actors.vote(id, 'ann', { request, updateId: `${id}-again` });
+      await actors.eventually(async () => (await actors.acceptedBy(approval(id))) === 2, 'the repetition');
+      confirming.resolve();
+      for (const { state } of await Promise.all([asked, again])) assert.equal(state, 'approved');
+      assert.equal(actors.grant('a0').state, 'approved');
+      assert.deepEqual(votersOf(id), ['ann']);
+      actors.world.onCall = async () => {};
+    });
+
     it('a request that rests on a transition which the store refused', async () => {
       await actors.present('a1', 'a1');
       const review = await actors.review('a1');
