@@ -1,4 +1,5 @@
-// Records histories of both workflows as this release makes them: `npm run histories:record -- NAME`, once a release.
+// Records histories of both workflows as this release makes them: `npm run histories:record -- NAME [SCENARIO]`, everything
+// once a release, and a single scenario when one is added.
 //
 // A recorded history is never changed: running actors have histories like it, and every later release must replay them.
 import { gzipSync } from 'node:zlib';
@@ -15,8 +16,11 @@ import { encodeHistory, historyKeys, type RecordedHistory } from './recorded.ts'
 const release = process.argv[2] ?? '';
 if (!/^[a-z0-9.-]+$/.test(release)) throw new RangeError('say a name for the release, such as 0.1.0');
 
+const only = process.argv[3];
+
 /** One actor's whole history, run by run, the oldest first. */
 async function keep(actors: TestActors, name: string, ref: ActorRef, encrypted: boolean): Promise<void> {
+  if (only !== undefined && only !== name) return;
   const workflowId = actors.workflowId(ref);
   const histories: proto.temporal.api.history.v1.IHistory[] = [];
   for await (const { runId } of actors.client.workflow.list({ query: `WorkflowId = '${workflowId}'` })) {
@@ -63,6 +67,23 @@ async function decide(
   return review.id;
 }
 
+/** A vote that comes a second time while what it decided is under way. */
+async function repeat(actors: TestActors, id: string): Promise<string> {
+  const review = await actors.review(id);
+  const confirming = Promise.withResolvers<void>();
+  actors.world.onCall = async (name) => {
+    if (name === 'confirmVotes') await confirming.promise;
+  };
+  const request = `${review.id}-request`;
+  const votes = [1, 2].map((n) => actors.vote(review.id, 'ann', { request, updateId: `${request}-${n}` }));
+  const taken = async () => (await actors.acceptedBy(approval(review.id))) === 2;
+  await actors.eventually(taken, 'the repetition');
+  confirming.resolve();
+  await Promise.all(votes);
+  actors.world.onCall = async () => {};
+  return review.id;
+}
+
 /** Puts an actor back to after its first commit, and waits until it has found out. */
 async function adopt(actors: TestActors, ref: ActorRef): Promise<void> {
   const events = await actors.history(ref);
@@ -102,6 +123,9 @@ async function recordDecisions(actors: TestActors, encrypted: boolean): Promise<
   await decide(actors, 'revoked', ['ann']);
   await actors.present('revoked', 'revoked-2', { revoked: ['revoked-1'] });
   await both('revocation', 'revoked', await decide(actors, 'revoked', ['bob']));
+
+  await actors.present('repeated', 'repeated-1');
+  await both('repetition', 'repeated', await repeat(actors, 'repeated'));
 
   await actors.present('adopted', 'adopted-1', { tags: ['payments'] });
   const adopted = await decide(actors, 'adopted', ['ann']);

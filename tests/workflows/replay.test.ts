@@ -19,6 +19,7 @@ const scenarios = [
   'revocation',
   'lapse',
   'adoption',
+  'repetition',
   'long-life',
 ] as const;
 
