@@ -1,7 +1,7 @@
 // The fence on real parts: whatever is killed, reset, ended or restored, no decision is swallowed and nobody is trusted more.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { before, describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { digest } from '#tests/store/builders.ts';
@@ -11,6 +11,7 @@ import type { Trap } from './worker-process.ts';
 
 type Actors = Awaited<ReturnType<typeof realActors>>;
 type Asked = ReturnType<Actors['vote']>;
+type Worker = Awaited<ReturnType<Actors['startWorker']>>;
 
 describe('the fence', () => {
   const cleanup = cleanupAfterAll();
@@ -51,8 +52,34 @@ describe('the fence', () => {
     return event?.details ?? {};
   }
 
+  /** Goes back to a run that has written nothing, or its first commit only, or was not yet asked for anything, or knows all. */
+  async function resetTo(
+    ref: ActorRef,
+    what: 'begun' | 'first commit' | 'unasked' | 'settled',
+    sayAgain = false,
+  ): Promise<void> {
+    const events = await actors.history(ref);
+    const tasks = events.filter((event) => event.workflowTaskCompletedEventAttributes);
+    const committed = events.find((event) => event.activityTaskCompletedEventAttributes);
+    const asked = events.find((event) => event.workflowExecutionUpdateAcceptedEventAttributes);
+    const task = {
+      begun: () => tasks[0],
+      'first commit': () => tasks.find(({ eventId }) => Number(eventId) > Number(committed?.eventId)),
+      settled: () => tasks.at(-1),
+      unasked: () => tasks.findLast(({ eventId }) => Number(eventId) < Number(asked?.eventId)),
+    }[what]();
+    await actors.resetTo(ref, Number(task?.eventId), { sayAgain });
+  }
+
+  /** Whether the present run was told again what had been said to the one before it. */
+  async function assertSaidAgain(ref: ActorRef): Promise<void> {
+    const events = await actors.history(ref);
+    assert.ok(events.some((event) => event.workflowExecutionUpdateAdmittedEventAttributes));
+  }
+
   describe('when the worker is killed', () => {
     const steps: readonly (readonly [string, Trap['kind'], string])[] = [
+      ['the first state', 'device', 'pending'],
       ['the vote', 'approval', 'deciding'],
       ['the end of the approval', 'approval', 'approved'],
       ['the approval of the device', 'device', 'approved'],
@@ -65,7 +92,9 @@ describe('the fence', () => {
         return { title: `${moment}: ${what}`, moment, id, trap, request: randomUUID() };
       }),
     );
-    const voting = new Map<string, { review: string; asked: Asked }>();
+    const reviews = new Map<string, string>();
+    const voting = new Map<string, Asked>();
+    let next: Worker;
 
     /** The event that says that a commit was carried out, when nothing has been made of it yet. */
     async function reportedOnly(ref: ActorRef): Promise<boolean> {
@@ -86,10 +115,12 @@ describe('the fence', () => {
       await Promise.all(
         cases.map(async ({ id, request }) => {
           await actors.present(id, `${id}-1`);
-          const review = (await actors.review(id)).id;
-          const asked = actors.vote(review, 'ann', { request });
+          const asked = actors.review(id).then((review) => {
+            reviews.set(id, review.id);
+            return actors.vote(review.id, 'ann', { request });
+          });
           asked.catch(() => {});
-          voting.set(id, { review, asked });
+          voting.set(id, asked);
         }),
       );
       await activities.reached();
@@ -97,18 +128,18 @@ describe('the fence', () => {
       for (const { id, moment, trap } of cases) {
         if (moment !== 'before the next task') continue;
         activities.goOn(trap);
-        const ref = trap.kind === 'device' ? device(id) : approval(voting.get(id)?.review ?? '');
+        const ref = trap.kind === 'device' ? device(id) : approval(reviews.get(id) ?? '');
         await actors.eventually(() => reportedOnly(ref), `the report of ${actorId(ref)}`);
       }
       await activities.kill();
-      const next = await actors.startWorker();
-      cleanup.after(() => next.kill().catch(() => {}));
+      next = await actors.startWorker();
     });
+    after(() => next.kill());
 
     for (const { title, id, request } of cases) {
       it(`${title} is written once, and whoever voted is answered, also again`, async () => {
-        const { review, asked } = voting.get(id) ?? assert.fail('nobody voted');
-        const answer = await asked;
+        const answer = await (voting.get(id) ?? assert.fail('nobody voted'));
+        const review = reviews.get(id) ?? '';
         assert.equal(answer.state, 'approved');
         assert.deepEqual(await actors.vote(review, 'ann', { request }), answer);
         const grant = await actors.grantOf(id);
@@ -123,6 +154,83 @@ describe('the fence', () => {
           assert.equal((await actors.audit(ref.id, 'actor.adopted')).length, 0, 'the run is the same one');
         }
       });
+    }
+  });
+
+  describe('when a run ends while its commit is under way', () => {
+    type End = 'ended' | 'put back' | 'put back and told again';
+    const ends: readonly (readonly [End, Trap['kind']])[] = [
+      ['ended', 'approval'],
+      ['put back', 'approval'],
+      ['put back and told again', 'approval'],
+      ['ended', 'device'],
+      ['put back', 'device'],
+    ];
+    const cases = ends.flatMap(([end, kind]) =>
+      (['before', 'after'] as const).map((moment) => {
+        const id = `u-${randomUUID()}`;
+        const state = kind === 'approval' ? 'deciding' : 'approved';
+        const when = moment === 'before' ? 'the store has its commit' : 'Temporal hears of its commit';
+        const what = kind === 'device' ? 'a device' : 'an approval';
+        // As after every reset the device takes the less trusted of both sides, and its approval is used up.
+        const lost = kind === 'device' && end === 'put back' && moment === 'after';
+        const trap: Trap = { kind, state, moment, device: id };
+        return { title: `${what} that is ${end} before ${when}`, end, id, trap, lost };
+      }),
+    );
+    let worker: Worker;
+    before(async () => {
+      worker = await actors.startWorker(
+        'everything',
+        cases.map(({ trap }) => trap),
+      );
+    });
+    after(() => worker.kill());
+
+    async function end(ref: ActorRef, how: End): Promise<void> {
+      if (how === 'ended') {
+        await actors.handle(ref).terminate('test');
+        await actors.reconcile();
+        return;
+      }
+      const sayAgain = how === 'put back and told again';
+      await resetTo(ref, 'first commit', sayAgain);
+      if (sayAgain) await assertSaidAgain(ref);
+      else await actors.verify(ref);
+    }
+
+    for (const { title, end: how, id, trap, lost } of cases) {
+      it(`the decision about ${title} counts ${lost ? 'no more' : 'once'}`, async () => {
+        await actors.present(id, `${id}-1`);
+        const review = (await actors.review(id)).id;
+        const request = randomUUID();
+        const asked = actors.vote(review, 'ann', { request });
+        asked.catch(() => {});
+        await worker.reached(trap);
+        const ref = trap.kind === 'device' ? device(id) : approval(review);
+        await end(ref, how);
+        // The run that was told again writes the same; whichever of both is first, the other one is fenced.
+        if (how !== 'put back and told again') await adopted(ref);
+        // Whoever got no answer asks again, of a device through its approval.
+        const again = trap.kind === 'device' ? asked : actors.vote(review, 'ann', { request });
+        if (trap.kind === 'approval') await actors.eventually(() => hasAccepted(ref), 'the vote to be taken again');
+        worker.goOn(trap);
+        assert.equal((await again).state, 'approved');
+        await adopted(ref);
+        assert.equal((await actors.approvalOf(review))?.votes.length, 1);
+        assert.equal((await actors.audit(review, 'approval.voted')).length, 1);
+        assert.equal((await actors.audit(review, 'approval.closed')).length, 1);
+        assert.equal((await actors.audit(id, 'device.identity.approved')).length, 1);
+        const grant = await actors.grantOf(id);
+        assert.equal(grant?.state === 'approved', !lost);
+        assert.equal(grant?.tier, lost ? 'observed' : 'monitored');
+        assert.equal(grant?.pinned_fingerprint, lost ? null : digest(`${id}-1`));
+        for (const each of [device(id), approval(review)]) await assertWholeHistory(each);
+      });
+    }
+
+    async function hasAccepted(ref: ActorRef): Promise<boolean> {
+      return (await actors.history(ref)).some((event) => event.workflowExecutionUpdateAcceptedEventAttributes);
     }
   });
 
@@ -150,31 +258,6 @@ describe('the fence', () => {
     }
 
     const votersOf = async (review: string) => (await actors.approvalOf(review))?.votes.map(({ by }) => by);
-
-    /** Goes back to a run that has written nothing, or its first commit only, or was not yet asked for anything, or knows all. */
-    async function resetTo(
-      ref: ActorRef,
-      what: 'begun' | 'first commit' | 'unasked' | 'settled',
-      sayAgain = false,
-    ): Promise<void> {
-      const events = await actors.history(ref);
-      const tasks = events.filter((event) => event.workflowTaskCompletedEventAttributes);
-      const committed = events.find((event) => event.activityTaskCompletedEventAttributes);
-      const asked = events.find((event) => event.workflowExecutionUpdateAcceptedEventAttributes);
-      const task = {
-        begun: () => tasks[0],
-        'first commit': () => tasks.find(({ eventId }) => Number(eventId) > Number(committed?.eventId)),
-        settled: () => tasks.at(-1),
-        unasked: () => tasks.findLast(({ eventId }) => Number(eventId) < Number(asked?.eventId)),
-      }[what]();
-      await actors.resetTo(ref, Number(task?.eventId), { sayAgain });
-    }
-
-    /** Whether the present run was told again what had been said to the one before it. */
-    async function assertSaidAgain(ref: ActorRef): Promise<void> {
-      const events = await actors.history(ref);
-      assert.ok(events.some((event) => event.workflowExecutionUpdateAdmittedEventAttributes));
-    }
 
     describe('a device', () => {
       it('takes the less trusted of both after a reset to before the approval, and says so', async () => {
@@ -305,6 +388,7 @@ describe('the fence', () => {
         assert.equal(grant?.state, 'pending');
         assert.equal(grant?.tier, 'observed');
         assert.equal(grant?.pinned_fingerprint, null);
+        await assertWholeHistory(device(id));
       });
     });
 
@@ -408,6 +492,7 @@ describe('the fence', () => {
         assert.equal((await actors.grantOf(id))?.state, 'pending');
         assert.equal((await actors.vote(review, 'ann')).state, 'approved');
         assert.equal((await actors.grantOf(id))?.state, 'approved');
+        await assertWholeHistory(approval(review));
       });
     });
 

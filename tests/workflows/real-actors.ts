@@ -112,8 +112,11 @@ export async function realActors(t: Cleanup) {
     for (const { promise } of reached) promise.catch(() => {});
     await ready.promise;
     return {
-      /** Ends well when all traps were reached. */
-      reached: () => Promise.all(reached.map(({ promise }) => promise)),
+      /** Ends well when this trap was reached, or all of them. */
+      reached: (trap?: Trap) =>
+        Promise.all(
+          reached.filter((_, index) => trap === undefined || traps[index] === trap).map(({ promise }) => promise),
+        ),
       /** Lets a commit go on that a trap holds. */
       goOn: (trap: Trap) => child.send(traps.indexOf(trap)),
       async kill(): Promise<void> {
