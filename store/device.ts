@@ -78,20 +78,30 @@ export interface DeviceView {
 }
 
 /**
- * Names of all devices of the project in the order of their ids. A device whose liveness was lost is still one. Both
- * halves come in that order from their keys, so that a page of a large fleet reads little more than its rows.
+ * Has the server go through keys in their order and look up the rest by key, whatever it holds of the size of the fleet:
+ * a page ends long before the fleet does, and behind row security the planner does not see that.
  */
-const names = `
-  SELECT l.device_id FROM device_liveness l WHERE l.project_id = $1
-  UNION ALL
-  SELECT d.device_id FROM device d WHERE d.project_id = $1
-    AND NOT EXISTS (SELECT FROM device_liveness l WHERE l.project_id = $1 AND l.device_id = d.device_id)`;
+const byKey = `SELECT set_config('enable_' || what, 'off', true)
+  FROM unnest(ARRAY['seqscan', 'hashjoin', 'mergejoin', 'sort']) what`;
 
-/** A certificate waits while it belongs to the present review generation and was neither turned down nor denied. */
-const joined = `
+const known = `
   LEFT JOIN device d ON d.project_id = $1 AND d.device_id = k.device_id
   LEFT JOIN device_liveness l ON l.project_id = $1 AND l.device_id = k.device_id
-  LEFT JOIN device_observation o ON o.project_id = $1 AND o.device_id = k.device_id
+  LEFT JOIN device_observation o ON o.project_id = $1 AND o.device_id = k.device_id`;
+
+const pinnedDenied = deniedSql({
+  project: '$1',
+  fingerprint: 'd.pinned_fingerprint',
+  issuer: `d.pinned_certificate->>'issuer'`,
+  serial_number: `d.pinned_certificate->>'serial_number'`,
+});
+
+/** The approval of the pending review. `OFFSET 0` has it looked up by its key, which row security would prevent. */
+const reviewApproval = `SELECT a.id, a.votes FROM approval a
+  WHERE a.project_id = $1 AND a.id = (d.review->>'id')::uuid OFFSET 0`;
+
+/** A certificate waits while it belongs to the present review generation and was neither turned down nor denied. */
+const joined = `${known}
   LEFT JOIN device_candidate c ON c.project_id = $1 AND c.device_id = k.device_id
     AND c.fingerprint = l.candidate_fingerprint AND c.generation = coalesce(d.review_generation, 0)
     AND NOT coalesce(c.fingerprint = ANY (d.rejected_fingerprints), false)
@@ -101,13 +111,7 @@ const joined = `
       issuer: `c.certificate->>'issuer'`,
       serial_number: `c.certificate->>'serial_number'`,
     })}
-  LEFT JOIN approval a ON a.project_id = $1 AND a.id = (d.review->>'id')::uuid
-  CROSS JOIN LATERAL (SELECT ${deniedSql({
-    project: '$1',
-    fingerprint: 'd.pinned_fingerprint',
-    issuer: `d.pinned_certificate->>'issuer'`,
-    serial_number: `d.pinned_certificate->>'serial_number'`,
-  })} AS pinned) AS denied`;
+  LEFT JOIN LATERAL (${reviewApproval}) a ON true`;
 
 const columns = `
   $1::text AS project_id, k.device_id,
@@ -115,7 +119,7 @@ const columns = `
     'counter_epoch', d.counter_epoch, 'pinned_certificate', d.pinned_certificate,
     'assigned_tags', to_jsonb(d.assigned_tags), 'review', CASE WHEN a.id IS NOT NULL THEN d.review END, 'reason', d.reason) END AS grant,
   d.approved_at,
-  denied.pinned AS pinned_revoked,
+  ${pinnedDenied} AS pinned_revoked,
   l.first_seen_at, l.last_seen_at, l.heartbeat_counter::float8 AS heartbeat_counter, l.counter_epoch,
   CASE WHEN o.device_id IS NOT NULL THEN jsonb_build_object('hostname', o.hostname, 'platform', o.platform,
     'agent_version', o.agent_version, 'reported_tags', to_jsonb(o.reported_tags), 'posture', o.posture) END
@@ -150,15 +154,30 @@ export async function listDevices(
   const bind = (value: unknown): string => `$${values.push(value)}`;
   const conditions = conditionsOf(filter, view, bind);
   if (page.after !== null) conditions.push(`k.device_id > ${bind(page.after)}`);
-  const rows = await withProject(store, project, (tx) =>
-    tx.query<FoundRow>(
-      `SELECT ${columns} FROM (${names}) k ${joined}
-       ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
-       ORDER BY k.device_id LIMIT ${bind(page.limit)}`,
+  const rows = await withProject(store, project, async (tx) => {
+    await tx.query(byKey);
+    return tx.query<FoundRow>(
+      `${pageOfNames(conditions, bind(page.limit))} SELECT ${columns} FROM page k ${joined} ORDER BY k.device_id`,
       values,
-    ),
-  );
+    );
+  });
   return rows.map(toRow);
+}
+
+/**
+ * A page of names, by those that were heard. A device whose liveness was lost is still one; such devices are looked for
+ * between the first and the last of these only, since going through all of them would read the fleet for each page.
+ */
+function pageOfNames(conditions: readonly string[], limit: string): string {
+  const from = (table: string, ...more: readonly string[]): string => `
+    SELECT k.device_id FROM (SELECT s.device_id FROM ${table} s WHERE s.project_id = $1) k ${known}
+    WHERE ${['true', ...more, ...conditions].join(' AND ')} ORDER BY k.device_id LIMIT ${limit}`;
+  // No id is longer than 64 characters.
+  const last = `(SELECT CASE WHEN count(*) < ${limit} THEN repeat('z', 65) ELSE max(h.device_id) END FROM heard h)`;
+  return `WITH heard AS MATERIALIZED (${from('device_liveness')}),
+  unheard AS MATERIALIZED (${from('device', 'l.device_id IS NULL', `k.device_id <= ${last}`)}),
+  page AS MATERIALIZED (
+    SELECT device_id FROM heard UNION ALL SELECT device_id FROM unheard ORDER BY device_id LIMIT ${limit})`;
 }
 
 function conditionsOf(filter: DeviceFilter, view: DeviceView, bind: (value: unknown) => string): string[] {
@@ -170,7 +189,7 @@ function conditionsOf(filter: DeviceFilter, view: DeviceView, bind: (value: unkn
       ELSE coalesce(d.state, 'pending') END = ${bind(approval_state)}`);
   }
   if (trust_tier !== undefined) {
-    conditions.push(`effective_tier(d.state, d.tier, d.pinned_not_after, denied.pinned, 'not_required',
+    conditions.push(`effective_tier(d.state, d.tier, d.pinned_not_after, ${pinnedDenied}, 'not_required',
       ${bind(view.identity_verified)}, ${bind(view.now)}) = ${bind(trust_tier)}`);
   }
   if (liveness !== undefined) conditions.push(livenessCondition(liveness, view, bind));
@@ -182,7 +201,7 @@ function conditionsOf(filter: DeviceFilter, view: DeviceView, bind: (value: unkn
     const pattern = bind(`%${search.replaceAll(/[\\%_]/g, '\\$&')}%`);
     conditions.push(`(k.device_id ILIKE ${pattern} OR o.hostname ILIKE ${pattern})`);
   }
-  if (pending_review !== undefined) conditions.push(`a.id IS ${pending_review ? 'NOT NULL' : 'NULL'}`);
+  if (pending_review !== undefined) conditions.push(`${pending_review ? '' : 'NOT '}EXISTS (${reviewApproval})`);
   return conditions;
 }
 

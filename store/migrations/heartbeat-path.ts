@@ -5,12 +5,15 @@ import { Migration } from '@mikro-orm/migrations';
 const byKey = `SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off`;
 const safely = `SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp`;
 
-/** Whether a certificate is on the denylist: this one, or one that its issuer gave the same number. */
+/**
+ * Whether a certificate is on the denylist: this one, or one that its issuer gave the same number. `OFFSET 0` has each
+ * look-up made by its key: without it the whole list may be read for a batch.
+ */
 const denied = (fingerprint: string, issuer: string, serial: string): string => `(
         EXISTS (SELECT FROM public.certificate_denylist r
-          WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = ${fingerprint})
+          WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = ${fingerprint} OFFSET 0)
         OR EXISTS (SELECT FROM public.certificate_denylist r
-          WHERE r.project_id = i.project_id AND r.serial_number = ${serial} AND r.issuer = ${issuer}))`;
+          WHERE r.project_id = i.project_id AND r.serial_number = ${serial} AND r.issuer = ${issuer} OFFSET 0))`;
 
 export class HeartbeatPath extends Migration {
   override up(): void {
@@ -68,11 +71,12 @@ BEGIN
       CASE WHEN i.candidate_generation = coalesce(g.review_generation, 0)
           AND NOT coalesce(i.candidate_fingerprint = ANY (g.rejected_fingerprints), false)
           AND NOT EXISTS (SELECT FROM public.certificate_denylist r
-            WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = i.candidate_fingerprint)
+            WHERE r.project_id = i.project_id AND r.fingerprint_sha256 = i.candidate_fingerprint OFFSET 0)
           AND NOT EXISTS (SELECT FROM public.device_candidate c JOIN public.certificate_denylist r
             ON r.project_id = c.project_id AND r.serial_number = c.certificate->>'serial_number'
               AND r.issuer = c.certificate->>'issuer'
-            WHERE c.project_id = i.project_id AND c.device_id = i.device_id AND c.fingerprint = i.candidate_fingerprint)
+            WHERE c.project_id = i.project_id AND c.device_id = i.device_id AND c.fingerprint = i.candidate_fingerprint
+            OFFSET 0)
         THEN i.candidate_fingerprint END AS candidate,
       g.device_id IS NOT NULL AS granted, g.state, g.tier, g.epoch, g.counter_epoch, g.review_generation,
       g.pinned_fingerprint, g.pinned_not_after, g.rejected_fingerprints,
@@ -194,7 +198,7 @@ BEGIN
     d.code = 'pending' AND d.fingerprint IS NOT NULL AND NOT EXISTS (
       SELECT FROM public.device_candidate c
       WHERE c.project_id = d.project_id AND c.device_id = d.device_id AND c.fingerprint = d.fingerprint
-        AND c.generation = coalesce(d.review_generation, 0)),
+        AND c.generation = coalesce(d.review_generation, 0) OFFSET 0),
     d.acknowledged,
     d.state, d.tier, d.epoch, d.pinned_fingerprint, d.pinned_not_after, d.pinned_revoked,
     coalesce(d.review_generation, 0)

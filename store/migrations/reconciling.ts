@@ -10,7 +10,7 @@ export class Reconciling extends Migration {
 -- its news when it is reset.
 CREATE FUNCTION devices_with_news(after_project text, after_device text, page_size integer, at timestamptz)
 RETURNS TABLE (project_id text, device_id text) LANGUAGE sql STABLE ${safely} AS $$
-  SELECT l.project_id, l.device_id
+  (SELECT l.project_id, l.device_id
   FROM public.device_liveness l
   LEFT JOIN public.device d ON d.project_id = l.project_id AND d.device_id = l.device_id
   WHERE l.news_since <= at - interval '10 seconds'
@@ -24,12 +24,14 @@ RETURNS TABLE (project_id text, device_id text) LANGUAGE sql STABLE ${safely} AS
           WHERE c.project_id = l.project_id AND c.device_id = l.device_id
             AND c.fingerprint = l.candidate_fingerprint AND c.generation = d.review_generation
             AND NOT EXISTS (SELECT FROM public.certificate_denylist r WHERE r.project_id = l.project_id
-              AND r.serial_number = c.certificate->>'serial_number' AND r.issuer = c.certificate->>'issuer'))
+              AND r.serial_number = c.certificate->>'serial_number' AND r.issuer = c.certificate->>'issuer' OFFSET 0)
+          OFFSET 0)
         AND NOT EXISTS (SELECT FROM public.certificate_denylist r
-          WHERE r.project_id = l.project_id AND r.fingerprint_sha256 = l.candidate_fingerprint)))))
+          WHERE r.project_id = l.project_id AND r.fingerprint_sha256 = l.candidate_fingerprint OFFSET 0)))))
+  ORDER BY 1, 2 LIMIT page_size)
   UNION
   -- A revocation holds without the actor; it still has to hear of it.
-  SELECT r.project_id, r.device_id
+  (SELECT DISTINCT r.project_id, r.device_id
   FROM public.certificate_denylist r
   JOIN public.device d ON d.project_id = r.project_id AND d.device_id = r.device_id
   WHERE r.revoked_at BETWEEN at - interval '7 days' AND at - interval '10 seconds'
@@ -39,7 +41,8 @@ RETURNS TABLE (project_id text, device_id text) LANGUAGE sql STABLE ${safely} AS
       OR (r.issuer = d.pinned_certificate->>'issuer' AND r.serial_number = d.pinned_certificate->>'serial_number')
       OR EXISTS (SELECT FROM public.device_candidate c
         WHERE c.project_id = d.project_id AND c.device_id = d.device_id AND c.fingerprint = d.candidate_fingerprint
-          AND r.issuer = c.certificate->>'issuer' AND r.serial_number = c.certificate->>'serial_number'))
+          AND r.issuer = c.certificate->>'issuer' AND r.serial_number = c.certificate->>'serial_number' OFFSET 0))
+  ORDER BY 1, 2 LIMIT page_size)
   ORDER BY 1, 2 LIMIT page_size
 $$;
 

@@ -1,13 +1,11 @@
-// Devices as the store gives them: joined, filtered, paged, and as their actor asks for them.
+// Devices as the store gives them: joined, found by facts, and as their actor asks for them.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import fc from 'fast-check';
 import { attestationStates, deviceStates, trustTiers } from '#contracts/states.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
 import { revokeCertificate } from '#store/denylist.ts';
 import { deviceNews, findDevice, listDevices, listHistory, type DeviceFilter } from '#store/device.ts';
 import { heartbeatBatch, type HeartbeatItem } from '#store/heartbeat.ts';
-import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import {
   after,
@@ -136,54 +134,33 @@ describe('a device in the store', () => {
     assert.equal((await findDevice(database.api, 'default', 'f-approved'))?.pinned_revoked, true);
   });
 
-  it('comes in pages that neither lose nor repeat one', async () => {
-    const all = await idsOf({});
-    const paged: string[] = [];
-    for (let last: string | null = null; ;) {
-      const page: readonly { device_id: string }[] = await listDevices(
-        database.api,
-        'default',
-        {},
-        { limit: 2, after: last },
-        view,
-      );
-      if (page.length === 0) break;
-      paged.push(...page.map(({ device_id }) => device_id));
-      last = page.at(-1)?.device_id ?? null;
-    }
-    assert.deepEqual(paged, all);
-    assert.deepEqual(
-      all,
-      all.toSorted((a, b) => (a < b ? -1 : 1)),
+  it('has the same tier in SQL as in the decision, for every combination of facts (HB-14)', async () => {
+    const grants = [null, ...deviceStates.flatMap((state) => trustTiers.map((tier) => ({ state, tier })))];
+    const inputs = grants.flatMap((of) =>
+      [null, after(-1), noon, after(1)].flatMap((pinned_not_after) =>
+        [true, false].flatMap((pinned_revoked) =>
+          attestationStates.flatMap((attestation) =>
+            [true, false].map((identity_verified) => ({
+              grant: of,
+              pinned_not_after,
+              pinned_revoked,
+              attestation,
+              identity_verified,
+            })),
+          ),
+        ),
+      ),
     );
-  });
-
-  it('has the same tier in SQL as in the decision, whatever the facts (HB-14)', async () => {
-    const cases = fc.record({
-      grant: fc.option(fc.record({ state: fc.constantFrom(...deviceStates), tier: fc.constantFrom(...trustTiers) })),
-      pinned_not_after: fc.option(fc.constantFrom(after(-1), noon, after(1))),
-      pinned_revoked: fc.boolean(),
-      attestation: fc.constantFrom(...attestationStates),
-      identity_verified: fc.boolean(),
-    });
-    await fc.assert(
-      fc.asyncProperty(cases, async (inputs) => {
-        const [row] = await database.api.query<{ tier: string }>(
-          'SELECT effective_tier($1, $2, $3, $4, $5, $6, $7) AS tier',
-          [
-            inputs.grant?.state ?? null,
-            inputs.grant?.tier ?? null,
-            inputs.pinned_not_after,
-            inputs.pinned_revoked,
-            inputs.attestation,
-            inputs.identity_verified,
-            noon,
-          ],
-        );
-        assert.equal(row?.tier, effectiveTier(inputs, noon).tier);
-      }),
-      { numRuns: 300 },
+    const rows = await database.api.query<{ tier: string }>(
+      `SELECT effective_tier(i.state, i.tier, i.pinned_not_after, i.pinned_revoked, i.attestation, i.identity_verified, $2) AS tier
+       FROM ROWS FROM (jsonb_to_recordset($1) AS (state text, tier text, pinned_not_after timestamptz, pinned_revoked boolean,
+         attestation text, identity_verified boolean)) WITH ORDINALITY AS i (state, tier, pinned_not_after, pinned_revoked,
+         attestation, identity_verified, place) ORDER BY i.place`,
+      [JSON.stringify(inputs.map(({ grant: of, ...rest }) => ({ ...of, ...rest }))), noon],
     );
+    assert.equal(rows.length, 26 * 4 * 2 * attestationStates.length * 2);
+    for (const [i, input] of inputs.entries())
+      assert.equal(rows[i]?.tier, effectiveTier(input, noon).tier, JSON.stringify(input));
   });
 
   it('tells its actor what was observed, what waits, and what is denied', async () => {
@@ -221,94 +198,5 @@ describe('a device in the store', () => {
       [1],
     );
     assert.deepEqual(await listHistory(database.api, { ...ref, project: 'other' }, { limit: 9, after: null }), []);
-  });
-});
-
-describe('what looks across projects', () => {
-  const cleanup = cleanupAfterAll();
-  let database: StoreTest;
-  before(async () => {
-    database = await storeTest(cleanup);
-    await addProject(database, 'other');
-  });
-  const report = (item: HeartbeatItem, now = noon) =>
-    heartbeatBatch(database.api, [item], { pendingLimit: 1000, signalIntervalSeconds: 43_200 }, now);
-  const news = (after_: { project: string; device_id: string } | null, limit: number, seconds: number) =>
-    devicesWithNews(database.worker, after_, limit, new Date(after(seconds)));
-
-  it('finds devices whose news nobody took in, after a while, page by page', async () => {
-    await report(heartbeat('a'));
-    await report(heartbeat('b'));
-    await report(heartbeat('a', { project: 'other' }));
-    await report(heartbeat('taken'));
-    await decide(
-      database.worker,
-      'taken',
-      grant({ applied_digest: digest('observed'), candidate_fingerprint: digest('taken-1') }),
-    );
-    assert.deepEqual((await news(null, 10, 5)).items, [], 'the path that announces it may be on its way');
-    const first = await news(null, 2, 11);
-    assert.deepEqual(first.items, [
-      { project: 'default', device_id: 'a' },
-      { project: 'default', device_id: 'b' },
-    ]);
-    const second = await news(first.next, 2, 11);
-    assert.deepEqual(second, { items: [{ project: 'other', device_id: 'a' }], next: null });
-  });
-
-  it('finds devices that have not heard of a revocation', async () => {
-    await report(heartbeat('revoked'));
-    await decide(database.worker, 'revoked', approved('revoked-1'));
-    const before = (await news(null, 100, 11)).items.some(({ device_id }) => device_id === 'revoked');
-    assert.equal(before, false);
-    await revokeCertificate(
-      database.api,
-      'default',
-      {
-        device_id: 'revoked',
-        fingerprint_sha256: null,
-        reason: null,
-        by: { kind: 'user', id: 'sam' },
-        request_id: 'r',
-      },
-      after(20),
-    );
-    assert.ok((await news(null, 100, 40)).items.some(({ device_id }) => device_id === 'revoked'));
-  });
-
-  it('goes through actors that may be running, in an order that can be taken up again', async () => {
-    await decide(database.worker, { project: 'other', id: 'z' }, grant());
-    const all = await actorRuns(database.worker, null, 100);
-    assert.ok(all.items.length >= 3);
-    assert.equal(all.next, null);
-    const seen = [];
-    for (let position: string | null = null; ;) {
-      const page: Awaited<ReturnType<typeof actorRuns>> = await actorRuns(database.worker, position, 1);
-      seen.push(...page.items);
-      if (page.next === null) break;
-      position = page.next;
-    }
-    assert.deepEqual(seen, all.items);
-    await assert.rejects(actorRuns(database.worker, '{"not": "ours"}', 1), { code: 'request.cursor_invalid' });
-  });
-
-  it('removes what nobody will ask for again, and nothing else', async () => {
-    await database.rows(`INSERT INTO device_inbox (project_id, device_id, seq, kind, payload, received_at)
-      SELECT 'default', 'taken', n, 'acknowledgement', '{}', now() FROM generate_series(1, 3) n`);
-    await database.rows(`UPDATE device SET inbox_consumed = 2 WHERE device_id = 'taken'`);
-    await database.rows(`INSERT INTO admin_session (id, username, created_at, expires_at)
-      VALUES (gen_random_uuid(), 'old', now() - interval '90 days', now() - interval '60 days'),
-             (gen_random_uuid(), 'recent', now() - interval '9 days', now() - interval '2 days')`);
-    await database.rows(
-      `INSERT INTO totp_use (username, time_step) VALUES ('ann', 1), ('ann', extract(epoch FROM now())::bigint / 30)`,
-    );
-    assert.deepEqual(await prune(database.worker, new Date()), {
-      inbox: 2,
-      idempotency_keys: 0,
-      sessions: 1,
-      totp_uses: 1,
-    });
-    assert.deepEqual(await database.rows('SELECT seq::integer FROM device_inbox'), [{ seq: 3 }]);
-    assert.deepEqual(await database.rows('SELECT username FROM admin_session'), [{ username: 'recent' }]);
   });
 });

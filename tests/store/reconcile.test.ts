@@ -1,0 +1,98 @@
+// What looks across projects: news that nobody took in, actors that may be running, and what is swept away.
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { revokeCertificate } from '#store/denylist.ts';
+import { heartbeatBatch, type HeartbeatItem } from '#store/heartbeat.ts';
+import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
+import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import { after, approved, decide, digest, grant, heartbeat, noon } from './builders.ts';
+import { addProject, type StoreTest, storeTest } from './database.ts';
+
+describe('what looks across projects', () => {
+  const cleanup = cleanupAfterAll();
+  let database: StoreTest;
+  before(async () => {
+    database = await storeTest(cleanup);
+    await addProject(database, 'other');
+  });
+  const report = (item: HeartbeatItem, now = noon) =>
+    heartbeatBatch(database.api, [item], { pendingLimit: 1000, signalIntervalSeconds: 43_200 }, now);
+  const news = (after_: { project: string; device_id: string } | null, limit: number, seconds: number) =>
+    devicesWithNews(database.worker, after_, limit, new Date(after(seconds)));
+
+  it('finds devices whose news nobody took in, after a while, page by page', async () => {
+    await report(heartbeat('a'));
+    await report(heartbeat('b'));
+    await report(heartbeat('a', { project: 'other' }));
+    await report(heartbeat('taken'));
+    await decide(
+      database.worker,
+      'taken',
+      grant({ applied_digest: digest('observed'), candidate_fingerprint: digest('taken-1') }),
+    );
+    assert.deepEqual((await news(null, 10, 5)).items, [], 'the path that announces it may be on its way');
+    const first = await news(null, 2, 11);
+    assert.deepEqual(first.items, [
+      { project: 'default', device_id: 'a' },
+      { project: 'default', device_id: 'b' },
+    ]);
+    const second = await news(first.next, 2, 11);
+    assert.deepEqual(second, { items: [{ project: 'other', device_id: 'a' }], next: null });
+  });
+
+  it('finds devices that have not heard of a revocation', async () => {
+    await report(heartbeat('revoked'));
+    await decide(database.worker, 'revoked', approved('revoked-1'));
+    const before = (await news(null, 100, 11)).items.some(({ device_id }) => device_id === 'revoked');
+    assert.equal(before, false);
+    await revokeCertificate(
+      database.api,
+      'default',
+      {
+        device_id: 'revoked',
+        fingerprint_sha256: null,
+        reason: null,
+        by: { kind: 'user', id: 'sam' },
+        request_id: 'r',
+      },
+      after(20),
+    );
+    assert.ok((await news(null, 100, 40)).items.some(({ device_id }) => device_id === 'revoked'));
+  });
+
+  it('goes through actors that may be running, in an order that can be taken up again', async () => {
+    await decide(database.worker, { project: 'other', id: 'z' }, grant());
+    const all = await actorRuns(database.worker, null, 100);
+    assert.ok(all.items.length >= 3);
+    assert.equal(all.next, null);
+    const seen = [];
+    for (let position: string | null = null; ;) {
+      const page: Awaited<ReturnType<typeof actorRuns>> = await actorRuns(database.worker, position, 1);
+      seen.push(...page.items);
+      if (page.next === null) break;
+      position = page.next;
+    }
+    assert.deepEqual(seen, all.items);
+    await assert.rejects(actorRuns(database.worker, '{"not": "ours"}', 1), { code: 'request.cursor_invalid' });
+  });
+
+  it('removes what nobody will ask for again, and nothing else', async () => {
+    await database.rows(`INSERT INTO device_inbox (project_id, device_id, seq, kind, payload, received_at)
+      SELECT 'default', 'taken', n, 'acknowledgement', '{}', now() FROM generate_series(1, 3) n`);
+    await database.rows(`UPDATE device SET inbox_consumed = 2 WHERE device_id = 'taken'`);
+    await database.rows(`INSERT INTO admin_session (id, username, created_at, expires_at)
+      VALUES (gen_random_uuid(), 'old', now() - interval '90 days', now() - interval '60 days'),
+             (gen_random_uuid(), 'recent', now() - interval '9 days', now() - interval '2 days')`);
+    await database.rows(
+      `INSERT INTO totp_use (username, time_step) VALUES ('ann', 1), ('ann', extract(epoch FROM now())::bigint / 30)`,
+    );
+    assert.deepEqual(await prune(database.worker, new Date()), {
+      inbox: 2,
+      idempotency_keys: 0,
+      sessions: 1,
+      totp_uses: 1,
+    });
+    assert.deepEqual(await database.rows('SELECT seq::integer FROM device_inbox'), [{ seq: 3 }]);
+    assert.deepEqual(await database.rows('SELECT username FROM admin_session'), [{ username: 'recent' }]);
+  });
+});
