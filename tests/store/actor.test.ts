@@ -5,7 +5,6 @@ import { before, describe, it } from 'node:test';
 import type { Commit, CommitResult } from '#contracts/actor.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import { commitActor } from '#store/actor.ts';
-import { findApproval, listApprovals } from '#store/approval.ts';
 import { syncOperators } from '#store/operator.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import {
@@ -259,59 +258,6 @@ describe('a commit', () => {
       assert.deepEqual(await rowsOf('retried'), before);
       assert.deepEqual(await database.rows('SELECT FROM approval_consumption WHERE approval_id = $1', [id]), []);
       assert.equal((await send('run-1', change)).status, 'committed');
-    });
-  });
-
-  describe('of an approval', () => {
-    it('that has closed cannot open it again, or make more of it', async () => {
-      const id = randomUUID();
-      const row = approval({ state: 'rejected', closed_at: noon });
-      await commit(database.worker, 'run-1', approvalCommit(id, { row }));
-      for (const changed of [
-        { state: 'open' },
-        { state: 'approved' },
-        { state: 'rejected', digest: digest('other') },
-      ]) {
-        const change = approvalCommit(id, { from: 1, to: 2, row: { ...row, ...changed } });
-        await assert.rejects(send('run-1', change), /is closed/);
-      }
-      assert.equal((await findApproval(database.api, 'default', id))?.state, 'rejected');
-    });
-
-    it('is found, and listed the newest first, by state, kind and subject', async () => {
-      const ids = [randomUUID(), randomUUID(), randomUUID()];
-      for (const [index, id] of ids.entries()) {
-        const opened_at = new Date(Date.parse(noon) + index * 1000).toISOString();
-        await commit(
-          database.worker,
-          `run-${id}`,
-          approvalCommit(id, { row: approval({ subject_id: 'listed', opened_at }) }),
-        );
-      }
-      const list = (page: { limit: number; after: { opened_at: string; id: string } | null }) =>
-        listApprovals(database.api, 'default', { subject_id: 'listed', state: 'open' }, page);
-      const first = await list({ limit: 2, after: null });
-      assert.deepEqual(
-        first.map(({ id }) => id),
-        [ids[2], ids[1]],
-      );
-      const last = first.at(-1);
-      assert.ok(last);
-      const rest = await list({ limit: 2, after: { opened_at: last.opened_at, id: last.id } });
-      assert.deepEqual(
-        rest.map(({ id }) => id),
-        [ids[0]],
-      );
-      assert.deepEqual(
-        await listApprovals(
-          database.api,
-          'default',
-          { state: 'approved', subject_id: 'listed' },
-          { limit: 9, after: null },
-        ),
-        [],
-      );
-      assert.equal(await findApproval(database.api, 'default', 'no-uuid'), null);
     });
   });
 });
