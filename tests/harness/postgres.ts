@@ -27,7 +27,7 @@ export async function testDatabase(_t?: Cleanup, { migrated = true } = {}): Prom
   const name = `sentinel_test_${randomBytes(6).toString('hex')}`;
   await asSuperuser(serverUrl, async (client) => {
     if (migrated) await ensureTemplate(client, serverUrl);
-    else await ensureOwner(client, serverUrl);
+    else await inTurn(client, () => ensureOwner(client, serverUrl));
     await client.query(`CREATE DATABASE ${name} OWNER ${owner} ${migrated ? `TEMPLATE ${template}` : ''}`);
   });
   return describe(serverUrl, name);
@@ -45,8 +45,7 @@ function describe(serverUrl: string, name: string): TestDatabase {
 
 /** Whoever comes first makes the template, and the others wait. */
 async function ensureTemplate(client: pg.Client, serverUrl: string): Promise<void> {
-  await client.query(`SELECT pg_advisory_lock(hashtext($1))`, [template]);
-  try {
+  await inTurn(client, async () => {
     const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1 AND datistemplate', [template]);
     if (rowCount === 1) return;
     await ensureOwner(client, serverUrl);
@@ -58,6 +57,14 @@ async function ensureTemplate(client: pg.Client, serverUrl: string): Promise<voi
     const logins = Object.keys(loginNames) as LoginName[];
     await prepareLogins(ownerUrl, Object.fromEntries(logins.map((login) => [login, passwordOf(serverUrl, login)])));
     await client.query(`ALTER DATABASE ${template} IS_TEMPLATE true`);
+  });
+}
+
+/** Two processes of a run cannot change one role at once. */
+async function inTurn(client: pg.Client, work: () => Promise<void>): Promise<void> {
+  await client.query(`SELECT pg_advisory_lock(hashtext($1))`, [template]);
+  try {
+    await work();
   } finally {
     await client.query(`SELECT pg_advisory_unlock(hashtext($1))`, [template]);
   }
