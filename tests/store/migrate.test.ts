@@ -35,6 +35,15 @@ const open = ({ url }: TestDatabase) =>
     log: fakeLog(),
   });
 
+/** Gives the processes their logins, as they have them in every test. */
+async function ready(database: TestDatabase): Promise<TestDatabase> {
+  const logins = Object.fromEntries(
+    Object.entries(database.url).map(([login, url]) => [login, decodeURIComponent(new URL(url).password)]),
+  );
+  await prepareLogins(database.ownerUrl, logins);
+  return database;
+}
+
 describe('migrations', () => {
   it('make an empty database the one of this release, and then nothing more (DP-23, DP-26)', async (t) => {
     const database = await testDatabase(t, { migrated: false });
@@ -56,12 +65,51 @@ describe('migrations', () => {
     }
   });
 
+  it('keep what is there, whatever state they begin from (DP-23)', async (t) => {
+    const database = await testDatabase(t, { migrated: false });
+    await migrate(database.ownerUrl, { to: '0002-devices' });
+    await sql(
+      t,
+      database.superuserUrl,
+      `INSERT INTO project (id, organisation_id, name) VALUES ('kept', 'default', 'Kept');
+       INSERT INTO device_first_contact (project_id, device_id, seen_at) VALUES ('kept', 'd1', '2026-01-01Z')`,
+    );
+    for (const to of names.slice(2)) await migrate(database.ownerUrl, { to });
+    const { rows } = await sql(t, database.superuserUrl, 'SELECT project_id, device_id FROM device_first_contact');
+    assert.deepEqual(rows, [{ project_id: 'kept', device_id: 'd1' }]);
+    await (await open(await ready(database))).close();
+  });
+
+  it('that fail leave the database as it was, and go through once nothing is in their way', async (t) => {
+    const database = await testDatabase(t, { migrated: false });
+    await migrate(database.ownerUrl, { to: '0002-devices' });
+    // In the way of the fourth: what the third has made goes too.
+    await sql(t, database.superuserUrl, 'CREATE TABLE operator ()');
+    const before = await schemaStatus(database.ownerUrl);
+    await assert.rejects(migrate(database.ownerUrl), /operator/);
+    assert.deepEqual(await schemaStatus(database.ownerUrl), before);
+    const { rows } = await sql(t, database.superuserUrl, `SELECT to_regclass('public.actor') AS found`);
+    assert.deepEqual(rows, [{ found: null }]);
+    await sql(t, database.superuserUrl, 'DROP TABLE operator');
+    assert.deepEqual(await migrate(database.ownerUrl), { applied: names.slice(2) });
+  });
+
   it('of several processes at once are applied once', async (t) => {
     const { ownerUrl } = await testDatabase(t, { migrated: false });
     const all = await Promise.all(Array.from({ length: 4 }, () => migrate(ownerUrl)));
     assert.deepEqual(
       all.flatMap(({ applied }) => applied),
       names,
+    );
+  });
+
+  it('of several processes at once bring an older database up once', async (t) => {
+    const { ownerUrl } = await testDatabase(t, { migrated: false });
+    await migrate(ownerUrl, { to: '0003-actors' });
+    const all = await Promise.all(Array.from({ length: 3 }, () => migrate(ownerUrl)));
+    assert.deepEqual(
+      all.flatMap(({ applied }) => applied),
+      names.slice(3),
     );
   });
 
@@ -76,10 +124,7 @@ describe('migrations', () => {
   it('that are missing keep a process from starting, and its error says what to run (DP-23)', async (t) => {
     const database = await testDatabase(t, { migrated: false });
     await migrate(database.ownerUrl, { to: names[0] ?? '' });
-    const logins = Object.fromEntries(
-      Object.entries(database.url).map(([login, url]) => [login, decodeURIComponent(new URL(url).password)]),
-    );
-    await prepareLogins(database.ownerUrl, logins);
+    await ready(database);
     await assert.rejects(open(database), { code: 'service.unavailable', message: /sentinel migrate/ });
   });
 
