@@ -40,6 +40,53 @@ describe('what looks across projects', () => {
     assert.deepEqual(second, { items: [{ project: 'other', device_id: 'a' }], next: null });
   });
 
+  it('finds what waits until it is taken in, turned down or denied, and nothing of an earlier review', async () => {
+    const taken = { applied_digest: digest('observed') };
+    const revoke = (device_id: string) =>
+      revokeCertificate(
+        database.api,
+        'default',
+        {
+          device_id,
+          fingerprint_sha256: digest(`${device_id}-1`),
+          reason: null,
+          by: { kind: 'user', id: 'sam' },
+          request_id: 'r',
+        },
+        noon,
+      );
+    const grants = {
+      'w-waits': grant(taken),
+      'w-expired': grant({ ...taken, state: 'expired', candidate_fingerprint: digest('w-expired-1') }),
+      'w-digest': grant({ candidate_fingerprint: digest('w-digest-1') }),
+      'w-acknowledged': grant({ ...taken, candidate_fingerprint: digest('w-acknowledged-1') }),
+      'x-reviewed': grant({ ...taken, candidate_fingerprint: digest('x-reviewed-1') }),
+      'x-turned-down': grant({ ...taken, rejected_fingerprints: [digest('x-turned-down-1')] }),
+      'x-earlier': grant({ ...taken, review_generation: 1 }),
+      'x-denied': grant(taken),
+      'x-rejected': grant({ state: 'rejected' }),
+      'x-retired': grant({ state: 'retired' }),
+    };
+    for (const [id, row] of Object.entries(grants)) {
+      await report(heartbeat(id));
+      await decide(database.worker, id, row);
+    }
+    await revoke('x-denied');
+    await database.rows(`UPDATE device_liveness SET inbox_seq = 1 WHERE device_id = 'w-acknowledged'`);
+    const found = async () => {
+      const { items } = await news(null, 500, 60);
+      return items.map(({ device_id }) => device_id).filter((id) => /^[wx]-/.test(id));
+    };
+    assert.deepEqual(await found(), ['w-acknowledged', 'w-digest', 'w-expired', 'w-waits']);
+    for (const id of Object.keys(grants).filter((name) => name.startsWith('w-')))
+      await decide(
+        database.worker,
+        id,
+        grant({ ...taken, candidate_fingerprint: digest(`${id}-1`), inbox_consumed: 1 }),
+      );
+    assert.deepEqual(await found(), []);
+  });
+
   it('finds devices that have not heard of a revocation', async () => {
     await report(heartbeat('revoked'));
     await decide(database.worker, 'revoked', approved('revoked-1'));
@@ -86,11 +133,22 @@ describe('what looks across projects', () => {
     await database.rows(
       `INSERT INTO totp_use (username, time_step) VALUES ('ann', 1), ('ann', extract(epoch FROM now())::bigint / 30)`,
     );
+    await database.rows(`INSERT INTO idempotency_key (project_id, principal, route, key, request_digest, claim,
+        claimed_until, created_at, expires_at)
+      SELECT project, 'ann', '/r', lapsed, 'd', gen_random_uuid(), now(), now(), now() + lapsed::interval
+      FROM unnest(ARRAY['default', 'other']) project, unnest(ARRAY['-1 second', '1 hour']) lapsed`);
     assert.deepEqual(await prune(database.worker, new Date()), {
       inbox: 2,
-      idempotency_keys: 0,
+      idempotency_keys: 2,
       sessions: 1,
       totp_uses: 1,
+    });
+    assert.deepEqual(await database.rows('SELECT DISTINCT key FROM idempotency_key'), [{ key: '1 hour' }]);
+    assert.deepEqual(await prune(database.worker, new Date()), {
+      inbox: 0,
+      idempotency_keys: 0,
+      sessions: 0,
+      totp_uses: 0,
     });
     assert.deepEqual(await database.rows('SELECT seq::integer FROM device_inbox'), [{ seq: 3 }]);
     assert.deepEqual(await database.rows('SELECT username FROM admin_session'), [{ username: 'recent' }]);
