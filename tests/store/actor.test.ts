@@ -94,6 +94,21 @@ describe('a commit', () => {
     assert.deepEqual(await rowsOf('fenced'), before);
   });
 
+  it('is fenced when the row that it goes on from is gone, or has a later epoch', async () => {
+    for (const [what, change] of [
+      ['goes on from a row', of('gone', { from: 1 })],
+      ['takes over from a row', of('gone', { succeeds: { run_id: 'run-0', revision: 0 } })],
+      ['asks about a row', of('gone', { to: 0, succeeds: { run_id: 'run-0', revision: 0 } })],
+    ] as const) {
+      assert.deepEqual(await send('run-1', change), { status: 'fenced', run_id: 'run-1', row: null }, what);
+    }
+    assert.deepEqual(await rowsOf('gone'), { device: 0, actor: 0, transitions: 0, audit: 0, outbox: 0 });
+    await send('run-1', of('later', { epoch: 3 }));
+    const succeeds = { run_id: 'run-1', revision: 1 };
+    assert.equal((await send('run-2', of('later', { from: 1, epoch: 2, succeeds }))).status, 'fenced');
+    assert.equal((await send('run-2', of('later', { from: 1, epoch: 3, succeeds }))).status, 'committed');
+  });
+
   it('of the run that continues or adopts exactly this row goes through, and the one before is fenced', async () => {
     await send('run-1', of('next', { to: 2 }));
     const succeeds = { run_id: 'run-1', revision: 2 };
