@@ -1,115 +1,25 @@
 // `npm start` as a person and as a machine use it: ready, refused, killed in every way, and stopped.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { readdirSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import type { ChildProcess } from 'node:child_process';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import type { Instance } from '#contracts/instance.ts';
-import { findFreePort } from '#start/ports.ts';
-import { type Cleanup, cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { listeners } from '#tests/harness/listeners.ts';
+import {
+  nothingLeft,
+  npmStart,
+  pidOf,
+  type Place,
+  placeForStart,
+  processesOf,
+  type Start,
+} from '#tests/harness/npm-start.ts';
+import { eventually } from '#tests/harness/stack.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const parts = ['supervisor', 'postgres', 'temporal', 'worker', 'sealer', 'api'];
-
-interface Place {
-  readonly home: string;
-  readonly ports: Readonly<Record<string, string>>;
-}
-
-interface Start {
-  readonly npm: ChildProcess;
-  readonly output: () => string;
-  /** Fails when it ends before. */
-  ready(): Promise<Instance>;
-  /** Exit code and signal. */
-  ended(): Promise<[number | null, NodeJS.Signals | null]>;
-}
-
-/** A home and ports of its own, under a folder that only its owner can enter. */
-async function place(t: Cleanup): Promise<Place> {
-  const directory = await mkdtemp(join(tmpdir(), 'sentinel-start-'));
-  await chmod(directory, 0o700);
-  const home = join(directory, 'home');
-  t.after(async () => {
-    for (const pid of processesOf(home)) process.kill(pid, 'SIGKILL');
-    await rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
-  });
-  const names = ['SENTINEL_PORT', 'SENTINEL_DATABASE_PORT', 'SENTINEL_TEMPORAL_PORT', 'SENTINEL_TEMPORAL_UI_PORT'];
-  const ports = await Promise.all(names.map(async (name) => [name, String(await findFreePort())] as const));
-  return { home, ports: Object.fromEntries(ports) };
-}
-
-function start({ home, ports }: Place, ...args: string[]): Start {
-  const surroundings = Object.entries(process.env).filter(([name]) => !/^(SENTINEL|NODE_TEST)_/.test(name));
-  const npm = spawn('npm', ['start', '--', '--demo', '0', ...args], {
-    cwd: root,
-    env: { ...Object.fromEntries(surroundings), ...ports, SENTINEL_HOME: home },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  for (const stream of [npm.stdout, npm.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const exit = once(npm, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-  const stale = textOf(join(home, 'instance.json'));
-  return {
-    npm,
-    output: () => output,
-    ended: () => exit,
-    ready: () =>
-      eventually(() => {
-        assert.ok(npm.exitCode === null && npm.signalCode === null, `npm start ended:\n${output}`);
-        const text = textOf(join(home, 'instance.json'));
-        return text === null || text === stale ? null : (JSON.parse(text) as Instance);
-      }, 120_000),
-  };
-}
-
-/** Every process that was given this home, or works in it. */
-function processesOf(home: string): readonly number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .filter((pid) => ['environ', 'cmdline'].some((file) => contains(`/proc/${pid}/${file}`, home)))
-    .map(Number);
-}
-
-function contains(path: string, text: string): boolean {
-  return textOf(path)?.includes(text) ?? false;
-}
-
-function textOf(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
-}
-
-/** The process of a part, when there is one that is not `other`. */
-function pidOf({ home }: Place, part: string, other?: number): Promise<number> {
-  return eventually(() => {
-    const { pids } = JSON.parse(textOf(join(home, 'instance.json')) ?? '{}') as Partial<Instance>;
-    const pid = pids?.[part];
-    return pid === undefined || pid === other ? null : pid;
-  }, 30_000);
-}
-
-async function eventually<T>(look: () => Promise<T | null | false> | T | null | false, withinMs: number): Promise<T> {
-  const deadline = performance.now() + withinMs;
-  for (;;) {
-    const found = await look();
-    if (found !== null && found !== false) return found;
-    assert.ok(performance.now() < deadline, `not within ${withinMs / 1_000} s`);
-    await sleep(50);
-  }
-}
-
-const nothingLeft = (home: string): Promise<boolean> => eventually(() => processesOf(home).length === 0, 10_000);
 
 async function rows(url: string, text: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
@@ -121,20 +31,23 @@ async function rows(url: string, text: string): Promise<Record<string, unknown>[
   }
 }
 
+/** Without devices, unless a test says otherwise. */
+const start = (here: Place, ...args: string[]): Start => npmStart(here, '--demo', '0', ...args);
+
 describe('npm start', () => {
   const end = cleanupAfterAll();
 
   it('says where everything is when all is ready, in a file and on the screen, and shows no password', async () => {
-    const here = await place(end);
+    const here = await placeForStart(end);
     const first = start(here);
     const instance = await first.ready();
-    const address = `https://localhost:${here.ports['SENTINEL_PORT']}`;
+    const address = `https://localhost:${here.settings['SENTINEL_PORT']}`;
     const secrets = join(here.home, 'secrets');
     const { database_url, pids, ...plain } = instance;
     assert.deepEqual(plain, {
       api_url: address,
       console_url: `${address}/`,
-      temporal_address: `127.0.0.1:${here.ports['SENTINEL_TEMPORAL_PORT']}`,
+      temporal_address: `127.0.0.1:${here.settings['SENTINEL_TEMPORAL_PORT']}`,
       temporal_namespace: 'default',
       temporal_ui_url: `${address}/temporal/`,
       ca_file: join(here.home, 'ca', 'ca.crt'),
@@ -146,7 +59,7 @@ describe('npm start', () => {
     assert.equal((await stat(here.home)).mode & 0o777, 0o700);
     assert.deepEqual(await rows(database_url, 'SELECT current_user AS name'), [{ name: 'sentinel' }]);
 
-    await eventually(() => first.output().includes('Ctrl-C'), 5_000);
+    await eventually(() => first.output().includes('Ctrl-C'), 'the screen is whole', 5_000);
     assert.ok(first.output().includes(plain.admin_password_file ?? ''));
     for (const name of await readdir(secrets)) {
       const path = join(secrets, name);
@@ -166,7 +79,7 @@ describe('npm start', () => {
     );
     assert.equal(await readFile(join(here.home, 'instance.json'), 'utf8').then((text) => text.includes(address)), true);
 
-    const elsewhere = await place(end);
+    const elsewhere = await placeForStart(end);
     const onSamePorts = start({ ...here, home: elsewhere.home });
     assert.deepEqual(await onSamePorts.ended(), [1, null]);
     assert.match(onSamePorts.output(), /SENTINEL_PORT: port \d+ on 127\.0\.0\.1 is taken/);
@@ -188,7 +101,7 @@ describe('npm start', () => {
   });
 
   it('starts a part again that was killed, and ends with a clear error when that does not help', async () => {
-    const here = await place(end);
+    const here = await placeForStart(end);
     const running = start(here);
     await running.ready();
     for (const part of ['postgres', 'temporal', 'sealer', 'api']) {
@@ -211,7 +124,7 @@ describe('npm start', () => {
   });
 
   it('goes on where it was after every process, or only the supervisor, or npm was killed', async () => {
-    const here = await place(end);
+    const here = await placeForStart(end);
     let running = start(here);
     let instance = await running.ready();
     await rows(instance.database_url, 'CREATE TABLE kept (n int)');
@@ -238,9 +151,9 @@ describe('npm start', () => {
   });
 
   it('leaves nothing when it is stopped while it starts', async () => {
-    const here = await place(end);
+    const here = await placeForStart(end);
     const running = start(here);
-    await eventually(() => running.output().includes('Postgres … ready'), 60_000);
+    await eventually(() => running.output().includes('Postgres … ready'), 'Postgres is ready', 60_000);
     running.npm.kill('SIGTERM');
     await running.ended();
     await nothingLeft(here.home);
@@ -248,11 +161,11 @@ describe('npm start', () => {
   });
 
   it('names every setting and option that is wrong, before anything is started', async () => {
-    const here = await place(end);
-    const wrong = start({ ...here, ports: { ...here.ports, SENTINEL_PORT: 'x', SENTINEL_DATABASE_POOL: '1' } });
+    const here = await placeForStart(end);
+    const wrong = start({ ...here, settings: { ...here.settings, SENTINEL_PORT: 'x', SENTINEL_DATABASE_POOL: '1' } });
     assert.deepEqual(await wrong.ended(), [1, null]);
     assert.match(wrong.output(), /SENTINEL_PORT: say a whole number\nSENTINEL_DATABASE_POOL: must be at least 2/);
-    const half = start({ ...here, ports: { ...here.ports, SENTINEL_TLS_CERT: '/x.crt' } });
+    const half = start({ ...here, settings: { ...here.settings, SENTINEL_TLS_CERT: '/x.crt' } });
     assert.deepEqual(await half.ended(), [1, null]);
     assert.match(half.output(), /SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA: set all three or none/);
     const option = start(here, '--demo', 'many');

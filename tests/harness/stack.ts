@@ -69,7 +69,7 @@ export interface Stack {
 
 /** Waits, with a bound, until `look` finds something. */
 export async function eventually<T>(
-  look: () => Promise<T | null | undefined | false>,
+  look: () => Promise<T | null | undefined | false> | T | null | undefined | false,
   what: string,
   withinMs = 30_000,
 ): Promise<T> {
