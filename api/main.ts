@@ -1,12 +1,11 @@
 // The API process: reads its settings, wires the routes to store and Temporal, and serves until it is told to stop.
-import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import closeWithGrace from 'close-with-grace';
 import type { EventType } from '#contracts/audit.ts';
-import { systemClock, type Random } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { defaultProject, type ActorRef } from '#contracts/ids.ts';
 import { permissionsOf } from '#contracts/permissions.ts';
 import { TrustError } from '#contracts/problems.ts';
@@ -78,7 +77,7 @@ const verifyLimitMs = 110_000;
 const settings = readSettings(process.env);
 const log = createLog('api', settings.SENTINEL_LOG_LEVEL);
 const clock = systemClock;
-const random: Random = { bytes: (size) => new Uint8Array(randomBytes(size)), uuid: () => randomUUID() };
+const random = systemRandom;
 const now = (): string => clock.now().toISOString();
 const root = join(import.meta.dirname, '..');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };

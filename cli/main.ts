@@ -1,6 +1,5 @@
 // `sentinel`: gives the command line this process's environment, terminal, clock and randomness.
-import { platformRandom } from '#client/random.ts';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { runCli } from './program.ts';
 import { processTerminal } from './terminal.ts';
 
@@ -11,6 +10,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
   terminal: processTerminal(process.env),
   clock: systemClock,
-  random: platformRandom,
+  random: systemRandom,
   directory: process.cwd(),
 });

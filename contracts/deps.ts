@@ -3,7 +3,7 @@
 /** RFC 3339, UTC, milliseconds: `2026-01-02T03:04:05.678Z`. Strings of this form sort by time. */
 export type Instant = string;
 
-/** Where the present comes from. Only `main.ts` files use `systemClock`. */
+/** Where the present comes from. Only `main.ts` files use `systemClock`, and `systemRandom` likewise. */
 export interface Clock {
   now(): Date;
 }
@@ -15,6 +15,12 @@ export interface Random {
   bytes(size: number): Uint8Array;
   uuid(): string;
 }
+
+/** The platform's own source, the same in browsers and in Node. */
+export const systemRandom: Random = {
+  bytes: (size) => crypto.getRandomValues(new Uint8Array(size)),
+  uuid: () => crypto.randomUUID(),
+};
 
 /** A value that survives JSON without change: what may cross Temporal, HTTP and Postgres. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };

@@ -1,9 +1,8 @@
 // `npm start`: a whole Sentinel on this machine, until Ctrl-C.
 import { spawn } from 'node:child_process';
-import { randomBytes, randomUUID } from 'node:crypto';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { readSettings, type Settings } from '#contracts/settings.ts';
 import { homeOf } from './home.ts';
@@ -44,7 +43,7 @@ async function main(): Promise<number> {
       { settings, environment: process.env, devices: options.devices, root: dirname(import.meta.dirname) },
       {
         clock: systemClock,
-        random: { bytes: (size) => randomBytes(size), uuid: () => randomUUID() },
+        random: systemRandom,
         timers: systemTimers,
         spawn: spawnPart,
         progress,

@@ -1,6 +1,6 @@
 // Starts the console: builds what the pages depend on and renders them.
 import { createClient } from '#client/client.ts';
-import { platformRandom } from '#client/random.ts';
+import { systemRandom } from '#contracts/deps.ts';
 import { MantineProvider } from '@mantine/core';
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
@@ -26,7 +26,7 @@ const connection = createConnection((url, init) => window.fetch(url, init), Date
 const client = createClient({
   baseUrl: '',
   fetch: connection.fetch,
-  random: platformRandom,
+  random: systemRandom,
   csrfToken: () => cache.getQueryData(queries.me().queryKey)?.csrf_token,
 });
 const queries = createQueries(client);

@@ -1,5 +1,4 @@
 // The worker process: reads its settings, wires the actors to store and Temporal, and runs until it is told to stop.
-import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
@@ -9,7 +8,7 @@ import { createActorActivities } from '#activities/actor.ts';
 import { createApprovalActivities } from '#activities/approval.ts';
 import { createDeviceActivities } from '#activities/device.ts';
 import { createReconcileActivities } from '#activities/reconcile.ts';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import type { ActorRef } from '#contracts/ids.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { readSettings } from '#contracts/settings.ts';
@@ -58,7 +57,7 @@ const store = await createStore({
   role: 'sentinel_worker',
   pool: settings.SENTINEL_DATABASE_POOL,
   clock,
-  random: { uuid: randomUUID },
+  random: systemRandom,
   canonicalBytes,
   log,
 });

@@ -1,9 +1,8 @@
 // The sealer process: the only one that can number audit events, and the only one that reads the key which signs checkpoints.
-import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import closeWithGrace from 'close-with-grace';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { readSettings, type SettingName } from '#contracts/settings.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
@@ -16,7 +15,7 @@ import { createSealer } from './seal.ts';
 const settings = readSettings(process.env);
 const log = createLog('sealer', settings.SENTINEL_LOG_LEVEL);
 const clock = systemClock;
-const random = { uuid: () => randomUUID() };
+const random = systemRandom;
 const keyPath = required('SENTINEL_AUDIT_SIGNING_KEY_PATH', settings.SENTINEL_AUDIT_SIGNING_KEY_PATH);
 
 const store = await createStore({

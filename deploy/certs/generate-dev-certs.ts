@@ -3,8 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { platformRandom } from '#client/random.ts';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 
@@ -44,7 +43,7 @@ function readArguments(args: readonly string[]) {
 
 /** Says what was made, as the settings that use it. */
 async function generate(directory: string, deviceId: string | undefined): Promise<string> {
-  const ca = await createDevelopmentCa(directory, { clock: systemClock, random: platformRandom });
+  const ca = await createDevelopmentCa(directory, { clock: systemClock, random: systemRandom });
   const path = (name: string): string => relative(process.cwd(), join(directory, name)) || name;
   if (deviceId !== undefined) {
     const device = await ca.issueDevice({ deviceId });

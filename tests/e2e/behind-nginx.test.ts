@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createTransport } from '#client/node-transport.ts';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom as random } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
 import { findFreePort } from '#start/ports.ts';
@@ -19,7 +19,6 @@ import { requires } from '../harness/requires.ts';
 import { eventually, startStack, type Stack } from '../harness/stack.ts';
 
 const proxySecret = randomBytes(32).toString('base64url');
-const random = { bytes: (size: number) => randomBytes(size), uuid: () => crypto.randomUUID() };
 
 interface Answer {
   readonly status: number;

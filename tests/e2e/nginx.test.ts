@@ -1,6 +1,6 @@
 // The rendered proxy configuration in a real nginx: who gets through, and what arrives behind it.
 import assert from 'node:assert/strict';
-import { createHash, randomBytes, randomUUID, X509Certificate } from 'node:crypto';
+import { createHash, randomBytes, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { connect } from 'node:tls';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom as random } from '#contracts/deps.ts';
 import { createDevelopmentCa, type DevelopmentCa } from '#protocols/development-ca.ts';
 import { issueCertificate, type CertificateOptions, type IssuedCertificate } from '#protocols/issue-certificate.ts';
 import { readProxyCertificate } from '#protocols/proxy-headers.ts';
@@ -20,7 +20,6 @@ import { requires } from '../harness/requires.ts';
 
 const serverName = 'sentinel.test';
 const proxySecret = randomBytes(32).toString('base64url');
-const random = { bytes: (size: number) => randomBytes(size), uuid: () => randomUUID() };
 
 /** What the upstream got: names in lower case, and no value twice without both being seen. */
 interface Arrived {

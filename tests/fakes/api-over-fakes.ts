@@ -1,5 +1,5 @@
 // The whole API over fakes: what a test of one resource does not care about is there and works.
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
 import type { ActorNotifier } from '#api/actor-notifier.ts';
 import { buildApi, type ApiDeps } from '#api/app.ts';
@@ -11,7 +11,7 @@ import { createMetrics } from '#api/metrics.ts';
 import { createSignIn } from '#api/sign-in.ts';
 import { createSignInLimiter } from '#api/sign-in-limiter.ts';
 import { createWorkflowLinks } from '#api/workflow-links.ts';
-import type { Random } from '#contracts/deps.ts';
+import { systemRandom as random } from '#contracts/deps.ts';
 import { roles, type Role } from '#contracts/permissions.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { csrfToken, requireCsrfToken } from '#protocols/csrf.ts';
@@ -33,7 +33,6 @@ export const password = 'a long enough password';
 const hash = await hashPassword(password);
 const secretKey = new Uint8Array(randomBytes(32));
 const jwtSecret = new Uint8Array(randomBytes(32));
-const random: Random = { bytes: (size) => new Uint8Array(randomBytes(size)), uuid: () => randomUUID() };
 
 /** One person for each role, named after it, with `password`. */
 const people = roles.map((role) => ({ username: role, password_hash: hash, roles: [role] }));

@@ -4,13 +4,12 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { randomBytes, randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { createClient, type Client } from '#client/client.ts';
 import { createTransport, type Transport } from '#client/node-transport.ts';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom as random } from '#contracts/deps.ts';
 import type { Role } from '#contracts/permissions.ts';
 import { createDevelopmentCa, type DevelopmentCa } from '#protocols/development-ca.ts';
 import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
@@ -19,7 +18,6 @@ import type { Instance } from '#contracts/instance.ts';
 import { findFreePort } from '#start/ports.ts';
 import type { Cleanup } from './cleanup.ts';
 
-const random = { bytes: (size: number) => randomBytes(size), uuid: () => randomUUID() };
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const startWithinMs = 150_000;
 

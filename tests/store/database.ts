@@ -1,7 +1,6 @@
 // What every store test begins with: a database of its own, stores that act as each role, and rows as they really are.
-import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { systemClock, type Clock } from '#contracts/deps.ts';
+import { systemClock, systemRandom, type Clock } from '#contracts/deps.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { loginNames, type LoginName, type ProcessRole } from '#store/roles.ts';
 import { createStore, type Store } from '#store/store.ts';
@@ -35,7 +34,7 @@ export async function storeTest(t: Cleanup): Promise<StoreTest> {
       role,
       pool,
       clock,
-      random: { uuid: randomUUID },
+      random: systemRandom,
       canonicalBytes,
       log: fakeLog(),
     });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, it, type TestContext } from 'node:test';
 import { readTrustedCheckpoints } from '#api/checkpoints.ts';
 import type { IntegrityReport } from '#contracts/audit.ts';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { readSigningKey } from '#protocols/signed-envelope.ts';
 import { recordAlone } from '#store/audit.ts';
 import { chainHash, firstHash } from '#store/chain.ts';
@@ -40,7 +40,7 @@ function checkpointsIn(folder: string): Checkpoints {
     key: readSigningKey(pem),
     directory: folder,
     clock: systemClock,
-    random: { uuid: () => crypto.randomUUID() },
+    random: systemRandom,
   });
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import pg from 'pg';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { migrate, prepareLogins, schemaStatus } from '#store/migrate.ts';
 import { migrations } from '#store/migrations/list.ts';
@@ -30,7 +30,7 @@ const open = ({ url }: TestDatabase) =>
     role: 'sentinel_api',
     pool: 2,
     clock: systemClock,
-    random: { uuid: () => crypto.randomUUID() },
+    random: systemRandom,
     canonicalBytes,
     log: fakeLog(),
   });

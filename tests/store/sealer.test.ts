@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, it, type TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import { readPublicKeys, verifyCheckpoint } from '#protocols/checkpoint.ts';
 import { readSigningKey } from '#protocols/signed-envelope.ts';
@@ -84,7 +84,7 @@ async function checkpointing(t: TestContext) {
       key: readSigningKey(key),
       directory,
       clock: systemClock,
-      random: { uuid: () => crypto.randomUUID() },
+      random: systemRandom,
     });
   const checkpoints = withKey(pem());
   await checkpoints.publishKey();

@@ -1,5 +1,4 @@
 // A worker in a process of its own, on the real store, whose commits stop where they are told to, so that it can be killed there.
-import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -7,7 +6,7 @@ import { createActorActivities } from '#activities/actor.ts';
 import { createApprovalActivities } from '#activities/approval.ts';
 import { createDeviceActivities } from '#activities/device.ts';
 import type { Commit } from '#contracts/actor.ts';
-import { systemClock } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import { canonicalBytes, digestOf } from '#protocols/canonical-json.ts';
 import { commitActor } from '#store/actor.ts';
@@ -48,7 +47,7 @@ async function work(task: WorkerTask): Promise<void> {
     role: 'sentinel_worker',
     pool: 4,
     clock: systemClock,
-    random: { uuid: randomUUID },
+    random: systemRandom,
     canonicalBytes,
     log,
   });

@@ -8,7 +8,7 @@ import { openCounter } from '#agent/counter.ts';
 import { runDevice, type DeviceDeps } from '#agent/device.ts';
 import type { HeartbeatOutcome } from '#agent/heartbeat-schedule.ts';
 import { ApiProblem } from '#client/api-problem.ts';
-import { platformRandom } from '#client/random.ts';
+import { systemRandom } from '#contracts/deps.ts';
 import type { HeartbeatAnswer, HeartbeatBody } from '#contracts/http/heartbeat.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { countingRandom } from '#tests/fakes/counting-random.ts';
@@ -134,7 +134,7 @@ describe('the counter of a device', () => {
     const file = join(await aFolder(t), 'counter');
     let last = 0;
     for (const uses of [1, 63, 0, 64, 65, 2, 130]) {
-      const next = await openCounter(file, platformRandom);
+      const next = await openCounter(file, systemRandom);
       for (let use = 0; use < uses; use += 1) {
         const counter = await next();
         assert.ok(counter > last, `${counter} after ${last}`);
@@ -145,14 +145,14 @@ describe('the counter of a device', () => {
   });
 
   it('begins with 1 and leaves nothing out while it runs', async (t) => {
-    const next = await openCounter(join(await aFolder(t), 'counter'), platformRandom);
+    const next = await openCounter(join(await aFolder(t), 'counter'), systemRandom);
     for (let expected = 1; expected <= 130; expected += 1) assert.equal(await next(), expected);
   });
 
   it('is private', async (t) => {
     const file = join(await aFolder(t), 'deep', 'counter');
     await (
-      await openCounter(file, platformRandom)
+      await openCounter(file, systemRandom)
     )();
     assert.equal((await stat(file)).mode & 0o777, 0o600);
   });
@@ -161,14 +161,14 @@ describe('the counter of a device', () => {
     const file = join(await aFolder(t), 'counter');
     for (const text of ['', 'x', '-1', '1.5', '9007199254740991']) {
       await writeFile(file, text);
-      await assert.rejects(openCounter(file, platformRandom), { code: 'heartbeat.counter_invalid' }, text);
+      await assert.rejects(openCounter(file, systemRandom), { code: 'heartbeat.counter_invalid' }, text);
     }
   });
 
   it('is not given out when it cannot be written', async (t) => {
     const folder = await aFolder(t);
     await writeFile(join(folder, 'file'), '');
-    const next = await openCounter(join(folder, 'counter'), platformRandom);
+    const next = await openCounter(join(folder, 'counter'), systemRandom);
     await rm(folder, { recursive: true });
     await writeFile(folder, '');
     await assert.rejects(next());

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { runCli } from '#cli/program.ts';
-import { platformRandom } from '#client/random.ts';
+import { systemRandom } from '#contracts/deps.ts';
 import { fakeTerminal, type FakeTerminal } from '#tests/fakes/fake-terminal.ts';
 import { scriptedApi, type ScriptedAnswer } from '#tests/fakes/scripted-api.ts';
 
@@ -57,7 +57,7 @@ export async function runCommand(
       environment: { SENTINEL_HOME: home, SENTINEL_URL: api.url, ...options.environment },
       terminal,
       clock: { now: () => now },
-      random: platformRandom,
+      random: systemRandom,
       directory: home,
     },
   );

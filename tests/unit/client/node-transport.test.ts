@@ -7,8 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import type { ApiProblem } from '#client/api-problem.ts';
 import { createHeartbeatClient } from '#client/heartbeat.ts';
 import { createTransport } from '#client/node-transport.ts';
-import { platformRandom as random } from '#client/random.ts';
-import { systemClock as clock } from '#contracts/deps.ts';
+import { systemClock as clock, systemRandom as random } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { problemAnswer, scriptedApi, type Script } from '#tests/fakes/scripted-api.ts';
 

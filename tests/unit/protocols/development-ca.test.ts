@@ -1,11 +1,11 @@
 // The development authority: made once, never replaced, and its certificates pass the verifier.
 import assert from 'node:assert/strict';
-import { randomBytes, randomUUID, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { Clock, Random } from '#contracts/deps.ts';
+import { systemRandom as random, type Clock } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { matchCommonName, parseCertificate, parseTrustAnchors } from '#protocols/certificate.ts';
 import { createDevelopmentCa, type DevelopmentCa } from '#protocols/development-ca.ts';
@@ -13,7 +13,6 @@ import { verify } from './certificate-forge.ts';
 
 const dayMs = 86_400_000;
 const start = new Date('2026-12-01T12:00:00.500Z');
-const random: Random = { bytes: (size) => new Uint8Array(randomBytes(size)), uuid: () => randomUUID() };
 
 let directory: string;
 let today: Date;

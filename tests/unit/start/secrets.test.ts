@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { systemRandom as random } from '#contracts/deps.ts';
 import { problems, TrustError } from '#contracts/problems.ts';
 import { readSettings, settings, type SettingName } from '#contracts/settings.ts';
 import { verifyPassword } from '#protocols/password.ts';
@@ -12,7 +12,6 @@ import { environmentOf, restrictedSettings } from '#start/child-settings.ts';
 import { type Home, homeOf } from '#start/home.ts';
 import { keepSecrets } from '#start/secrets.ts';
 
-const random = { bytes: (size: number) => randomBytes(size), uuid: () => randomUUID() };
 const nothing = readSettings({});
 
 async function emptyHome(t: TestContext): Promise<Home> {
