@@ -16,8 +16,12 @@ export const usernamePattern = '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$';
 /** The project of an installation that has no other. */
 export const defaultProject = 'default' as ProjectId;
 
+/** As Postgres writes it, which is the only form that names a row. */
+export const uuidPattern = '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$';
+
 const deviceIdForm = new RegExp(deviceIdPattern);
 const projectIdForm = new RegExp(projectIdPattern);
+const uuidForm = new RegExp(uuidPattern);
 
 export function isDeviceId(value: unknown): value is DeviceId {
   return typeof value === 'string' && deviceIdForm.test(value);
@@ -25,6 +29,11 @@ export function isDeviceId(value: unknown): value is DeviceId {
 
 export function isProjectId(value: unknown): value is ProjectId {
   return typeof value === 'string' && projectIdForm.test(value);
+}
+
+/** Postgres refuses a whole statement for one malformed UUID; what is none names nothing. */
+export function isUuid(value: string): boolean {
+  return uuidForm.test(value);
 }
 
 export const actorKinds = ['device', 'approval'] as const;

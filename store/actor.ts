@@ -1,12 +1,12 @@
 // Commits of durable actors: one fenced transaction each, and the history that they leave.
 import type { ActorRow, Commit, CommitRequirement, CommitResult } from '#contracts/actor.ts';
 import type { JsonObject } from '#contracts/deps.ts';
-import { actorId, type ActorRef } from '#contracts/ids.ts';
-import { isUuid, writeApproval } from './approval.ts';
+import { actorId, isUuid, type ActorRef } from '#contracts/ids.ts';
+import { writeApproval } from './approval.ts';
 import { record } from './audit.ts';
 import { writeDevice } from './device-grant.ts';
 import { judgeFence, type HeldRow } from './fence.ts';
-import { standing } from './operator.ts';
+import { standingVoters } from './operator.ts';
 import type { Store } from './store.ts';
 import { type ProjectTransaction, withProject } from './with-project.ts';
 
@@ -153,7 +153,7 @@ async function requireAll(tx: ProjectTransaction, commit: Commit, now: string): 
     const holds =
       requirement.kind === 'approval.consumed'
         ? await consumeApproval(tx, commit.actor, requirement, now)
-        : (await standing(tx, requirement.usernames, requirement.permission)).length ===
+        : (await standingVoters(tx, requirement.usernames, requirement.permission)).length ===
           new Set(requirement.usernames).size;
     if (!holds) throw new RefusedCommit(requirement.kind);
   }

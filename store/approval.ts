@@ -1,8 +1,9 @@
 // Approvals as the store has them: written by the commits of their actor, read by people and by what waits for them.
 import type { ApprovalRecord } from '#contracts/actor.ts';
+import { isUuid } from '#contracts/ids.ts';
 import type { ApprovalKind, ApprovalState } from '#contracts/states.ts';
 import { Approval } from './entities/actor.ts';
-import type { Page } from './page.ts';
+import { newestFirst, type Page } from './page.ts';
 import { plain } from './plain.ts';
 import type { Store } from './store.ts';
 import { type ProjectTransaction, withProject } from './with-project.ts';
@@ -76,19 +77,9 @@ export async function listApprovals(
   filter: ApprovalFilter,
   page: Page<ApprovalPosition>,
 ): Promise<readonly ApprovalRow[]> {
-  const { after, limit } = page;
+  const { beyond, ...options } = newestFirst(['opened_at', 'id'], page);
   const rows = await withProject(store, project, (tx) =>
-    tx.entities.find(
-      Approval,
-      {
-        ...filter,
-        project_id: project,
-        ...(after === null
-          ? {}
-          : { $or: [{ opened_at: { $lt: after.opened_at } }, { opened_at: after.opened_at, id: { $lt: after.id } }] }),
-      },
-      { orderBy: [{ opened_at: 'desc' }, { id: 'desc' }], limit },
-    ),
+    tx.entities.find(Approval, { ...filter, project_id: project, ...beyond }, options),
   );
   return rows.map((row) => plain<ApprovalRow>(row));
 }
@@ -112,11 +103,4 @@ export async function readApprovalOutcome(store: Store, project: string, id: str
     rejected_by: rejection?.by ?? null,
     reason: (rejection ?? votes.findLast((vote) => vote.reason !== null))?.reason ?? null,
   };
-}
-
-const uuidForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
-/** Postgres refuses a whole statement for one malformed UUID; what is none names nothing. */
-export function isUuid(value: string): boolean {
-  return uuidForm.test(value);
 }

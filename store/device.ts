@@ -6,7 +6,7 @@ import { actorId, type ActorRef } from '#contracts/ids.ts';
 import type { ApprovalKind, DeviceApprovalState, DeviceState, Liveness, TrustTier } from '#contracts/states.ts';
 import { deniedSql } from './denylist.ts';
 import { ActorTransition } from './entities/actor.ts';
-import type { Page } from './page.ts';
+import { newestFirst, type Page } from './page.ts';
 import { plain, toInstant } from './plain.ts';
 import type { Store } from './store.ts';
 import { type ProjectTransaction, withProject } from './with-project.ts';
@@ -254,18 +254,11 @@ export type HistoryRow = TransitionRecord & HistoryPosition;
 export async function listHistory(
   store: Store,
   ref: ActorRef,
-  { after, limit }: Page<HistoryPosition>,
+  page: Page<HistoryPosition>,
 ): Promise<readonly HistoryRow[]> {
-  const earlier =
-    after === null
-      ? {}
-      : { $or: [{ epoch: { $lt: after.epoch } }, { epoch: after.epoch, revision: { $lt: after.revision } }] };
+  const { beyond, ...options } = newestFirst(['epoch', 'revision'], page);
   const rows = await withProject(store, ref.project, (tx) =>
-    tx.entities.find(
-      ActorTransition,
-      { project_id: ref.project, actor_id: actorId(ref), ...earlier },
-      { orderBy: [{ epoch: 'desc' }, { revision: 'desc' }], limit },
-    ),
+    tx.entities.find(ActorTransition, { project_id: ref.project, actor_id: actorId(ref), ...beyond }, options),
   );
   return rows.map((row) => plain<HistoryRow>(row));
 }

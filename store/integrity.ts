@@ -32,6 +32,8 @@ interface ChainReport {
   readonly checked: number;
   readonly from: number;
   readonly head: number;
+  /** What the newest checkpoint that knows the chain says of it. */
+  readonly newest: Signed | null;
   readonly finding: Finding | null;
 }
 
@@ -42,12 +44,8 @@ interface ChainReport {
  * @throws TrustError `service.unavailable`; the signal's reason when it takes too long
  */
 export async function verifyAudit(store: Store, project: string, options: VerifyOptions): Promise<IntegrityReport> {
-  const chains = new Map<AuditStream, ChainReport>();
-  for (const stream of auditStreams) chains.set(stream, await verifyChain(store, project, stream, options));
-  const audit = chains.get('audit');
-  const outbox = chains.get('outbox');
-  if (audit === undefined || outbox === undefined) throw new TypeError('every stream was looked at');
-  const newest = newestFor(options.checkpoints, project, 'audit');
+  const audit = await verifyChain(store, project, 'audit', options);
+  const outbox = await verifyChain(store, project, 'outbox', options);
   const reasons = [
     audit.finding?.reason,
     outbox.finding && `Events going out: ${outbox.finding.reason}`,
@@ -60,7 +58,11 @@ export async function verifyAudit(store: Store, project: string, options: Verify
     verified_from: audit.from,
     head_sequence: audit.head,
     unsealed: await countUnsealed(store, project),
-    checkpoint: newest && { sequence: newest.sequence, at: newest.at, key_id: newest.key_id },
+    checkpoint: audit.newest && {
+      sequence: audit.newest.sequence,
+      at: audit.newest.at,
+      key_id: audit.newest.key_id,
+    },
     first_broken_sequence: audit.finding?.sequence ?? null,
     reason: reason === '' ? null : reason,
   };
@@ -82,10 +84,6 @@ function signedOf(checkpoints: readonly Checkpoint[], project: string, stream: A
         .map(({ sequence, hash }) => ({ sequence, hash, at, key_id })),
     )
     .toSorted((one, other) => other.sequence - one.sequence);
-}
-
-function newestFor(checkpoints: readonly Checkpoint[], project: string, stream: AuditStream): Signed | null {
-  return signedOf(checkpoints, project, stream)[0] ?? null;
 }
 
 async function verifyChain(
@@ -110,7 +108,13 @@ async function verifyChain(
       signed.filter(({ sequence }) => sequence <= head.sequence),
     ),
   ];
-  return { checked: walked.checked, from, head: head.sequence, finding: earliest(findings) };
+  return {
+    checked: walked.checked,
+    from,
+    head: head.sequence,
+    newest: signed[0] ?? null,
+    finding: earliest(findings),
+  };
 }
 
 /** Where it begins is what the report names; of two about the same event the first says more. */

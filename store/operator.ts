@@ -43,18 +43,9 @@ export async function listOperators(store: Store): Promise<readonly OperatorRow[
   return store.query<OperatorRow>('SELECT username, roles, permissions, disabled FROM operator ORDER BY username');
 }
 
-/** Which of these people are active and have the permission, by the directory as it is now. */
+/** Which of these people are active and have the permission, by the directory as it is now, or as a transaction sees it. */
 export async function standingVoters(
-  store: Store,
-  usernames: readonly string[],
-  permission: string,
-): Promise<readonly string[]> {
-  return standing(store, usernames, permission);
-}
-
-/** The same, as part of a transaction. */
-export async function standing(
-  { query }: Pick<ProjectTransaction, 'query'>,
+  { query }: Store | ProjectTransaction,
   usernames: readonly string[],
   permission: string,
 ): Promise<readonly string[]> {

@@ -6,3 +6,15 @@ export interface Page<Position> {
   /** Null for the first page. */
   readonly after: Position | null;
 }
+
+/** The newest first, by two columns: what a page is beyond, and how its rows are found. */
+export function newestFirst<Position extends object>(
+  [first, second]: readonly [keyof Position & string, keyof Position & string],
+  { after, limit }: Page<Position>,
+) {
+  const beyond =
+    after === null
+      ? {}
+      : { $or: [{ [first]: { $lt: after[first] } }, { [first]: after[first], [second]: { $lt: after[second] } }] };
+  return { beyond, orderBy: [{ [first]: 'desc' as const }, { [second]: 'desc' as const }], limit };
+}

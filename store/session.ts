@@ -1,12 +1,11 @@
 // Sessions of people, what sign-in has to remember, and better hashes of configured passwords.
 import type { AuditEntry } from '#contracts/audit.ts';
-import { defaultProject } from '#contracts/ids.ts';
+import { defaultProject, isUuid } from '#contracts/ids.ts';
 import { record } from './audit.ts';
 import { AdminSession } from './entities/people.ts';
-import type { Page } from './page.ts';
+import { newestFirst, type Page } from './page.ts';
 import { plain, toInstant } from './plain.ts';
 import type { Store } from './store.ts';
-import { isUuid } from './approval.ts';
 import { withProject } from './with-project.ts';
 
 export interface StoredSession {
@@ -65,23 +64,18 @@ export async function useSession(store: Store, id: string, now: string): Promise
 export async function findSession(store: Store, id: string): Promise<StoredSession | null> {
   if (!isUuid(id)) return null;
   const row = await store.entities().findOne(AdminSession, { id });
-  return row && withoutEnder(plain<StoredSession & { ended_by?: unknown }>(row));
+  return row && plain<StoredSession>(row);
 }
 
 /** Lists the sessions of a person, the newest first. */
 export async function listSessions(
   store: Store,
   username: string,
-  { after, limit }: Page<SessionPosition>,
+  page: Page<SessionPosition>,
 ): Promise<readonly StoredSession[]> {
-  const earlier =
-    after === null
-      ? {}
-      : { $or: [{ created_at: { $lt: after.created_at } }, { created_at: after.created_at, id: { $lt: after.id } }] };
-  const rows = await store
-    .entities()
-    .find(AdminSession, { username, ...earlier }, { orderBy: [{ created_at: 'desc' }, { id: 'desc' }], limit });
-  return rows.map((row) => withoutEnder(plain<StoredSession & { ended_by?: unknown }>(row)));
+  const { beyond, ...options } = newestFirst(['created_at', 'id'], page);
+  const rows = await store.entities().find(AdminSession, { username, ...beyond }, options);
+  return rows.map((row) => plain<StoredSession>(row));
 }
 
 /**
@@ -146,8 +140,4 @@ function toSession(row: StoredSession): StoredSession {
     last_used_at: row.last_used_at && toInstant(row.last_used_at),
     ended_at: row.ended_at && toInstant(row.ended_at),
   };
-}
-
-function withoutEnder({ ended_by: _endedBy, ...session }: StoredSession & { ended_by?: unknown }): StoredSession {
-  return session;
 }

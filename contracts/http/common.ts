@@ -1,4 +1,5 @@
 // Shapes that several resources share.
+import { uuidPattern } from '#contracts/ids.ts';
 import { Type, type Static, type TEnum, type TSchema } from 'typebox';
 
 export const Instant = Type.String({ format: 'date-time', description: 'RFC 3339, UTC' });
@@ -10,7 +11,7 @@ export const Digest = Type.String({
   pattern: '^[0-9a-f]{64}$',
   description: 'SHA-256 over the RFC 8785 form, lower-case hex',
 });
-export const Uuid = Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' });
+export const Uuid = Type.String({ pattern: uuidPattern });
 export const Reason = Type.String({ minLength: 1, maxLength: 500 });
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 export const Names = <const T extends string>(names: readonly T[]): TEnum<T[]> => Type.Enum([...names]);

@@ -26,7 +26,7 @@ export const AdminSession = defineEntity({
     expires_at: instant(),
     last_used_at: instant().nullable(),
     ended_at: instant().nullable(),
-    ended_by: p.text().nullable(),
+    ended_by: p.text().nullable().lazy(),
     ip: p.text().nullable(),
     user_agent: p.text().nullable(),
   },
