@@ -21,11 +21,7 @@ export function createDeviceActivities({ deviceNews, policy, digestOf }: DeviceA
      */
     async fetchDeviceNews(query: NewsQuery): Promise<Omit<DeviceNews, keyof Stamp | 'type'>> {
       const { project, device_id, epoch, pinned } = query;
-      const found = await deviceNews({
-        project,
-        device_id,
-        pinned,
-      });
+      const found = await deviceNews({ project, device_id, pinned });
       const reported_tags = found.observed?.reported_tags ?? [];
       const tags = allTags(reported_tags, query.assigned_tags);
       const propose = (certificate: CertificateFacts | null): Proposal | null => {

@@ -35,19 +35,24 @@ export function createReconcileActivities(deps: ReconcileActivityDeps) {
     }
   }
 
-  /** @returns false when its row is gone */
-  async function startAgain(ref: ActorRef): Promise<boolean> {
-    const input = ref.kind === 'device' ? { project: ref.project, id: ref.id } : await deps.approvalInput(ref);
-    if (input === null) return false;
+  /** Signals an actor, started with its input if it does not run. */
+  async function wake(ref: ActorRef, input: object, signal: typeof newsSignal | typeof verifySignal): Promise<void> {
     await workflows.signalWithStart(workflowTypes[ref.kind], {
       ...actorStartOptions(ref),
       workflowId: workflowId(ref),
       taskQueue,
       args: [input],
-      signal: verifySignal,
+      signal,
       workflowIdReusePolicy: 'ALLOW_DUPLICATE',
       workflowIdConflictPolicy: 'USE_EXISTING',
     });
+  }
+
+  /** @returns false when its row is gone */
+  async function startAgain(ref: ActorRef): Promise<boolean> {
+    const input = ref.kind === 'device' ? deviceInput(ref) : await deps.approvalInput(ref);
+    if (input === null) return false;
+    await wake(ref, input, verifySignal);
     return true;
   }
 
@@ -63,14 +68,7 @@ export function createReconcileActivities(deps: ReconcileActivityDeps) {
       const page = await deps.devicesWithNews(after, limit);
       await forEach(page.items, async ({ project, device_id }) => {
         const ref: ActorRef = { kind: 'device', project, id: device_id };
-        await workflows.signalWithStart(workflowTypes.device, {
-          ...actorStartOptions(ref),
-          workflowId: workflowId(ref),
-          taskQueue,
-          args: [{ project, id: device_id }],
-          signal: newsSignal,
-          workflowIdConflictPolicy: 'USE_EXISTING',
-        });
+        await wake(ref, deviceInput(ref), newsSignal);
       });
       return { announced: page.items.length, next: page.next };
     },
@@ -109,6 +107,10 @@ export function createReconcileActivities(deps: ReconcileActivityDeps) {
   };
 }
 export type ReconcileActivities = ReturnType<typeof createReconcileActivities>;
+
+function deviceInput({ project, id }: ActorRef): { project: string; id: string } {
+  return { project, id };
+}
 
 async function forEach<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
   const left = items.values();
