@@ -28,6 +28,7 @@ import { initialTransition, transition } from 'xstate';
 import { createCalls } from './calls.ts';
 import { createDeadlineTimer } from './deadline-timer.ts';
 import { searchAttribute, type ActorAnswer, type RequestOrigin } from './messages.ts';
+import { restMs } from './rest.ts';
 import { hold, newStep, release, settled, type Step } from './steps.ts';
 import { createVersions } from './versions.ts';
 
@@ -37,9 +38,8 @@ const backlogLimit = 100;
 const commitLimit = 50;
 /** The server takes 2 000 updates of one run, and ends a run with 51 200 events. */
 const serverLimits: RunLimits = { updatesPerRun: 1000, mostUpdates: 1900, mostEvents: 20_000 };
-/** Rest before a commit is tried again that failed in a way which Temporal does not retry. It doubles, so that histories stay short. */
-const firstPauseMs = 1_000;
-const longestPauseMs = 300_000;
+/** Rest before a commit is tried again that failed in a way which Temporal does not retry. */
+const firstRestMs = 1_000;
 /** Another run may be first once or twice. */
 const fencesAtOnce = 3;
 
@@ -259,7 +259,7 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
       fences += 1;
       // Who is fenced again and again must not fill its history with that.
       if (fences > fencesAtOnce)
-        await sleep(pauseMs(fences - fencesAtOnce), { summary: 'before the next commit after a fence' });
+        await sleep(restMs(firstRestMs, fences - fencesAtOnce), { summary: 'before the next commit after a fence' });
       return;
     }
     fences = 0;
@@ -286,7 +286,7 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
         return await options.commit(commit, summary);
       } catch (error) {
         log.error('a commit failed and is tried again', { from: commit.from, to: commit.to, error: String(error) });
-        await sleep(pauseMs(failures), { summary: 'before the commit is tried again' });
+        await sleep(restMs(firstRestMs, failures), { summary: 'before the commit is tried again' });
       }
     }
   }
@@ -429,11 +429,6 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
     ask: (event: Unstamped<Event>, origin: RequestOrigin) => scope.run(() => ask(event, origin)),
     run: (continueWith: (handover: Resumed) => Promise<never>) => scope.run(() => run(continueWith)),
   };
-}
-
-/** @param times in a row that it went wrong */
-function pauseMs(times: number): number {
-  return Math.min(longestPauseMs, firstPauseMs * 2 ** (times - 1));
 }
 
 function toSnapshot<Context>(state: { value: unknown; context: unknown }): MachineSnapshot<Context> {

@@ -1,11 +1,11 @@
 // The calls of an actor: equal ones are made once, what fails is tried again for as long as the actor lives, and nobody is kept waiting for that.
 import type { AnyCall } from '#machines/actor.ts';
 import { type CancellationScope, log, patched, sleep } from '@temporalio/workflow';
+import { restMs } from './rest.ts';
 import { hold, release, type Step } from './steps.ts';
 
-/** An activity has tried for a minute by then. The rest before the call is made again doubles, so that histories stay short. */
-const firstPauseMs = 5_000;
-const longestPauseMs = 300_000;
+/** Rest before a call is made again; an activity has tried for a minute by then. */
+const firstRestMs = 5_000;
 
 interface Running {
   readonly call: AnyCall;
@@ -37,7 +37,7 @@ export function createCalls<Answer>({ perform, answered, scope }: Options<Answer
     const entry: Running = { call, next: null, steps: asking };
     running.set(call.key, entry);
     let answer: Answer | null = null;
-    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
+    for (let failures = 1; ; failures++) {
       try {
         answer = await perform(call);
         break;
@@ -45,7 +45,7 @@ export function createCalls<Answer>({ perform, answered, scope }: Options<Answer
         log.error('a call of the machine failed and is made again later', { call: call.name, error: String(error) });
         release(entry.steps ?? []);
         entry.steps = null;
-        await scope.run(() => sleep(pauseMs, { summary: `before ${call.name} is called again` }));
+        await scope.run(() => sleep(restMs(firstRestMs, failures), { summary: `before ${call.name} is called again` }));
         if (entry.next !== null) break;
         entry.steps = [];
       }
