@@ -9,7 +9,7 @@ import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { defaultProject, type ActorRef } from '#contracts/ids.ts';
 import { permissionsOf } from '#contracts/permissions.ts';
 import { TrustError } from '#contracts/problems.ts';
-import { readSettings, type SettingName } from '#contracts/settings.ts';
+import { readSettings, requireSetting } from '#contracts/settings.ts';
 import type { SubjectKind } from '#contracts/states.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { parseTrustAnchors } from '#protocols/certificate.ts';
@@ -24,6 +24,7 @@ import { verifyTotp } from '#protocols/totp.ts';
 import { workflowId } from '#protocols/workflow-id.ts';
 import { findApproval, listApprovals } from '#store/approval.ts';
 import { headSequence, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
+import { checkpointFolder } from '#store/checkpoint-files.ts';
 import { revokeCertificate } from '#store/denylist.ts';
 import { findDevice, listDevices, listHistory } from '#store/device.ts';
 import { heartbeatBatch, type HeartbeatItem, type HeartbeatVerdict } from '#store/heartbeat.ts';
@@ -91,7 +92,7 @@ const workflowIdOf = (ref: ActorRef): string => workflowId(ref, opaqueKey);
 requireLoopbackWithoutMtls();
 
 const store = await createStore({
-  databaseUrl: required('SENTINEL_DATABASE_URL', settings.SENTINEL_DATABASE_URL),
+  databaseUrl: requireSetting(settings, 'SENTINEL_DATABASE_URL'),
   role: 'sentinel_api',
   pool: settings.SENTINEL_DATABASE_POOL,
   clock,
@@ -196,7 +197,7 @@ await anchors.refresh();
 await directory.all();
 
 const checkpoints: CheckpointsDeps = {
-  directory: settings.SENTINEL_AUDIT_CHECKPOINT_DIR ?? join(settings.SENTINEL_HOME, 'checkpoints'),
+  directory: checkpointFolder(settings),
   stored: (limit) => checkpointEnvelopes(store, limit),
   log,
 };
@@ -451,9 +452,4 @@ function rememberingTrue(ask: (id: string) => Promise<boolean>): (id: string) =>
     if (found) known.add(id);
     return found;
   };
-}
-
-function required(name: SettingName, value: string | undefined): string {
-  if (value === undefined) throw new TrustError('request.invalid', { detail: `${name}: the API needs it` });
-  return value;
 }

@@ -362,6 +362,18 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   return values as unknown as Settings;
 }
 
+/**
+ * A setting that has no default, for a process that cannot do without.
+ *
+ * @throws TrustError `request.invalid` whose message names the setting
+ */
+export function requireSetting<Name extends SettingName>(settings: Settings, name: Name): NonNullable<Settings[Name]> {
+  const value = settings[name];
+  if (value === undefined || value === null)
+    throw new TrustError('request.invalid', { detail: `${name}: is not set, and this process cannot do without` });
+  return value;
+}
+
 function absent(setting: Setting): unknown {
   if (setting.kind === 'list') return splitList(String(setting.default ?? ''));
   return setting.default ?? undefined;

@@ -16,7 +16,6 @@ export interface Home {
   readonly temporal: string;
   readonly logs: string;
   readonly tools: string;
-  readonly checkpoints: string;
   readonly instanceFile: string;
 }
 
@@ -46,7 +45,6 @@ export function homeOf(directory: string): Home {
     temporal: join(root, 'temporal'),
     logs: join(root, 'logs'),
     tools: join(root, 'tools'),
-    checkpoints: join(root, 'checkpoints'),
     instanceFile: join(root, 'instance.json'),
   };
 }

@@ -204,7 +204,7 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
   }
 
   async function startServers({
-    home: { directory, checkpoints },
+    home: { directory },
     secrets,
     accounts,
     tls,
@@ -221,7 +221,6 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
       SENTINEL_DATA_ENCRYPTION_KEYS_JSON: secrets.dataKeysJson,
       SENTINEL_DATA_ACTIVE_KEY_ID: secrets.activeDataKeyId,
       SENTINEL_AUDIT_SIGNING_KEY_PATH: secrets.auditSigningKeyPath,
-      SENTINEL_AUDIT_CHECKPOINT_DIR: settings.SENTINEL_AUDIT_CHECKPOINT_DIR ?? checkpoints,
     };
     const environmentFor = (kind: keyof typeof databaseLogins): Record<string, string> =>
       environmentOf(

@@ -1,6 +1,7 @@
 // The copies of checkpoints outside the database: read by everybody who verifies the trail, written by the sealer.
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Settings } from '#contracts/settings.ts';
 
 /** Public keys of all signing keys that there ever were. */
 export const publicKeysFile = 'public-keys.json';
@@ -8,6 +9,11 @@ export const publicKeysFile = 'public-keys.json';
 const checkpointFile = /^\d{4}-\d{2}-\d{2}T[\dZ-]+-[0-9a-f-]{36}\.json$/;
 /** A head takes some 150 bytes, and there are two for each project. */
 const largestBytes = 16 * 1024 * 1024;
+
+/** The folder that is written and read when the settings name none lies with everything else of the installation. */
+export function checkpointFolder(settings: Pick<Settings, 'SENTINEL_AUDIT_CHECKPOINT_DIR' | 'SENTINEL_HOME'>): string {
+  return settings.SENTINEL_AUDIT_CHECKPOINT_DIR ?? join(settings.SENTINEL_HOME, 'checkpoints');
+}
 
 /** Name of the file of a checkpoint: in the order of names the newest is the last. */
 export function checkpointFileName({ id, at }: { readonly id: string; readonly at: string }): string {

@@ -10,8 +10,7 @@ import { createDeviceActivities } from '#activities/device.ts';
 import { createReconcileActivities } from '#activities/reconcile.ts';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import type { ActorRef } from '#contracts/ids.ts';
-import { TrustError } from '#contracts/problems.ts';
-import { readSettings } from '#contracts/settings.ts';
+import { readSettings, requireSetting } from '#contracts/settings.ts';
 import type { ApprovalInput } from '#machines/approval.ts';
 import { canonicalBytes, digestOf } from '#protocols/canonical-json.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
@@ -37,13 +36,7 @@ const settings = readSettings(process.env);
 const log = createLog('worker', settings.SENTINEL_LOG_LEVEL);
 Runtime.install({ logger: temporalLogger(log), telemetryOptions: { logging: { forward: {}, filter: 'WARN' } } });
 
-const {
-  SENTINEL_DATABASE_URL: databaseUrl,
-  SENTINEL_TEMPORAL_NAMESPACE: namespace,
-  SENTINEL_TEMPORAL_TASK_QUEUE: taskQueue,
-} = settings;
-if (databaseUrl === undefined)
-  throw new TrustError('request.invalid', { detail: 'SENTINEL_DATABASE_URL: the worker needs a database' });
+const { SENTINEL_TEMPORAL_NAMESPACE: namespace, SENTINEL_TEMPORAL_TASK_QUEUE: taskQueue } = settings;
 const keys = readDataKeys(settings.SENTINEL_DATA_ENCRYPTION_KEYS_JSON, settings.SENTINEL_DATA_ACTIVE_KEY_ID);
 const opaqueKey = settings.SENTINEL_TEMPORAL_OPAQUE_IDS
   ? readSecretKey(settings.SENTINEL_SECRET_KEY ?? '', 'SENTINEL_SECRET_KEY')
@@ -53,7 +46,7 @@ const clock = systemClock;
 const now = (): string => clock.now().toISOString();
 
 const store = await createStore({
-  databaseUrl,
+  databaseUrl: requireSetting(settings, 'SENTINEL_DATABASE_URL'),
   role: 'sentinel_worker',
   pool: settings.SENTINEL_DATABASE_POOL,
   clock,

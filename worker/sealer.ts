@@ -1,12 +1,11 @@
 // The sealer process: the only one that can number audit events, and the only one that reads the key which signs checkpoints.
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import closeWithGrace from 'close-with-grace';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
-import { TrustError } from '#contracts/problems.ts';
-import { readSettings, type SettingName } from '#contracts/settings.ts';
+import { readSettings, requireSetting } from '#contracts/settings.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { readSigningKey } from '#protocols/signed-envelope.ts';
+import { checkpointFolder } from '#store/checkpoint-files.ts';
 import { createStore } from '#store/store.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { createLog } from './log.ts';
@@ -16,10 +15,10 @@ const settings = readSettings(process.env);
 const log = createLog('sealer', settings.SENTINEL_LOG_LEVEL);
 const clock = systemClock;
 const random = systemRandom;
-const keyPath = required('SENTINEL_AUDIT_SIGNING_KEY_PATH', settings.SENTINEL_AUDIT_SIGNING_KEY_PATH);
+const keyPath = requireSetting(settings, 'SENTINEL_AUDIT_SIGNING_KEY_PATH');
 
 const store = await createStore({
-  databaseUrl: required('SENTINEL_DATABASE_URL', settings.SENTINEL_DATABASE_URL),
+  databaseUrl: requireSetting(settings, 'SENTINEL_DATABASE_URL'),
   role: 'sentinel_sealer',
   // One to seal, one to tell how it went.
   pool: 2,
@@ -31,7 +30,7 @@ const store = await createStore({
 const checkpoints = createCheckpoints({
   store,
   key: readSigningKey(readFileSync(keyPath, 'utf8')),
-  directory: settings.SENTINEL_AUDIT_CHECKPOINT_DIR ?? join(settings.SENTINEL_HOME, 'checkpoints'),
+  directory: checkpointFolder(settings),
   clock,
   random,
 });
@@ -51,8 +50,3 @@ closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
   await sealer.stop();
   await store.close();
 });
-
-function required(name: SettingName, value: string | undefined): string {
-  if (value === undefined) throw new TrustError('request.invalid', { detail: `${name}: the sealer needs it` });
-  return value;
-}

@@ -5,7 +5,8 @@ import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { checkpointFileName, readCheckpointFiles } from '#store/checkpoint-files.ts';
+import { readSettings } from '#contracts/settings.ts';
+import { checkpointFileName, checkpointFolder, readCheckpointFiles } from '#store/checkpoint-files.ts';
 
 async function folder(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'sentinel-checkpoint-files-'));
@@ -26,6 +27,12 @@ async function envelopes(directory: string, limit: number): Promise<unknown[]> {
 }
 
 describe('checkpoint files', () => {
+  it('lie in the folder that the settings name, or else in the home of the installation', () => {
+    const named = (path?: string) =>
+      checkpointFolder(readSettings({ SENTINEL_HOME: '/srv/sentinel', SENTINEL_AUDIT_CHECKPOINT_DIR: path }));
+    assert.deepEqual([named('/mnt/checkpoints'), named()], ['/mnt/checkpoints', '/srv/sentinel/checkpoints']);
+  });
+
   it('come newest first, as many as wanted, and drafts and other files are left alone', async (t) => {
     const directory = await folder(t);
     for (const n of [2, 10, 1, 3]) await writeFile(join(directory, nameOf(n)), `{"n":${n}}`);
