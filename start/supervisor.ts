@@ -18,7 +18,7 @@ export interface SupervisorDeps {
   readonly timers: Timers;
   readonly openLog: (part: Part) => LogFile;
   readonly report: SupervisorReport;
-  /** Told after every start and end of a process, by name; a start counts once this has resolved. */
+  /** Told after every start and end of a process, by name, once at a time; a start counts once this has resolved. */
   readonly onChange: (pids: Readonly<Record<string, number>>) => Promise<void>;
 }
 
@@ -62,6 +62,7 @@ export function createSupervisor(deps: SupervisorDeps): Supervisor {
   const stopping = new AbortController();
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => {});
+  let announced: Promise<void> = Promise.resolve();
 
   async function start(parts: readonly Part[]): Promise<void> {
     stopping.signal.throwIfAborted();
@@ -145,11 +146,18 @@ export function createSupervisor(deps: SupervisorDeps): Supervisor {
     await timers.sleep(delayMs, stopping.signal);
   }
 
-  async function announce(): Promise<void> {
-    const running = stages
-      .flat()
-      .flatMap(({ part, child }) => (child === null ? [] : [[part.name, child.pid] as const]));
-    await deps.onChange(Object.fromEntries(running));
+  /** One after the other: of two that end up in a file, the one that came first must not be what stays there. */
+  function announce(): Promise<void> {
+    const told = announced
+      .catch(() => {})
+      .then(() => {
+        const running = stages
+          .flat()
+          .flatMap(({ part, child }) => (child === null ? [] : [[part.name, child.pid] as const]));
+        return deps.onChange(Object.fromEntries(running));
+      });
+    announced = told;
+    return told;
   }
 
   async function stop(): Promise<void> {

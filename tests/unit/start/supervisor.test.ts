@@ -16,7 +16,7 @@ interface Bench {
   readonly announced: Readonly<Record<string, number>>[];
 }
 
-function bench(processes = fakeProcesses()): Bench {
+function bench(processes = fakeProcesses(), write: () => Promise<void> = async () => {}): Bench {
   const timers = fakeTimers();
   const reported: string[] = [];
   const announced: Readonly<Record<string, number>>[] = [];
@@ -30,7 +30,10 @@ function bench(processes = fakeProcesses()): Bench {
       ready: (name, afterMs) => reported.push(`${name} ready after ${afterMs}`),
       died: (name, how, againInMs) => reported.push(`${name}: ${how} again in ${againInMs}`),
     },
-    onChange: async (pids) => void announced.push(pids),
+    async onChange(pids) {
+      await write();
+      announced.push(pids);
+    },
   });
   return { supervisor, timers, processes, reported, announced };
 }
@@ -62,6 +65,22 @@ describe('supervisor', () => {
     assert.deepEqual(announced, [{ a: 1000 }]);
     await supervisor.stop();
     await assert.rejects(started);
+  });
+
+  it('announces one change at a time, so that a slow write never lands on top of a newer one', async () => {
+    const slow = Promise.withResolvers<void>();
+    let writes = 0;
+    const { supervisor, timers, announced } = bench(fakeProcesses(), async () => {
+      writes += 1;
+      if (writes === 1) await slow.promise;
+    });
+    const started = supervisor.start([fakePart('a'), fakePart('b')]);
+    await timers.settle();
+    assert.equal(writes, 1, 'the second waits for the first');
+    slow.resolve();
+    await started;
+    assert.deepEqual(announced.at(-1), { a: 1000, b: 1001 });
+    await supervisor.stop();
   });
 
   it('starts a part again that died, after a growing delay', async () => {
