@@ -16,11 +16,20 @@ const block = 64;
  */
 export async function openCounter(path: string, random: Random): Promise<NextCounter> {
   const text = await readIfThere(path);
-  let last = text === null ? 0 : parse(path, text);
-  let written = last;
+  return countFrom(text === null ? 0 : parse(path, text), (end) => replacePrivateFile(path, `${end}\n`, random));
+}
+
+/**
+ * Counts on from a number that may have been used.
+ *
+ * @param writeDown Makes durable that no counter up to this one may be given out after a restart.
+ */
+export function countFrom(used: number, writeDown: (end: number) => Promise<void>): NextCounter {
+  let last = used;
+  let written = used;
   return async () => {
     if (last === written) {
-      await replacePrivateFile(path, `${written + block}\n`, random);
+      await writeDown(written + block);
       written += block;
     }
     last += 1;
@@ -28,9 +37,14 @@ export async function openCounter(path: string, random: Random): Promise<NextCou
   };
 }
 
+/** Whether a counter that was read from somewhere leaves room to count on. */
+export function isUsableCounter(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && Number.isSafeInteger(value) && Number.isSafeInteger(value + block);
+}
+
 function parse(path: string, text: string): number {
   const value = Number(text.trim());
-  if (!/^\d{1,16}\s*$/.test(text) || !Number.isSafeInteger(value + block)) {
+  if (!/^\d{1,16}\s*$/.test(text) || !isUsableCounter(value)) {
     throw new TrustError('heartbeat.counter_invalid', { detail: `${path} is damaged` });
   }
   return value;

@@ -6,12 +6,15 @@ import type { HeartbeatBody } from '#contracts/http/heartbeat.ts';
 import type { NextCounter } from './counter.ts';
 import { initialSchedule, scheduleAfter, type HeartbeatOutcome, type ScheduleLimits } from './heartbeat-schedule.ts';
 
+/** What a device says about itself. */
+export type Observation = Omit<HeartbeatBody, 'device_id' | 'heartbeat_counter'>;
+
 export interface DeviceDeps {
   readonly deviceId: string;
   readonly send: SendHeartbeat;
   readonly nextCounter: NextCounter;
   /** What the device reports about itself now. */
-  readonly observe: () => Omit<HeartbeatBody, 'device_id' | 'heartbeat_counter'>;
+  readonly observe: () => Observation | Promise<Observation>;
   readonly limits: ScheduleLimits;
   readonly random: Random;
   /** Waits, or rejects when the signal aborts. */
@@ -39,11 +42,16 @@ export async function runDevice(deps: DeviceDeps, signal: AbortSignal): Promise<
   }
 }
 
-async function heartbeat(deps: DeviceDeps, signal: AbortSignal): Promise<HeartbeatOutcome> {
+/** Sends one heartbeat and tells how it ended. */
+export async function heartbeat(
+  deps: Pick<DeviceDeps, 'deviceId' | 'send' | 'nextCounter' | 'observe'>,
+  signal: AbortSignal,
+): Promise<HeartbeatOutcome> {
   try {
+    const observed = await deps.observe();
     // A counter that cannot be written down is not used.
     const heartbeat_counter = await deps.nextCounter();
-    const body = { device_id: deps.deviceId, heartbeat_counter, ...deps.observe() };
+    const body = { device_id: deps.deviceId, heartbeat_counter, ...observed };
     const { status, next_heartbeat_seconds: nextSeconds } = await deps.send(body, signal);
     return { kind: 'answered', status, nextSeconds };
   } catch (error) {

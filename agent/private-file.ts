@@ -23,4 +23,18 @@ export async function replacePrivateFile(path: string, content: string, random: 
     await handle.close();
   }
   await rename(temporary, path);
+  await flushFolder(dirname(path));
+}
+
+/** Without this the rename itself can be lost with the power; Windows has no such thing for folders. */
+async function flushFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPERM' || error.code === 'EISDIR' || error.code === 'EACCES') return null;
+    throw error;
+  });
+  try {
+    await handle?.sync();
+  } finally {
+    await handle?.close();
+  }
 }

@@ -10,6 +10,8 @@ export type ProjectId = Id<'ProjectId'>;
 
 export const deviceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$';
 export const projectIdPattern = '^[a-z0-9][a-z0-9-]{0,62}$';
+/** What a device reports about its purpose, and what people assign to it. */
+export const tagPattern = '^[A-Za-z0-9][A-Za-z0-9._:/=-]{0,63}$';
 /** User names are compared exactly. */
 export const usernamePattern = '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$';
 

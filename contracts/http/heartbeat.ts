@@ -1,11 +1,11 @@
 // POST /api/heartbeat: what a device says, and what it hears.
 import { Type, type Static } from 'typebox';
-import { deviceIdPattern } from '../ids.ts';
+import { deviceIdPattern, tagPattern } from '../ids.ts';
 import { trustTiers } from '../states.ts';
 import { Exactly, Names, Nullable } from './common.ts';
 
 const ShortText = (maxLength: number) => Type.String({ minLength: 1, maxLength });
-export const Tag = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._:/=-]{0,63}$' });
+export const Tag = Type.String({ pattern: tagPattern });
 
 export const HeartbeatBody = Exactly({
   device_id: Type.String({ pattern: deviceIdPattern }),

@@ -1,0 +1,85 @@
+// What an agent tells its log and its service manager: what has changed, and now and then how much was steady.
+import type { TrustTier } from '#contracts/states.ts';
+import type { Log } from '#contracts/deps.ts';
+import { isProblemCode, problems } from '#contracts/problems.ts';
+import type { HeartbeatOutcome } from './heartbeat-schedule.ts';
+
+export interface Report {
+  outcome(outcome: HeartbeatOutcome): void;
+  /** The trust that the server puts in this device, as an answer said it. */
+  tier(tier: TrustTier): void;
+}
+
+export interface ReportDeps {
+  readonly deviceId: string;
+  readonly log: Log;
+  /** One short line on how things are, for the service manager. */
+  readonly onStatus: (status: string) => void;
+  /** Milliseconds of a clock that never goes back. */
+  readonly elapsedMs: () => number;
+}
+
+const summaryEveryMs = 3_600_000;
+
+export function createReport({ deviceId, log, onStatus, elapsedMs }: ReportDeps): Report {
+  let lastStatus = '';
+  let lastTier: TrustTier | null = null;
+  let count = { accepted: 0, pending: 0, refused: 0, unanswered: 0 };
+  let summaryMs = elapsedMs();
+
+  return {
+    outcome(outcome) {
+      const { kind, status, level, advice } = describe(outcome, deviceId);
+      count[kind] += 1;
+      if (status === lastStatus) log.debug({ ...outcome }, status);
+      else {
+        log[level]({ ...outcome, ...(advice === null ? {} : { advice }) }, status);
+        onStatus(status);
+      }
+      lastStatus = status;
+      const now = elapsedMs();
+      if (now - summaryMs < summaryEveryMs) return;
+      log.info({ ...count, minutes: Math.round((now - summaryMs) / 60_000) }, 'Heartbeats since the last summary');
+      count = { accepted: 0, pending: 0, refused: 0, unanswered: 0 };
+      summaryMs = now;
+    },
+    tier(tier) {
+      if (tier !== lastTier)
+        log.info({ trust_tier: tier, before: lastTier }, `The trust tier of this device is ${tier}`);
+      lastTier = tier;
+    },
+  };
+}
+
+interface Description {
+  readonly kind: 'accepted' | 'pending' | 'refused' | 'unanswered';
+  readonly level: 'info' | 'warn';
+  readonly status: string;
+  readonly advice: string | null;
+}
+
+/** An outcome in words; outcomes with the same words are no news. */
+export function describe(outcome: HeartbeatOutcome, deviceId: string): Description {
+  switch (outcome.kind) {
+    case 'answered':
+      return outcome.status === 'accepted'
+        ? { kind: 'accepted', level: 'info', status: 'Heartbeats are accepted', advice: null }
+        : {
+            kind: 'pending',
+            level: 'info',
+            status: 'Waiting for approval',
+            advice: `Approve it in the console, or with: sentinel device approve ${deviceId}`,
+          };
+    case 'refused': {
+      const known = isProblemCode(outcome.code) ? problems[outcome.code] : null;
+      return {
+        kind: 'refused',
+        level: 'warn',
+        status: `Heartbeats are refused: ${known?.title ?? outcome.code} (${outcome.code})`,
+        advice: known?.advice ?? null,
+      };
+    }
+    case 'failed':
+      return { kind: 'unanswered', level: 'warn', status: 'Heartbeats get no answer', advice: null };
+  }
+}

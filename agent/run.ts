@@ -1,0 +1,141 @@
+// Runs an agent from its configuration: for as long as it may, or for one heartbeat.
+import type { Clock, Log, Random } from '#contracts/deps.ts';
+import type { AgentConfig } from './config.ts';
+import { notYetSupported } from './config.ts';
+import { openConnection, type Connection } from './connection.ts';
+import { heartbeat, runDevice, type DeviceDeps } from './device.ts';
+import { createObserver } from './facts.ts';
+import type { HeartbeatOutcome, ScheduleLimits } from './heartbeat-schedule.ts';
+import type { Identity } from './identity.ts';
+import { lockState } from './lock.ts';
+import { createReport } from './report.ts';
+import type { ServiceManager } from './service-manager.ts';
+import { openState } from './state.ts';
+import type { System } from './system.ts';
+
+export interface RunDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly system: System;
+  readonly agentVersion: string;
+  readonly serviceManager: ServiceManager;
+  /** Milliseconds of a clock that never goes back. */
+  readonly elapsedMs: () => number;
+  /** Waits, or rejects when the signal aborts. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+/** A server that is away is asked at least this often; one that is busy says when. */
+const limits: ScheduleLimits = { firstIntervalSeconds: 15, pendingSeconds: 15, longestSeconds: 300 };
+const dayMs = 86_400_000;
+const expiresSoonDays = 14;
+
+/**
+ * Runs until the signal aborts.
+ *
+ * @throws FileProblem when it cannot begin
+ */
+export async function runAgent(config: AgentConfig, deps: RunDeps, signal: AbortSignal): Promise<void> {
+  const { log, serviceManager, elapsedMs } = deps;
+  await withDevice(config, deps, async (device, connection) => {
+    const { fingerprint, notAfter } = connection.identity();
+    log.info(
+      {
+        device_id: config.device_id,
+        server_url: config.server_url,
+        agent_version: deps.agentVersion,
+        fingerprint_sha256: fingerprint,
+        not_after: notAfter.toISOString(),
+      },
+      'The agent has started',
+    );
+    const report = createReport({ deviceId: config.device_id, log, elapsedMs, onStatus: serviceManager.status });
+    serviceManager.ready('Sends its first heartbeat');
+    await runDevice(
+      {
+        ...device,
+        send: async (body, stopped) => {
+          const answer = await device.send(body, stopped);
+          report.tier(answer.trust_tier);
+          return answer;
+        },
+        limits,
+        random: deps.random,
+        sleep: (ms, stopped) => sleepWithSigns(ms, deps, stopped),
+        mayProceed: async () => {},
+        onOutcome: report.outcome,
+      },
+      signal,
+    );
+    serviceManager.stopping();
+    log.info({}, 'The agent has stopped');
+  });
+}
+
+/**
+ * Sends one heartbeat.
+ *
+ * @throws FileProblem when it cannot begin
+ */
+export async function runOnce(config: AgentConfig, deps: RunDeps, signal: AbortSignal): Promise<HeartbeatOutcome> {
+  let outcome!: HeartbeatOutcome;
+  await withDevice(config, deps, async (device) => {
+    outcome = await heartbeat(device, signal);
+  });
+  return outcome;
+}
+
+async function withDevice(
+  config: AgentConfig,
+  deps: RunDeps,
+  work: (
+    device: Pick<DeviceDeps, 'deviceId' | 'send' | 'nextCounter' | 'observe'>,
+    connection: Connection,
+  ) => Promise<void>,
+): Promise<void> {
+  const { clock, log, random, system } = deps;
+  for (const { key, feature } of notYetSupported(config))
+    log.warn({ key }, `${key} has no effect: this version does not support ${feature} yet`);
+  const lock = await lockState(config.state_path);
+  try {
+    const state = await openState(config.state_path, config.device_id, random);
+    const connection = await openConnection(config, { log, random });
+    warnOfDates(connection.identity(), deps);
+    const observe = createObserver({
+      system,
+      agentVersion: deps.agentVersion,
+      tags: config.tags,
+      elapsedMs: deps.elapsedMs,
+      now: () => clock.now().getTime(),
+    });
+    try {
+      await work(
+        { deviceId: config.device_id, send: connection.send, nextCounter: state.nextCounter, observe },
+        connection,
+      );
+    } finally {
+      connection.close();
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+function warnOfDates({ notBefore, notAfter }: Identity, { clock, log }: RunDeps): void {
+  const now = clock.now();
+  const fields = { not_before: notBefore.toISOString(), not_after: notAfter.toISOString() };
+  if (notBefore > now) log.warn(fields, 'The certificate is not valid yet: check the clock of this device');
+  else if (notAfter <= now) log.warn(fields, 'The certificate has expired: have a new one issued');
+  else if (notAfter.getTime() - now.getTime() < expiresSoonDays * dayMs)
+    log.warn(fields, 'The certificate expires soon: have a new one issued and put it in the place of this one');
+}
+
+/** A long wait goes on in steps, so that a service manager that watches hears of the agent. */
+async function sleepWithSigns(ms: number, { serviceManager, sleep }: RunDeps, signal: AbortSignal): Promise<void> {
+  const step = serviceManager.signEveryMs ?? ms;
+  for (let leftMs = ms; leftMs > 0; leftMs -= step) {
+    if (serviceManager.signEveryMs !== null) serviceManager.alive();
+    await sleep(Math.min(step, leftMs), signal);
+  }
+}

@@ -1,0 +1,71 @@
+// What an agent has to remember across restarts, in one file that only it writes: its next counter.
+import type { Random } from '#contracts/deps.ts';
+import { countFrom, isUsableCounter, type NextCounter } from './counter.ts';
+import { FileProblem, fileProblem } from './file-problem.ts';
+import { readIfThere, replacePrivateFile } from './private-file.ts';
+
+export interface AgentState {
+  /** Gives counters that were never given before; written down before they are used. */
+  readonly nextCounter: NextCounter;
+}
+
+interface StoredState {
+  readonly device_id: string;
+  /** The first counter that an agent started from this file uses. */
+  readonly next_heartbeat_counter: number;
+  /** A later version may keep more here, which goes through this one unchanged. */
+  readonly [other: string]: unknown;
+}
+
+const restore =
+  'Restore it from a backup; or remove it and have an operator reset the device, since a counter that begins anew is refused as a replay.';
+
+/**
+ * Opens the state of this device; a file that is not there yet is a device that has sent nothing.
+ *
+ * @throws FileProblem when the file is damaged or of another device
+ */
+export async function openState(path: string, deviceId: string, random: Random): Promise<AgentState> {
+  let stored = await readState(path, deviceId);
+  return {
+    nextCounter: countFrom(stored.next_heartbeat_counter - 1, async (end) => {
+      const next = { ...stored, next_heartbeat_counter: end + 1 };
+      await replacePrivateFile(path, `${JSON.stringify(next, null, 2)}\n`, random).catch((error: unknown) => {
+        throw fileProblem(path, error);
+      });
+      stored = next;
+    }),
+  };
+}
+
+/**
+ * Reads the state without changing anything.
+ *
+ * @throws FileProblem
+ */
+export async function readState(path: string, deviceId: string): Promise<StoredState> {
+  const text = await readIfThere(path).catch((error: unknown) => {
+    throw fileProblem(path, error);
+  });
+  if (text === null) return { device_id: deviceId, next_heartbeat_counter: 1 };
+  const state = parseObject(text);
+  const { device_id, next_heartbeat_counter: next } = state ?? {};
+  if (state === null || typeof device_id !== 'string' || !isUsableCounter(next) || next < 1)
+    throw new FileProblem(path, 'is damaged', restore);
+  if (device_id !== deviceId)
+    throw new FileProblem(
+      path,
+      `is the state of ${JSON.stringify(device_id.slice(0, 64))} and not of ${deviceId}`,
+      'Give each device a state_path of its own.',
+    );
+  return { ...state, device_id, next_heartbeat_counter: next };
+}
+
+function parseObject(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}

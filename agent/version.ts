@@ -1,0 +1,4 @@
+// The version of this agent, as it reports it.
+import packageFile from '../package.json' with { type: 'json' };
+
+export const agentVersion: string = packageFile.version;
