@@ -262,12 +262,7 @@ const app = await buildApi({
     notifier,
     cursors,
     links,
-    policy: {
-      staleSeconds: settings.SENTINEL_DEVICE_STALE_SECONDS,
-      offlineSeconds: settings.SENTINEL_DEVICE_OFFLINE_SECONDS,
-      expiringSoonDays: settings.SENTINEL_CERT_EXPIRING_SOON_DAYS,
-      identityVerified: settings.SENTINEL_REQUIRE_DEVICE_MTLS,
-    },
+    policy: settings,
     clock,
   },
   approvals: {

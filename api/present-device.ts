@@ -1,23 +1,17 @@
 // The device object of the API: what was decided, what was reported, and what both come to now.
 import type { CertificateFacts } from '#contracts/certificate.ts';
-import type { Device, DeviceExplanation } from '#contracts/http/devices.ts';
-import type { DeviceApprovalState, Liveness, RotationAdvice } from '#contracts/states.ts';
+import type { Certificate, Device, DeviceExplanation } from '#contracts/http/devices.ts';
+import { permissions, type Permission } from '#contracts/permissions.ts';
+import type { DeviceApprovalState } from '#contracts/states.ts';
+import { certificateLife } from '#machines/certificate-life.ts';
 import { effectiveTier, type TierInputs } from '#machines/effective-tier.ts';
-import { explainTier } from '#machines/explanation.ts';
+import { explainDevice, type ExplanationPolicy, type OpenReview } from '#machines/explanation.ts';
+import { livenessOf } from '#machines/liveness.ts';
 import type { DeviceRow } from '#store/device.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
 
-export interface DevicePolicy {
-  readonly staleSeconds: number;
-  readonly offlineSeconds: number;
-  readonly expiringSoonDays: number;
-  /** Whether heartbeats prove who they come from. */
-  readonly identityVerified: boolean;
-}
-
-/** Left when a new certificate is no longer a matter of convenience. */
-const rotationRequiredDays = 7;
-const dayMs = 24 * 60 * 60 * 1000;
+/** The settings that a device is presented by: those of its explanation are all of them. */
+export type DevicePolicy = ExplanationPolicy;
 
 export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, links: WorkflowLinks): Device {
   const { grant, liveness, observation } = row;
@@ -29,7 +23,7 @@ export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, l
     approval_state: approvalStateOf(grant),
     retired: grant?.state === 'retired',
     trust_tier: tier,
-    liveness: livenessOf(liveness?.last_seen_at ?? null, now, policy),
+    liveness: livenessOf(liveness?.last_seen_at ?? null, now.toISOString(), policy),
     last_seen_at: liveness?.last_seen_at ?? null,
     first_seen_at: liveness?.first_seen_at ?? null,
     heartbeat_counter: counts ? liveness.heartbeat_counter : null,
@@ -40,8 +34,8 @@ export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, l
     hostname: observation?.hostname ?? null,
     platform: observation?.platform ?? null,
     posture: { ...observation?.posture },
-    certificate: presentCertificate(grant?.pinned_certificate ?? null, now, policy),
-    candidate_certificate: presentCertificate(row.candidate, now, policy),
+    certificate: grant?.pinned_certificate ? presentCertificate(grant.pinned_certificate, now, policy) : null,
+    candidate_certificate: row.candidate && presentCertificate(row.candidate, now, policy),
     attestation: { state: 'not_required', provider: null, verified_at: null, reason: null },
     hardware_identity: null,
     pending_review: presentReview(row),
@@ -57,36 +51,49 @@ function tierInputsOf({ grant, pinned_revoked }: DeviceRow, policy: DevicePolicy
     pinned_not_after: grant?.pinned_certificate?.not_after ?? null,
     pinned_revoked,
     attestation: 'not_required',
-    identity_verified: policy.identityVerified,
+    identity_verified: policy.SENTINEL_REQUIRE_DEVICE_MTLS,
   };
 }
 
 /** Why the device stands where it stands, what it waits for, and which settings have led there. */
 export function presentExplanation(row: DeviceRow, now: Date, policy: DevicePolicy): DeviceExplanation {
-  const { trust_tier, facts } = explainTier(tierInputsOf(row, policy), now.toISOString());
-  const seenAt = row.liveness?.last_seen_at ?? null;
-  const liveness = livenessOf(seenAt, now, policy);
+  const { grant, liveness } = row;
+  const { settings, answers, facts, ...explanation } = explainDevice(
+    {
+      tier: tierInputsOf(row, policy),
+      approved_at: grant?.approved_at ?? null,
+      approvers: grant?.approvers ?? [],
+      reason: grant?.reason ?? null,
+      last_seen_at: liveness?.last_seen_at ?? null,
+      attestation_reason: null,
+      review: openReviewOf(row),
+    },
+    now.toISOString(),
+    policy,
+  );
   return {
     device_id: row.device_id,
-    trust_tier,
-    facts: facts.map((fact) => ({ ...fact })),
-    liveness: { state: liveness, text: livenessTexts[liveness], last_seen_at: seenAt },
+    ...explanation,
+    answers: [...answers],
+    facts: facts.map((fact) => ({ ...fact, by: [...fact.by], settings: [...fact.settings] })),
+    waits_for: explanation.waits_for && {
+      ...explanation.waits_for,
+      voters: [...explanation.waits_for.voters],
+      roles: [...explanation.waits_for.roles],
+    },
     pending_review: presentReview(row),
-    reason: row.grant?.reason ?? null,
-    settings: [
-      { name: 'SENTINEL_REQUIRE_DEVICE_MTLS', value: String(policy.identityVerified) },
-      { name: 'SENTINEL_DEVICE_STALE_SECONDS', value: String(policy.staleSeconds) },
-      { name: 'SENTINEL_DEVICE_OFFLINE_SECONDS', value: String(policy.offlineSeconds) },
-    ],
+    reason: grant?.reason ?? null,
+    settings: settings.map((name) => ({ name, value: String(policy[name]) })),
     explained_at: now.toISOString(),
   };
 }
 
-const livenessTexts: Record<Liveness, string> = {
-  online: 'It reports on time. How punctual it is never changes its tier.',
-  stale: 'Its heartbeats are overdue. That does not change its tier.',
-  offline: 'It has not been heard for long. That does not change its tier.',
-};
+function openReviewOf({ grant, review_voters, review_permission }: DeviceRow): OpenReview | null {
+  if (!grant?.review) return null;
+  const permission = review_permission ?? 'identity.review';
+  if (!Object.hasOwn(permissions, permission)) throw new TypeError('an approval names a permission of ours');
+  return { ...grant.review, voters: review_voters, permission: permission as Permission };
+}
 
 /** A retired device keeps what people decided about it before. */
 function approvalStateOf(grant: DeviceRow['grant']): DeviceApprovalState {
@@ -95,18 +102,8 @@ function approvalStateOf(grant: DeviceRow['grant']): DeviceApprovalState {
   return grant.approved_at === null ? 'pending' : 'approved';
 }
 
-function livenessOf(lastSeenAt: string | null, now: Date, policy: DevicePolicy): Liveness {
-  if (lastSeenAt === null) return 'offline';
-  const silentSeconds = (now.getTime() - Date.parse(lastSeenAt)) / 1000;
-  if (silentSeconds >= policy.offlineSeconds) return 'offline';
-  return silentSeconds >= policy.staleSeconds ? 'stale' : 'online';
-}
-
-function presentCertificate(facts: CertificateFacts | null, now: Date, policy: DevicePolicy): Device['certificate'] {
-  if (facts === null) return null;
-  const leftMs = Date.parse(facts.not_after) - now.getTime();
-  const expiringSoon = leftMs < policy.expiringSoonDays * dayMs;
-  const unless: RotationAdvice = expiringSoon ? 'recommended' : 'none';
+export function presentCertificate(facts: CertificateFacts, now: Date, policy: DevicePolicy): Certificate {
+  const { expiring_soon, rotation } = certificateLife(facts.not_after, now.toISOString(), policy);
   return {
     fingerprint_sha256: facts.fingerprint_sha256,
     serial_number: facts.serial_number,
@@ -114,13 +111,13 @@ function presentCertificate(facts: CertificateFacts | null, now: Date, policy: D
     subject: facts.subject,
     not_before: facts.not_before,
     not_after: facts.not_after,
-    expiring_soon: expiringSoon,
-    rotation: leftMs < rotationRequiredDays * dayMs ? 'required' : unless,
+    expiring_soon,
+    rotation,
   };
 }
 
-function presentReview({ grant, review_approvals }: DeviceRow): Device['pending_review'] {
+function presentReview({ grant, review_voters }: DeviceRow): Device['pending_review'] {
   if (!grant?.review) return null;
   const { id, kind, digest, expires_at, required } = grant.review;
-  return { id, kind, digest, expires_at, approvals: review_approvals, required };
+  return { id, kind, digest, expires_at, approvals: review_voters.length, required };
 }

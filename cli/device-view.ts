@@ -56,25 +56,33 @@ function certificateFacts(name: string, certificate: Device['certificate'], now:
   ];
 }
 
-/** Why a device has its tier: what decides first, and then everything else that is known of it. */
+const questions: Record<DeviceExplanation['answers'][number]['question'], string> = {
+  expected: 'Expected?',
+  trusted: 'Still trusted?',
+  certificate: 'Certificate valid?',
+  waiting: 'Waits for whom?',
+};
+
+/** Why a device has its tier: the answers that people look for, then each fact, what decides first. */
 export function showExplanation(context: CliContext, explanation: DeviceExplanation): void {
   const { terminal } = context;
-  const now = context.clock.now();
-  const { pending_review: review } = explanation;
   facts(terminal, [
     ['Device', explanation.device_id],
     ['Trust tier', tierCell(explanation.trust_tier)],
-    ['Reason', explanation.reason],
-    ['Liveness', stateCell(explanation.liveness.state)],
-    ['', explanation.liveness.text],
-    ['Last seen', absolute(explanation.liveness.last_seen_at, now)],
-    ['Waits for', review && `${review.required - review.approvals} more approvals (${review.kind})`],
-    ['  until', review && absolute(review.expires_at, now)],
+    ...explanation.answers.map(({ question, text }): [string, Cell] => [questions[question], text]),
+    ['Heard?', `${explanation.liveness.state}: ${explanation.liveness.text}`],
+    ['Last seen', absolute(explanation.liveness.last_seen_at, context.clock.now())],
+    ['Last decision', explanation.reason],
   ]);
   terminal.data('');
   table(
     terminal,
     ['decides', 'at most', 'because', 'what would change it'],
     explanation.facts.map((fact) => [fact.decides ? 'yes' : '', tierCell(fact.at_most), fact.text, fact.change ?? '']),
+  );
+  terminal.data('');
+  facts(
+    terminal,
+    explanation.settings.map(({ name, value }): [string, Cell] => [name, value]),
   );
 }

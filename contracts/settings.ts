@@ -203,6 +203,20 @@ export const settings = {
     maximum: 3650,
     meaning: 'Certificates with fewer days left are marked as expiring soon.',
   },
+  SENTINEL_ROTATION_RECOMMENDED_DAYS: {
+    kind: 'integer',
+    default: 30,
+    minimum: 1,
+    maximum: 3650,
+    meaning: 'Certificates with fewer days left should be rotated.',
+  },
+  SENTINEL_ROTATION_REQUIRED_DAYS: {
+    kind: 'integer',
+    default: 7,
+    minimum: 1,
+    maximum: 3650,
+    meaning: 'Certificates with fewer days left have to be rotated; the larger of the two thresholds warns first.',
+  },
   SENTINEL_IDENTITY_REVIEW_TTL_SECONDS: {
     kind: 'integer',
     default: 604800,

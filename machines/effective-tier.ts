@@ -13,57 +13,24 @@ export interface TierInputs {
   readonly identity_verified: boolean;
 }
 
-/** Each reason in words: what is so, and what would change it. */
-export const tierReasons = {
-  'identity.unverified': {
-    text: 'Nothing proves that this is the device that it says it is.',
-    change: 'Demand device certificates (SENTINEL_REQUIRE_DEVICE_MTLS).',
-  },
-  'identity.pending': {
-    text: 'Nobody has approved this device yet.',
-    change: 'People approve its enrollment.',
-  },
-  'identity.expired': {
-    text: 'The enrollment lapsed without a decision.',
-    change: 'Its next heartbeat opens a new review.',
-  },
-  'identity.rejected': {
-    text: 'The identity of this device was rejected.',
-    change: 'Somebody resets the device; then people decide again.',
-  },
-  'identity.retired': {
-    text: 'This device was taken out of service.',
-    change: 'Somebody resets the device; then people decide again.',
-  },
-  'identity.approved': { text: 'People have approved the device.', change: null },
-  'identity.under_review': {
-    text: 'The device needs more approvals for its present tags.',
-    change: 'As many people approve it as its tags ask for.',
-  },
-  'certificate.revoked': {
-    text: 'Its certificate was revoked, and is refused for ever.',
-    change: 'The device presents a new certificate, and people approve that.',
-  },
-  'certificate.expired': {
-    text: 'Its certificate has expired.',
-    change: 'The device presents a new certificate, and people approve that.',
-  },
-  'attestation.not_required': {
-    text: 'No evidence of its state is asked for, so it is monitored at most.',
-    change: 'Ask for attestation.',
-  },
-  'attestation.verified': { text: 'Its evidence is verified and fresh.', change: null },
-  'attestation.failed': {
-    text: 'The last evidence did not fit the reference values.',
-    change: 'The device gives evidence that fits.',
-  },
-  'attestation.missing': {
-    text: 'Evidence was asked for and has not been given.',
-    change: 'The device answers its challenge.',
-  },
-  'attestation.stale': { text: 'The last evidence is too old.', change: 'The device answers its challenge.' },
-} as const satisfies Record<string, { readonly text: string; readonly change: string | null }>;
-export type TierReason = keyof typeof tierReasons;
+/** Every reason that bounds the tier; `explanation.ts` has the words. */
+export const tierReasons = [
+  'identity.unverified',
+  'identity.pending',
+  'identity.expired',
+  'identity.rejected',
+  'identity.retired',
+  'identity.approved',
+  'identity.under_review',
+  'certificate.revoked',
+  'certificate.expired',
+  'attestation.not_required',
+  'attestation.verified',
+  'attestation.failed',
+  'attestation.missing',
+  'attestation.stale',
+] as const;
+export type TierReason = (typeof tierReasons)[number];
 
 export interface TierDecision {
   readonly tier: TrustTier;

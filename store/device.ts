@@ -26,6 +26,7 @@ export interface DeviceRow {
     /** Null until its approval has been opened too, and people can vote. */
     readonly review: PendingReviewRow | null;
     readonly reason: string | null;
+    readonly approvers: readonly string[];
     readonly approved_at: string | null;
   } | null;
   readonly pinned_revoked: boolean;
@@ -44,8 +45,10 @@ export interface DeviceRow {
   } | null;
   /** The certificate that waits for a decision. */
   readonly candidate: CertificateFacts | null;
-  /** Votes for the pending review so far. */
-  readonly review_approvals: number;
+  /** Those who have approved in the pending review. */
+  readonly review_voters: readonly string[];
+  /** What a vote on it takes; null without a review. */
+  readonly review_permission: string | null;
 }
 
 export interface PendingReviewRow {
@@ -97,7 +100,7 @@ const pinnedDenied = deniedSql({
 });
 
 /** The approval of the pending review. `OFFSET 0` has it looked up by its key, which row security would prevent. */
-const reviewApproval = `SELECT a.id, a.votes FROM approval a
+const reviewApproval = `SELECT a.id, a.votes, a.permission FROM approval a
   WHERE a.project_id = $1 AND a.id = (d.review->>'id')::uuid OFFSET 0`;
 
 /** A certificate waits while it belongs to the present review generation and was neither turned down nor denied. */
@@ -117,7 +120,8 @@ const columns = `
   $1::text AS project_id, k.device_id,
   CASE WHEN d.device_id IS NOT NULL THEN jsonb_build_object('state', d.state, 'tier', d.tier, 'epoch', d.epoch,
     'counter_epoch', d.counter_epoch, 'pinned_certificate', d.pinned_certificate,
-    'assigned_tags', to_jsonb(d.assigned_tags), 'review', CASE WHEN a.id IS NOT NULL THEN d.review END, 'reason', d.reason) END AS grant,
+    'assigned_tags', to_jsonb(d.assigned_tags), 'review', CASE WHEN a.id IS NOT NULL THEN d.review END, 'reason', d.reason,
+    'approvers', to_jsonb(d.approvers)) END AS grant,
   d.approved_at,
   ${pinnedDenied} AS pinned_revoked,
   l.first_seen_at, l.last_seen_at, l.heartbeat_counter::float8 AS heartbeat_counter, l.counter_epoch,
@@ -125,7 +129,8 @@ const columns = `
     'agent_version', o.agent_version, 'reported_tags', to_jsonb(o.reported_tags), 'posture', o.posture) END
     AS observation,
   c.certificate AS candidate,
-  (SELECT count(*)::integer FROM jsonb_array_elements(a.votes) v WHERE v->>'decision' = 'approve') AS review_approvals`;
+  ARRAY(SELECT v->>'by' FROM jsonb_array_elements(a.votes) v WHERE v->>'decision' = 'approve') AS review_voters,
+  a.permission AS review_permission`;
 
 interface FoundRow {
   readonly project_id: string;
@@ -139,7 +144,8 @@ interface FoundRow {
   readonly counter_epoch: number | null;
   readonly observation: DeviceRow['observation'];
   readonly candidate: CertificateFacts | null;
-  readonly review_approvals: number;
+  readonly review_voters: readonly string[];
+  readonly review_permission: string | null;
 }
 
 /** Lists devices by id. */

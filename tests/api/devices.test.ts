@@ -86,7 +86,7 @@ describe('GET /api/devices', () => {
 
   it('shows a device that nobody has decided about, and its review', async (t) => {
     const { app, as, registry } = await fakeApi(t);
-    registry.addDevice(pendingDevice('pending-1', { review_approvals: 1 }));
+    registry.addDevice(pendingDevice('pending-1', { review_voters: ['ann'] }));
     registry.addDevice(approvedDevice('untouched', { grant: null, liveness: null, observation: null }));
     const headers = await as('viewer');
     const pending = (await app.inject({ url: '/api/devices/pending-1', headers })).json<Device>();
@@ -148,11 +148,26 @@ describe('GET /api/devices', () => {
     assert.equal(body.trust_tier, 'observed');
     assert.deepEqual(body.facts[0], {
       reason: 'identity.pending',
+      about: 'identity',
       text: 'Nobody has approved this device yet.',
       at_most: 'observed',
       decides: true,
       change: 'People approve its enrollment.',
+      at: null,
+      by: [],
+      settings: ['SENTINEL_REQUIRE_NEW_DEVICE_APPROVAL'],
     });
+    assert.deepEqual(
+      body.answers.map(({ question, standing }) => [question, standing]),
+      [
+        ['expected', 'watch'],
+        ['trusted', 'watch'],
+        ['certificate', 'none'],
+        ['waiting', 'watch'],
+      ],
+    );
+    assert.deepEqual([body.waits_for?.missing, body.waits_for?.permission], [2, 'identity.review']);
+    assert.ok(body.settings.some(({ name, value }) => name === 'SENTINEL_DEVICE_STALE_SECONDS' && value === '60'));
     assert.equal(body.pending_review?.required, 2);
     assert.equal(body.liveness.state, 'online');
     assert.equal(body.explained_at, clock.now().toISOString());

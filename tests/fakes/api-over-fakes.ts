@@ -13,6 +13,7 @@ import { createSignInLimiter } from '#api/sign-in-limiter.ts';
 import { createWorkflowLinks } from '#api/workflow-links.ts';
 import { systemRandom as random } from '#contracts/deps.ts';
 import { roles, type Role } from '#contracts/permissions.ts';
+import { readSettings } from '#contracts/settings.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { csrfToken, requireCsrfToken } from '#protocols/csrf.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
@@ -143,7 +144,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
       notifier,
       cursors,
       links,
-      policy: { staleSeconds: 60, offlineSeconds: 600, expiringSoonDays: 30, identityVerified: true },
+      policy: readSettings({}),
       clock,
     },
     approvals: { ...voting, listApprovals: registry.approvalStore.listApprovals, cursors, links },

@@ -7,10 +7,12 @@ import { extname, join } from 'node:path';
 import type { Me, Session } from '#contracts/http/admin.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
-import type { Device } from '#contracts/http/devices.ts';
+import type { Device, DeviceExplanation } from '#contracts/http/devices.ts';
 import type { Ready } from '#contracts/http/health.ts';
 import { permissionsOf, type Role } from '#contracts/permissions.ts';
 import { problems, TrustError } from '#contracts/problems.ts';
+import { readSettings } from '#contracts/settings.ts';
+import { explainDevice } from '#machines/explanation.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { appendAudit, type FakeFleet, fakeFleet } from './fake-fleet.ts';
 
@@ -203,6 +205,46 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
     return device;
   }
 
+  /** In the words of the real one, of what the made-up device is. */
+  function explanationOf(device: Device): DeviceExplanation {
+    const { approval_state: state, trust_tier, attestation, certificate, pending_review } = device;
+    const votes = pending_review === null ? [] : (fleet.approvals.get(pending_review.id)?.votes ?? []);
+    const settings = readSettings({});
+    const now = new Date().toISOString();
+    const tier = attestation.state === 'verified' ? 'trusted' : 'monitored';
+    const { settings: names, ...explained } = explainDevice(
+      {
+        tier: {
+          grant: { state: device.retired ? 'retired' : state, tier },
+          pinned_not_after: certificate?.not_after ?? null,
+          pinned_revoked: trust_tier === 'revoked',
+          attestation: attestation.state,
+          identity_verified: true,
+        },
+        approved_at: device.first_seen_at,
+        approvers: ['approver1'],
+        reason: device.reason,
+        last_seen_at: device.last_seen_at,
+        attestation_reason: attestation.reason,
+        review: pending_review && {
+          ...pending_review,
+          voters: votes.filter(({ decision }) => decision === 'approve').map(({ by }) => by),
+          permission: 'identity.review',
+        },
+      },
+      now,
+      settings,
+    );
+    return {
+      device_id: device.device_id,
+      ...structuredClone(explained),
+      pending_review,
+      reason: device.reason,
+      settings: names.map((name) => ({ name, value: String(settings[name]) })),
+      explained_at: now,
+    } as DeviceExplanation;
+  }
+
   function answer(call: Call, response: ServerResponse): unknown {
     const { request, url, body } = call;
     const path = url.pathname;
@@ -239,6 +281,7 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
             [...fleet.devices.values()].filter((device) => matchesDevice(device, url)),
             url,
           );
+        if (verb === 'explanation') return explanationOf(deviceOf(id));
         if (verb === 'history') return list(fleet.history.get(id) ?? [], url);
         if (verb === 'identity-review') {
           const { pending_review } = deviceOf(id);

@@ -32,6 +32,7 @@ export function approvedDevice(device_id: string, more: Partial<DeviceRow> = {})
       assigned_tags: [],
       review: null,
       reason: null,
+      approvers: ['ann'],
       approved_at: '2026-11-01T00:00:00.000Z',
     },
     pinned_revoked: false,
@@ -49,7 +50,8 @@ export function approvedDevice(device_id: string, more: Partial<DeviceRow> = {})
       posture: { disk_encrypted: true },
     },
     candidate: null,
-    review_approvals: 0,
+    review_voters: [],
+    review_permission: null,
     ...more,
   };
 }

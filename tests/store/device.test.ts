@@ -92,7 +92,7 @@ describe('a device in the store', () => {
     await commit(database.worker, 'run-a', approvalCommit(id, { row: approval({ subject_id: 'reviewed', votes }) }));
     const row = await findDevice(database.api, 'default', 'reviewed');
     assert.equal(row?.grant?.review?.id, id);
-    assert.equal(row?.review_approvals, 1);
+    assert.deepEqual([row?.review_voters, row?.review_permission], [['ann'], 'identity.review']);
     assert.deepEqual(await idsOf({ pending_review: true }), ['reviewed']);
   });
 

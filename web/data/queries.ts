@@ -48,6 +48,12 @@ export function createQueries(client: Client) {
         queryFn: ({ signal }) => client.devices.get(id, { signal }),
         refetchInterval: livenessMs,
       }),
+    explanation: (id: string) =>
+      queryOptions({
+        queryKey: ['devices', 'explanation', id] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.devices.explanation(id, { signal }),
+        refetchInterval: livenessMs,
+      }),
     history: (id: string) =>
       infiniteQueryOptions({
         queryKey: ['devices', 'history', id] satisfies [Area, ...unknown[]],

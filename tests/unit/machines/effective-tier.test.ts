@@ -82,7 +82,7 @@ describe('effective tier (HB-14)', () => {
 
   it('knows every reason that is published', () => {
     const seen = new Set(table.flatMap(([, , , reasons]) => reasons));
-    assert.deepEqual([...seen].toSorted(), Object.keys(tierReasons).toSorted());
+    assert.deepEqual([...seen].toSorted(), tierReasons.toSorted());
   });
 
   const anyInputs: fc.Arbitrary<TierInputs> = fc.record({

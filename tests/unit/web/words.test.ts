@@ -3,7 +3,6 @@ import { describe, it } from 'node:test';
 import type { Me } from '#contracts/http/admin.ts';
 import { permissionsOf, type Role } from '#contracts/permissions.ts';
 import { fakeDevice, fakeFleet, putUnderReview } from '#tests/fakes/fake-fleet.ts';
-import { explain } from '#web/words/explain.ts';
 import { eventTitle, stateChange } from '#web/words/history.ts';
 import { plainName } from '#web/words/names.ts';
 import { missingPermission } from '#web/words/permission.ts';
@@ -41,51 +40,6 @@ describe('relative time', () => {
       assert.equal(relativeTime(new Date(nowMs + seconds * 1000).toISOString(), nowMs), words);
     });
   }
-});
-
-describe('why a device stands where it stands', () => {
-  const texts = (change: Parameters<typeof fakeDevice>[2]) =>
-    explain(fakeDevice('d', nowMs, change), nowMs).map(({ text }) => text);
-
-  it('puts what holds the tier down first', () => {
-    const [first] = texts({
-      attestation: { state: 'failed', provider: 'p', verified_at: null, reason: 'PCR 7 differs' },
-    });
-    assert.equal(first, 'Its last evidence did not fit the reference values. (PCR 7 differs)');
-  });
-
-  it('names who is awaited, and until when', () => {
-    const fleet = fakeFleet(nowMs);
-    const device = fakeDevice('d', nowMs, { approval_state: 'pending', certificate: null });
-    putUnderReview(fleet, device, nowMs, { kind: 'enrollment', required: 2 });
-    const facts = explain(fleet.devices.get('d') ?? device, nowMs);
-    const awaited = facts.find(({ about }) => about === 'awaited');
-    assert.match(
-      awaited?.text ?? '',
-      /^Enrollment under review\. It has 0 of 2 approvals and waits for 2 more approvers, until .* \(in 3 d\)\.$/,
-    );
-  });
-
-  it('says that a certificate has expired or was revoked', () => {
-    const certificate = fakeDevice('d', nowMs).certificate;
-    assert.ok(certificate);
-    const expired = { ...certificate, not_after: '2026-11-22T09:00:00.000Z' };
-    assert.ok(texts({ certificate: expired }).includes('Its certificate expired 24 h ago. Issue a new one.'));
-    assert.match(texts({ trust_tier: 'revoked' })[0] ?? '', /^Its certificate was revoked/);
-  });
-
-  it('says that being offline does not change the tier', () => {
-    assert.ok(
-      texts({ liveness: 'offline' }).includes('It has not been heard for long. That does not change its tier.'),
-    );
-  });
-
-  it('has one fact of each kind, so that none is shown twice', () => {
-    for (const device of fakeFleet(nowMs).devices.values()) {
-      const kinds = explain(device, nowMs).map(({ about }) => about);
-      assert.equal(new Set(kinds).size, kinds.length, device.device_id);
-    }
-  });
 });
 
 describe('whether somebody may vote', () => {
