@@ -9,7 +9,6 @@ import { dirname, join } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
-import pg from 'pg';
 import { searchAttributes } from '#contracts/search-attributes.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { identify, isRunning } from '#start/identity.mjs';
@@ -20,6 +19,7 @@ import { type RunningPostgres, startPostgres } from '#start/postgres.ts';
 import { findTemporalProgram } from '#start/temporal-program.ts';
 import { startTemporal } from '#start/temporal.ts';
 import { listeners } from '#tests/harness/listeners.ts';
+import { rowsOf } from '#tests/harness/postgres.ts';
 
 const isRoot = process.getuid?.() === 0;
 
@@ -60,16 +60,6 @@ async function postgres(
   return server;
 }
 
-async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
-
 async function kill(server: { readonly pid: number; readonly exited: Promise<unknown> }): Promise<void> {
   process.kill(server.pid, 'SIGKILL');
   await server.exited;
@@ -91,7 +81,7 @@ const refused = (pattern: RegExp) => (error: unknown) => {
 describe('embedded PostgreSQL', () => {
   it('runs under a folder that only its owner can enter, also as root, with an owner who is no superuser', async (t) => {
     const server = await postgres(t);
-    const [role] = await query(
+    const [role] = await rowsOf(
       server.url,
       `SELECT current_user AS name, current_database() AS database, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls
        FROM pg_roles WHERE rolname = current_user`,
@@ -104,7 +94,7 @@ describe('embedded PostgreSQL', () => {
       rolcreatedb: false,
       rolbypassrls: false,
     });
-    const [settings] = await query(
+    const [settings] = await rowsOf(
       server.superuserUrl,
       `SELECT current_setting('fsync') AS fsync, current_setting('data_checksums') AS checksums,
               current_setting('unix_socket_directories') AS sockets`,
@@ -115,20 +105,20 @@ describe('embedded PostgreSQL', () => {
   it('listens on loopback only, and asks everybody for a password', async (t) => {
     const server = await postgres(t, { durable: false });
     assert.deepEqual(listeners(server.pid), [`127.0.0.1:${server.port}`]);
-    const rules = await query(server.superuserUrl, `SELECT DISTINCT auth_method FROM pg_hba_file_rules`);
+    const rules = await rowsOf(server.superuserUrl, `SELECT DISTINCT auth_method FROM pg_hba_file_rules`);
     assert.deepEqual(rules, [{ auth_method: 'scram-sha-256' }]);
-    await assert.rejects(query(server.url.replace(/:[^:@]+@/, ':wrong@'), 'SELECT 1'), { code: '28P01' });
+    await assert.rejects(rowsOf(server.url.replace(/:[^:@]+@/, ':wrong@'), 'SELECT 1'), { code: '28P01' });
   });
 
   it('keeps every commit when it is killed with its children, and starts again by itself', async (t) => {
     const dataDir = join(await closedFolder(t), 'postgres');
     let server = await postgres(t, { dataDir });
-    await query(server.url, 'CREATE TABLE kept (n int)');
+    await rowsOf(server.url, 'CREATE TABLE kept (n int)');
     for (let round = 1; round <= 2; round += 1) {
-      await query(server.url, `INSERT INTO kept VALUES (${round})`);
+      await rowsOf(server.url, `INSERT INTO kept VALUES (${round})`);
       await kill(server);
       server = await postgres(t, { dataDir });
-      assert.deepEqual(await query(server.url, 'SELECT count(*)::int AS n FROM kept'), [{ n: round }]);
+      assert.deepEqual(await rowsOf(server.url, 'SELECT count(*)::int AS n FROM kept'), [{ n: round }]);
     }
   });
 
@@ -149,7 +139,7 @@ describe('embedded PostgreSQL', () => {
     await kill(first);
     await writeFile(join(dataDir, 'postmaster.pid'), [String(process.pid), ...lines.slice(1)].join('\n'));
     const server = await postgres(t, { dataDir });
-    assert.equal((await query(server.url, 'SELECT 1 AS one'))[0]?.['one'], 1);
+    assert.equal((await rowsOf(server.url, 'SELECT 1 AS one'))[0]?.['one'], 1);
   });
 
   it('begins anew where creating the cluster was interrupted', async (t) => {
@@ -208,9 +198,9 @@ describe('embedded PostgreSQL', () => {
       const usual = await findUnprivilegedUser(program);
       for (const [round, way] of [user, usual, user].entries()) {
         const server = await postgres(t, { dataDir, user: way });
-        if (round === 0) await query(server.url, 'CREATE TABLE kept (n int)');
-        await query(server.url, `INSERT INTO kept VALUES (${round})`);
-        assert.deepEqual(await query(server.url, 'SELECT count(*)::int AS n FROM kept'), [{ n: round + 1 }]);
+        if (round === 0) await rowsOf(server.url, 'CREATE TABLE kept (n int)');
+        await rowsOf(server.url, `INSERT INTO kept VALUES (${round})`);
+        assert.deepEqual(await rowsOf(server.url, 'SELECT count(*)::int AS n FROM kept'), [{ n: round + 1 }]);
         await server.stop();
       }
     },

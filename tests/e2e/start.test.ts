@@ -4,7 +4,6 @@ import type { ChildProcess } from 'node:child_process';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import pg from 'pg';
 import type { Instance } from '#contracts/instance.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { listeners } from '#tests/harness/listeners.ts';
@@ -17,19 +16,10 @@ import {
   processesOf,
   type Start,
 } from '#tests/harness/npm-start.ts';
+import { rowsOf } from '#tests/harness/postgres.ts';
 import { eventually } from '#tests/harness/stack.ts';
 
 const parts = ['supervisor', 'postgres', 'temporal', 'worker', 'sealer', 'api'];
-
-async function rows(url: string, text: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 /** Without devices, unless a test says otherwise. */
 const start = (here: Place, ...args: string[]): Start => npmStart(here, '--demo', '0', ...args);
@@ -57,7 +47,7 @@ describe('npm start', () => {
     assert.deepEqual(Object.keys(pids).toSorted(), parts.toSorted());
     assert.equal((await stat(join(here.home, 'instance.json'))).mode & 0o777, 0o600);
     assert.equal((await stat(here.home)).mode & 0o777, 0o700);
-    assert.deepEqual(await rows(database_url, 'SELECT current_user AS name'), [{ name: 'sentinel' }]);
+    assert.deepEqual(await rowsOf(database_url, 'SELECT current_user AS name'), [{ name: 'sentinel' }]);
 
     await eventually(() => first.output().includes('Ctrl-C'), 'the screen is whole', 5_000);
     assert.ok(first.output().includes(plain.admin_password_file ?? ''));
@@ -127,7 +117,7 @@ describe('npm start', () => {
     const here = await placeForStart(end);
     let running = start(here);
     let instance = await running.ready();
-    await rows(instance.database_url, 'CREATE TABLE kept (n int)');
+    await rowsOf(instance.database_url, 'CREATE TABLE kept (n int)');
     const password = await readFile(instance.admin_password_file ?? '', 'utf8');
     const kills: readonly ((now: Instance, npm: ChildProcess) => unknown)[] = [
       ({ pids }) => Object.values(pids).forEach((pid) => process.kill(pid, 'SIGKILL')),
@@ -135,12 +125,12 @@ describe('npm start', () => {
       (_, npm) => npm.kill('SIGKILL'),
     ];
     for (const [round, kill] of kills.entries()) {
-      await rows(instance.database_url, `INSERT INTO kept VALUES (${round})`);
+      await rowsOf(instance.database_url, `INSERT INTO kept VALUES (${round})`);
       kill(instance, running.npm);
       await running.ended();
       running = start(here);
       instance = await running.ready();
-      assert.deepEqual(await rows(instance.database_url, 'SELECT count(*)::int AS n FROM kept'), [{ n: round + 1 }]);
+      assert.deepEqual(await rowsOf(instance.database_url, 'SELECT count(*)::int AS n FROM kept'), [{ n: round + 1 }]);
       assert.equal(await readFile(instance.admin_password_file ?? '', 'utf8'), password);
     }
     const own = new Set(processesOf(here.home));

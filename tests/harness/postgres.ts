@@ -25,7 +25,7 @@ const owner = 'sentinel';
 export async function testDatabase(_t?: Cleanup, { migrated = true } = {}): Promise<TestDatabase> {
   const serverUrl = await serverAddress('postgres');
   const name = `sentinel_test_${randomBytes(6).toString('hex')}`;
-  await asSuperuser(serverUrl, async (client) => {
+  await onConnection(serverUrl, async (client) => {
     if (migrated) await ensureTemplate(client, serverUrl);
     else await inTurn(client, () => ensureOwner(client, serverUrl));
     await client.query(`CREATE DATABASE ${name} OWNER ${owner} ${migrated ? `TEMPLATE ${template}` : ''}`);
@@ -41,6 +41,11 @@ function describe(serverUrl: string, name: string): TestDatabase {
     superuserUrl: Object.assign(new URL(serverUrl), { pathname: name }).href,
     url: Object.fromEntries(logins.map((login) => [login, urlOf(serverUrl, name, login)])) as TestDatabase['url'],
   };
+}
+
+/** What a statement answers on a connection of its own. */
+export function rowsOf(url: string, text: string): Promise<Record<string, unknown>[]> {
+  return onConnection(url, async (client) => (await client.query<Record<string, unknown>>(text)).rows);
 }
 
 /** Whoever comes first makes the template, and the others wait. */
@@ -91,8 +96,8 @@ function urlOf(serverUrl: string, database: string, login: string): string {
   }).href;
 }
 
-async function asSuperuser<T>(serverUrl: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: serverUrl, connectionTimeoutMillis: 10_000, query_timeout: 60_000 });
+async function onConnection<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000, query_timeout: 60_000 });
   client.on('error', () => {});
   await client.connect();
   try {

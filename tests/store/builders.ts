@@ -1,12 +1,15 @@
-// Grants, commits and heartbeats for store tests: complete, and different only in what a test names.
+// Grants, commits, heartbeats and revocations for store tests: complete, and different only in what a test names.
 import { createHash, randomUUID } from 'node:crypto';
 import type { ApprovalRecord, Commit, DeviceGrant, TransitionRecord } from '#contracts/actor.ts';
 import type { AuditEntry } from '#contracts/audit.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
+import type { JsonObject } from '#contracts/deps.ts';
 import type { ActorRef } from '#contracts/ids.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import { commitActor } from '#store/actor.ts';
-import type { HeartbeatItem } from '#store/heartbeat.ts';
+import { revokeCertificate } from '#store/denylist.ts';
+import type { DeviceView } from '#store/device.ts';
+import { heartbeatBatch, type HeartbeatItem, type HeartbeatVerdict } from '#store/heartbeat.ts';
 import type { Store } from '#store/store.ts';
 
 export const noon = '2026-03-01T12:00:00.000Z';
@@ -48,6 +51,36 @@ export function heartbeat(
     acknowledgements: [],
     ...rest,
   };
+}
+
+/** What an API with settings that nobody changed allows. */
+export const heartbeatLimits = { pendingLimit: 1000, signalIntervalSeconds: 43_200 };
+
+/** Sends a heartbeat, alone in its batch. */
+export async function report(store: Store, item: HeartbeatItem, now = noon): Promise<HeartbeatVerdict> {
+  const [verdict] = await heartbeatBatch(store, [item], heartbeatLimits, now);
+  if (verdict === undefined) throw new TypeError('every heartbeat has a verdict');
+  return verdict;
+}
+
+/** @param fingerprint of the certificate; null for the one that the device has */
+export function revoke(
+  store: Store,
+  deviceId: string,
+  fingerprint: string | null = null,
+  { now = noon, project = 'default' }: { readonly now?: string; readonly project?: string } = {},
+): ReturnType<typeof revokeCertificate> {
+  const by = { kind: 'user', id: 'sam' } as const;
+  const revocation = { device_id: deviceId, fingerprint_sha256: fingerprint, reason: 'lost', by, request_id: 'r' };
+  return revokeCertificate(store, project, revocation, now);
+}
+
+/** How devices are looked at, unless a test says otherwise. */
+export const view: DeviceView = { now: noon, stale_seconds: 60, offline_seconds: 600, identity_verified: true };
+
+/** A review that a grant names. */
+export function review(id: string): JsonObject {
+  return { id, kind: 'enrollment', digest: digest('subject'), expires_at: after(3600), required: 2 };
 }
 
 export function grant(more: Partial<DeviceGrant> = {}): DeviceGrant {

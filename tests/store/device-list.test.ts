@@ -5,9 +5,7 @@ import fc from 'fast-check';
 import type { DeviceGrant } from '#contracts/actor.ts';
 import { deviceApprovalStates, deviceStates, trustTiers, type DeviceState } from '#contracts/states.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
-import { revokeCertificate } from '#store/denylist.ts';
 import { listDevices, type DeviceFilter } from '#store/device.ts';
-import { heartbeatBatch } from '#store/heartbeat.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import {
   after,
@@ -21,17 +19,12 @@ import {
   grant,
   heartbeat,
   noon,
+  report,
+  review,
+  revoke,
+  view,
 } from './builders.ts';
 import { addProject, type StoreTest, storeTest } from './database.ts';
-
-const view = { now: noon, stale_seconds: 60, offline_seconds: 600, identity_verified: true };
-const review = (id: string) => ({
-  id,
-  kind: 'enrollment',
-  digest: digest('subject'),
-  expires_at: after(3600),
-  required: 2,
-});
 
 describe('a list of devices', () => {
   const cleanup = cleanupAfterAll();
@@ -148,8 +141,7 @@ async function makeFleet(database: StoreTest): Promise<readonly Made[]> {
     const hostname = `host-${n % 13}`;
     if (silent !== null) {
       const observation = { ...heartbeat('x').observation, hostname, tags: reported };
-      const options = { pendingLimit: 1000, signalIntervalSeconds: 43_200 };
-      await heartbeatBatch(database.api, [heartbeat(id, { observation })], options, after(-silent));
+      await report(database.api, heartbeat(id, { observation }), after(-silent));
     }
     if (row !== null) await decide(database.worker, id, row);
     if (row !== null && reviewed)
@@ -161,11 +153,7 @@ async function makeFleet(database: StoreTest): Promise<readonly Made[]> {
         }),
       );
     const revoked = n % 14 === 0 && row !== null && row.pinned_fingerprint !== null;
-    if (revoked) {
-      const by = { kind: 'user', id: 'sam' } as const;
-      const revocation = { device_id: id, fingerprint_sha256: null, reason: null, by, request_id: 'r' };
-      await revokeCertificate(database.api, 'default', revocation, noon);
-    }
+    if (revoked) await revoke(database.api, id);
     made.push({
       device_id: id,
       hostname: silent === null ? null : hostname,

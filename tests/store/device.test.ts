@@ -3,9 +3,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { attestationStates, deviceStates, trustTiers } from '#contracts/states.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
-import { revokeCertificate } from '#store/denylist.ts';
 import { deviceNews, findDevice, listDevices, listHistory, type DeviceFilter } from '#store/device.ts';
-import { heartbeatBatch, type HeartbeatItem } from '#store/heartbeat.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import {
   after,
@@ -19,17 +17,12 @@ import {
   grant,
   heartbeat,
   noon,
+  report,
+  review,
+  revoke,
+  view,
 } from './builders.ts';
 import { addProject, type StoreTest, storeTest } from './database.ts';
-
-const view = { now: noon, stale_seconds: 60, offline_seconds: 600, identity_verified: true };
-const review = (id: string) => ({
-  id,
-  kind: 'enrollment',
-  digest: digest('subject'),
-  expires_at: after(3600),
-  required: 2,
-});
 
 describe('a device in the store', () => {
   const cleanup = cleanupAfterAll();
@@ -39,22 +32,13 @@ describe('a device in the store', () => {
     await addProject(database, 'other');
   });
 
-  const report = (item: HeartbeatItem, now = noon) =>
-    heartbeatBatch(database.api, [item], { pendingLimit: 1000, signalIntervalSeconds: 43_200 }, now);
-  const revoke = (device_id: string, fingerprint_sha256: string | null = null, now = noon) =>
-    revokeCertificate(
-      database.api,
-      'default',
-      { device_id, fingerprint_sha256, reason: null, by: { kind: 'user', id: 'sam' }, request_id: 'r' },
-      now,
-    );
   const idsOf = async (filter: DeviceFilter, now = noon): Promise<string[]> => {
     const rows = await listDevices(database.api, 'default', filter, { limit: 500, after: null }, { ...view, now });
     return rows.map(({ device_id }) => device_id);
   };
 
   it('is there from its first heartbeat, and shows its certificate as one that waits', async () => {
-    await report(heartbeat('first'));
+    await report(database.api, heartbeat('first'));
     const row = await findDevice(database.api, 'default', 'first');
     assert.equal(row?.grant, null);
     assert.equal(row?.candidate?.fingerprint_sha256, digest('first-1'));
@@ -70,9 +54,9 @@ describe('a device in the store', () => {
   });
 
   it('shows a certificate no longer that was turned down, denied, or seen in an earlier review', async () => {
-    for (const id of ['turned-down', 'denied', 'earlier']) await report(heartbeat(id));
+    for (const id of ['turned-down', 'denied', 'earlier']) await report(database.api, heartbeat(id));
     await decide(database.worker, 'turned-down', grant({ rejected_fingerprints: [digest('turned-down-1')] }));
-    await revoke('denied', digest('denied-1'));
+    await revoke(database.api, 'denied', digest('denied-1'));
     await decide(database.worker, 'earlier', grant({ review_generation: 1 }));
     for (const id of ['turned-down', 'denied', 'earlier']) {
       assert.equal((await findDevice(database.api, 'default', id))?.candidate, null, id);
@@ -81,7 +65,7 @@ describe('a device in the store', () => {
 
   it('shows its review once the approval is there, with the votes so far', async () => {
     const id = '11111111-1111-4111-8111-111111111111';
-    await report(heartbeat('reviewed'));
+    await report(database.api, heartbeat('reviewed'));
     await decide(database.worker, 'reviewed', grant({ review: review(id) }));
     assert.equal((await findDevice(database.api, 'default', 'reviewed'))?.grant?.review, null);
     assert.ok(!(await idsOf({ pending_review: true })).includes('reviewed'));
@@ -107,8 +91,11 @@ describe('a device in the store', () => {
 
   it('is found by state, tag, name, liveness, and any of these together', async () => {
     const observation = heartbeat('x').observation;
-    await report(heartbeat('f-pending', { observation: { ...observation, tags: ['blue'], hostname: 'Berlin_1' } }));
-    await report(heartbeat('f-approved', { observed_digest: digest('1') }));
+    await report(
+      database.api,
+      heartbeat('f-pending', { observation: { ...observation, tags: ['blue'], hostname: 'Berlin_1' } }),
+    );
+    await report(database.api, heartbeat('f-approved', { observed_digest: digest('1') }));
     await decide(database.worker, 'f-approved', approved('f-approved-1', { assigned_tags: ['blue'] }));
     await decide(database.worker, 'f-retired', approved('f-retired-1', { state: 'retired', tier: 'restricted' }));
     const among = async (filter: DeviceFilter, now = noon) =>
@@ -129,7 +116,7 @@ describe('a device in the store', () => {
       'f-approved',
       'f-retired',
     ]);
-    await revoke('f-approved');
+    await revoke(database.api, 'f-approved');
     assert.deepEqual(await among({ trust_tier: 'revoked' }), ['f-approved']);
     assert.equal((await findDevice(database.api, 'default', 'f-approved'))?.pinned_revoked, true);
   });
@@ -171,14 +158,14 @@ describe('a device in the store', () => {
         pinned: pinned === null ? null : facts(pinned),
       });
     assert.deepEqual(await news(), { observed: null, candidate: null, inbox_through: 0, revoked: [] });
-    await report(heartbeat('news', { observation: { ...heartbeat('x').observation, tags: ['a', 'b'] } }));
+    await report(database.api, heartbeat('news', { observation: { ...heartbeat('x').observation, tags: ['a', 'b'] } }));
     assert.deepEqual(await news(), {
       observed: { digest: digest('observed'), reported_tags: ['a', 'b'], hostname: 'host', platform: 'linux' },
       candidate: { certificate: facts('news-1'), generation: 0 },
       inbox_through: 0,
       revoked: [],
     });
-    await revoke('news', digest('news-1'));
+    await revoke(database.api, 'news', digest('news-1'));
     assert.deepEqual((await news('news-0')).revoked, [digest('news-1')]);
     assert.deepEqual((await news('news-1')).revoked, [digest('news-1')]);
   });

@@ -3,12 +3,9 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import type { Store } from '#store/store.ts';
 import { heartbeatBatch, type HeartbeatItem, type HeartbeatVerdict } from '#store/heartbeat.ts';
-import { revokeCertificate } from '#store/denylist.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { after, approved, decide, digest, grant, heartbeat, noon } from './builders.ts';
+import { after, approved, decide, digest, grant, heartbeat, heartbeatLimits, noon, revoke } from './builders.ts';
 import { addProject, type StoreTest, storeTest } from './database.ts';
-
-const options = { pendingLimit: 1000, signalIntervalSeconds: 43_200 };
 
 describe('heartbeats', () => {
   const cleanup = cleanupAfterAll();
@@ -19,7 +16,7 @@ describe('heartbeats', () => {
   });
 
   const batch = (items: readonly HeartbeatItem[], now = noon, more = {}, store: Store = database.api) =>
-    heartbeatBatch(store, items, { ...options, ...more }, now);
+    heartbeatBatch(store, items, { ...heartbeatLimits, ...more }, now);
   async function judge(item: HeartbeatItem, now = noon, more = {}): Promise<HeartbeatVerdict> {
     const [verdict] = await batch([item], now, more);
     assert.ok(verdict);
@@ -39,19 +36,6 @@ describe('heartbeats', () => {
     );
     return row;
   }
-  const revoke = (deviceId: string, certificate: string) =>
-    revokeCertificate(
-      database.api,
-      'default',
-      {
-        device_id: deviceId,
-        fingerprint_sha256: digest(certificate),
-        reason: 'lost',
-        by: { kind: 'user', id: 'sam' },
-        request_id: 'r',
-      },
-      noon,
-    );
 
   it('takes in an unknown device as pending, with the certificate and what it reports', async () => {
     const verdict = await judge(heartbeat('first', { counter: 7 }));
@@ -183,7 +167,7 @@ describe('heartbeats', () => {
   it('refuses a revoked certificate for ever, also after a reset, and takes a new one for a rotation (SS-04)', async () => {
     await judge(heartbeat('revoked'));
     await decide(database.worker, 'revoked', approved('revoked-1'));
-    await revoke('revoked', 'revoked-1');
+    await revoke(database.api, 'revoked', digest('revoked-1'));
     assert.equal((await judge(heartbeat('revoked'))).code, 'certificate.revoked');
     const other = await judge(heartbeat('revoked', { certificate: 'revoked-2' }));
     assert.deepEqual([other.code, other.pinned_revoked], ['pending', true]);
@@ -194,14 +178,14 @@ describe('heartbeats', () => {
 
   it('lets a revoked candidate block no other', async () => {
     await judge(heartbeat('unblocked'));
-    await revoke('unblocked', 'unblocked-1');
+    await revoke(database.api, 'unblocked', digest('unblocked-1'));
     assert.equal((await judge(heartbeat('unblocked', { certificate: 'unblocked-2' }))).code, 'pending');
     assert.equal((await candidate('unblocked'))?.pem, 'PEM of unblocked-2');
   });
 
   it('refuses an unknown device with a revoked certificate without taking it in', async () => {
     await judge(heartbeat('seen-once'));
-    await revoke('seen-once', 'seen-once-1');
+    await revoke(database.api, 'seen-once', digest('seen-once-1'));
     assert.equal((await judge(heartbeat('never-seen', { certificate: 'seen-once-1' }))).code, 'certificate.revoked');
     assert.equal(await liveness('never-seen'), undefined);
   });
@@ -215,7 +199,7 @@ describe('heartbeats', () => {
     const foreign = await judge(heartbeat('twin', { project: 'other', certificate: 'twin-1', counter: 10 }));
     assert.equal(foreign.code, 'pending', 'the pin of another project does not count');
     assert.equal((await liveness('twin', 'other'))?.['heartbeat_counter'], '0');
-    await revoke('twin', 'twin-1');
+    await revoke(database.api, 'twin', digest('twin-1'));
     const own = await judge(heartbeat('twin', { project: 'other', certificate: 'other-1', counter: 1 }));
     assert.equal(own.code, 'accepted', 'a revocation holds in its project');
   });
@@ -304,7 +288,7 @@ describe('heartbeats', () => {
       await decide(database.worker, id, approved(`${id}-1`));
     }
     await judge(heartbeat('mixed-b', { counter: 10 }));
-    await revoke('mixed-c', 'mixed-c-1');
+    await revoke(database.api, 'mixed-c', digest('mixed-c-1'));
     const verdicts = await batch([
       heartbeat('mixed-c'),
       heartbeat('mixed-new'),
@@ -355,7 +339,7 @@ describe('heartbeats that race', () => {
     database = await storeTest(cleanup);
     other = await database.open('sentinel_api');
   });
-  const send = (store: Store, items: readonly HeartbeatItem[]) => heartbeatBatch(store, items, options, noon);
+  const send = (store: Store, items: readonly HeartbeatItem[]) => heartbeatBatch(store, items, heartbeatLimits, noon);
 
   it('accepts exactly one of two equal counters on two connections (HB-07)', async () => {
     await send(database.api, [heartbeat('raced')]);

@@ -6,12 +6,11 @@ import { heartbeatBatch } from '#store/heartbeat.ts';
 import { devicesWithNews } from '#store/reconcile.ts';
 import type { Store } from '#store/store.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { after, digest, facts, heartbeat, noon } from './builders.ts';
+import { after, digest, facts, heartbeat, heartbeatLimits, noon, view } from './builders.ts';
 import { type StoreTest, storeTest } from './database.ts';
 
 const fleet = 100_000;
 const idOf = (n: number): string => `d${String(n).padStart(6, '0')}`;
-const view = { now: noon, stale_seconds: 60, offline_seconds: 600, identity_verified: true };
 
 describe('of a large fleet', () => {
   const cleanup = cleanupAfterAll();
@@ -34,7 +33,7 @@ describe('of a large fleet', () => {
   async function send(store: Store | undefined, ids: readonly string[], counter: number) {
     assert.ok(store);
     const items = ids.map((id) => heartbeat(id, { counter }));
-    return heartbeatBatch(store, items, { pendingLimit: 1000, signalIntervalSeconds: 43_200 }, noon);
+    return heartbeatBatch(store, items, heartbeatLimits, noon);
   }
 
   /** Rows that `work` read through indexes and by going through a table, by table. */
@@ -88,7 +87,7 @@ describe('of a large fleet', () => {
     const ids = Array.from({ length: 50 }, (_, i) => idOf(7 + i * 1000));
     const items = ids.map((id) => heartbeat(id, { certificate: `${id} renewed` }));
     const read = await readBy(store, async () => {
-      const verdicts = await heartbeatBatch(store, items, { pendingLimit: 1000, signalIntervalSeconds: 43_200 }, noon);
+      const verdicts = await heartbeatBatch(store, items, heartbeatLimits, noon);
       assert.deepEqual(new Set(verdicts.map(({ code }) => code)), new Set(['pending']));
     });
     t.diagnostic(JSON.stringify(read));

@@ -1,11 +1,9 @@
 // What looks across projects: news that nobody took in, actors that may be running, and what is swept away.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { revokeCertificate } from '#store/denylist.ts';
-import { heartbeatBatch, type HeartbeatItem } from '#store/heartbeat.ts';
 import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { after, approved, decide, digest, grant, heartbeat, noon } from './builders.ts';
+import { after, approved, decide, digest, grant, heartbeat, report, revoke } from './builders.ts';
 import { addProject, type StoreTest, storeTest } from './database.ts';
 
 describe('what looks across projects', () => {
@@ -15,16 +13,14 @@ describe('what looks across projects', () => {
     database = await storeTest(cleanup);
     await addProject(database, 'other');
   });
-  const report = (item: HeartbeatItem, now = noon) =>
-    heartbeatBatch(database.api, [item], { pendingLimit: 1000, signalIntervalSeconds: 43_200 }, now);
   const news = (after_: { project: string; device_id: string } | null, limit: number, seconds: number) =>
     devicesWithNews(database.worker, after_, limit, new Date(after(seconds)));
 
   it('finds devices whose news nobody took in, after a while, page by page', async () => {
-    await report(heartbeat('a'));
-    await report(heartbeat('b'));
-    await report(heartbeat('a', { project: 'other' }));
-    await report(heartbeat('taken'));
+    await report(database.api, heartbeat('a'));
+    await report(database.api, heartbeat('b'));
+    await report(database.api, heartbeat('a', { project: 'other' }));
+    await report(database.api, heartbeat('taken'));
     await decide(
       database.worker,
       'taken',
@@ -42,19 +38,6 @@ describe('what looks across projects', () => {
 
   it('finds what waits until it is taken in, turned down or denied, and nothing of an earlier review', async () => {
     const taken = { applied_digest: digest('observed') };
-    const revoke = (device_id: string) =>
-      revokeCertificate(
-        database.api,
-        'default',
-        {
-          device_id,
-          fingerprint_sha256: digest(`${device_id}-1`),
-          reason: null,
-          by: { kind: 'user', id: 'sam' },
-          request_id: 'r',
-        },
-        noon,
-      );
     const grants = {
       'w-waits': grant(taken),
       'w-expired': grant({ ...taken, state: 'expired', candidate_fingerprint: digest('w-expired-1') }),
@@ -68,10 +51,10 @@ describe('what looks across projects', () => {
       'x-retired': grant({ state: 'retired' }),
     };
     for (const [id, row] of Object.entries(grants)) {
-      await report(heartbeat(id));
+      await report(database.api, heartbeat(id));
       await decide(database.worker, id, row);
     }
-    await revoke('x-denied');
+    await revoke(database.api, 'x-denied', digest('x-denied-1'));
     await database.rows(`UPDATE device_liveness SET inbox_seq = 1 WHERE device_id = 'w-acknowledged'`);
     const found = async () => {
       const { items } = await news(null, 500, 60);
@@ -88,22 +71,11 @@ describe('what looks across projects', () => {
   });
 
   it('finds devices that have not heard of a revocation', async () => {
-    await report(heartbeat('revoked'));
+    await report(database.api, heartbeat('revoked'));
     await decide(database.worker, 'revoked', approved('revoked-1'));
     const before = (await news(null, 100, 11)).items.some(({ device_id }) => device_id === 'revoked');
     assert.equal(before, false);
-    await revokeCertificate(
-      database.api,
-      'default',
-      {
-        device_id: 'revoked',
-        fingerprint_sha256: null,
-        reason: null,
-        by: { kind: 'user', id: 'sam' },
-        request_id: 'r',
-      },
-      after(20),
-    );
+    await revoke(database.api, 'revoked', null, { now: after(20) });
     assert.ok((await news(null, 100, 40)).items.some(({ device_id }) => device_id === 'revoked'));
   });
 

@@ -3,8 +3,6 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, it } from 'node:test';
 import pg from 'pg';
-import { revokeCertificate } from '#store/denylist.ts';
-import { heartbeatBatch } from '#store/heartbeat.ts';
 import { startIdempotent } from '#store/idempotency.ts';
 import { databaseRoles } from '#store/roles.ts';
 import { sealChain } from '#store/sealer.ts';
@@ -21,10 +19,16 @@ import {
   digest,
   heartbeat,
   noon,
+  report,
+  revoke,
 } from './builders.ts';
 import { addProject, type StoreTest, storeTest } from './database.ts';
 
-/** What a role may do in all projects at once, letter by letter: Select, Insert, Update, Delete. */
+/**
+ * What row security lets a role do in all projects at once, letter by letter: Select, Insert, Update, Delete. Its rights
+ * on whole tables are the other lock, in tenancy.test.ts: neither list is made from the other, so that each catches what
+ * the other would let pass.
+ */
 const acrossProjects: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   sentinel_api: { admin_session: 'SIUD', trust_anchor: 'S' },
   sentinel_sealer: { audit_event: 'SIUD', audit_head: 'SIUD', outbox_event: 'SIUD' },
@@ -72,16 +76,11 @@ describe('row security', () => {
   /** At least one row of each table, as it really comes to be. */
   async function fill(project: string): Promise<void> {
     const { api, worker, sealer } = database;
-    const options = { pendingLimit: 10, signalIntervalSeconds: 43_200 };
-    const report = (id: string, more: Parameters<typeof heartbeat>[1] = {}) =>
-      heartbeatBatch(api, [heartbeat(id, { project, ...more })], options, noon);
-    await report('waits');
-    await report('reports');
+    await report(api, heartbeat('waits', { project }));
+    await report(api, heartbeat('reports', { project }));
     await decide(worker, { project, id: 'reports' }, approved('reports-1'));
-    await report('reports', { acknowledgements: [{ kind: 'acknowledgement', payload: {} }] });
-    const by = { kind: 'user', id: 'sam' } as const;
-    const revocation = { device_id: 'waits', fingerprint_sha256: null, reason: null, by, request_id: 'r' };
-    await revokeCertificate(api, project, revocation, noon);
+    await report(api, heartbeat('reports', { project, acknowledgements: [{ kind: 'acknowledgement', payload: {} }] }));
+    await revoke(api, 'waits', null, { project });
     const id = randomUUID();
     const row = approval({ subject_id: 'asks', state: 'approved', closed_at: noon });
     await commit(worker, 'run-a', approvalCommit(id, { actor: { kind: 'approval', project, id }, row }));

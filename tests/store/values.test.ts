@@ -23,8 +23,10 @@ import {
   digest,
   grant,
   heartbeat,
+  heartbeatLimits,
   noon,
   transition,
+  view,
 } from './builders.ts';
 import { type StoreTest, storeTest } from './database.ts';
 
@@ -106,7 +108,6 @@ describe('values', () => {
   it('of heartbeats and filters are found by what they are, and nothing of them is a pattern (SS-10)', async () => {
     const { api } = database;
     const page = { limit: 9, after: null };
-    const view = { now: noon, stale_seconds: 60, offline_seconds: 600, identity_verified: true };
     for (const [index, value] of hostile.entries()) {
       await isBound(async () => {
         const id = `d${index}`;
@@ -121,7 +122,7 @@ describe('values', () => {
         await heartbeatBatch(
           api,
           [heartbeat(id, { observation })],
-          { pendingLimit: 1000, signalIntervalSeconds: 0 },
+          { ...heartbeatLimits, signalIntervalSeconds: 0 },
           noon,
         );
         const row = await findDevice(api, 'default', id);

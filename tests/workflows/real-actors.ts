@@ -19,7 +19,7 @@ import { syncOperators } from '#store/operator.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { testTemporal } from '#tests/harness/temporal.ts';
-import { digest, heartbeat } from '#tests/store/builders.ts';
+import { digest, heartbeat, heartbeatLimits } from '#tests/store/builders.ts';
 import { storeTest } from '#tests/store/database.ts';
 import { actorStartOptions, newsSignal, verifySignal, voteUpdate, workflowTypes } from '#workflows/messages.ts';
 import { bundleWorkflows } from '#worker/bundle.ts';
@@ -163,7 +163,7 @@ export async function realActors(t: Cleanup) {
       await heartbeatBatch(
         database.api,
         [heartbeat(id, { certificate, counter: Date.now(), observation, observed_digest })],
-        { pendingLimit: 1000, signalIntervalSeconds: 43_200 },
+        heartbeatLimits,
         now(),
       );
       await client.workflow.signalWithStart(workflowTypes.device, {
