@@ -61,11 +61,16 @@ export function sealerPart(
 
 export function fleetPart(environment: Environment, devices: number): Part {
   return {
-    ...nodePart('Fleet', 'agent/fleet/main.ts', ['--devices', String(devices)], environment),
+    ...nodePart('Fleet', 'agent/fleet/main.ts', fleetArguments(devices), environment),
     // Devices that cannot report are what the product is there to show.
     ready: async () => {},
     stopWithinMs: 1_000,
   };
+}
+
+/** The address is that of this very installation, whatever its name. */
+function fleetArguments(devices: number): string[] {
+  return ['--scenario', 'demo', '--devices', String(devices), '--log', '--allow-remote'];
 }
 
 export interface HealthProbe {

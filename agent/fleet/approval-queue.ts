@@ -31,11 +31,26 @@ export async function createApprovalQueue(deps: ApprovalQueueDeps): Promise<Appr
   const waiting = new Map<string, string>();
   let woken = Promise.withResolvers<void>();
 
+  let writing = Promise.resolve();
+  let next: Promise<void> | null = null;
+
+  /** Votes that come while the file is written share the next writing of it. */
+  const writeVotes = (): Promise<void> => {
+    next ??= writing
+      .catch(() => {})
+      .then(() => {
+        next = null;
+        writing = replacePrivateFile(deps.file, JSON.stringify(Object.fromEntries(votes)), deps.random);
+        return writing;
+      });
+    return next;
+  };
+
   const settled = async (deviceId: string): Promise<void> => {
     const fingerprint = waiting.get(deviceId);
     if (fingerprint === undefined) return;
     votes.set(deviceId, fingerprint);
-    await replacePrivateFile(deps.file, JSON.stringify(Object.fromEntries(votes)), deps.random);
+    await writeVotes();
     waiting.delete(deviceId);
   };
 

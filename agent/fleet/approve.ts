@@ -1,16 +1,24 @@
-// Only for the demo: signs in as an approver and approves the simulated devices, whose keys this very process made.
+// Only for simulated devices: signs in as an approver and votes on those whose keys this very process made.
 import { ApiProblem } from '#client/api-problem.ts';
 import type { Client } from '#client/client.ts';
 import type { Log } from '#contracts/deps.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { Device } from '#contracts/http/devices.ts';
+import type { Judge } from './judge.ts';
+import type { Decision } from './oracle.ts';
 
 export interface DemoApproverDeps {
   readonly clientOf: (token?: string) => Client;
   readonly username: string;
   readonly password: string;
   readonly log: Log;
+  readonly decisionOn: (deviceId: string) => Decision;
+  /** Told before a vote is cast, and of its answer: what it says holds from then on. */
+  readonly watch: Pick<Judge, 'decides' | 'decided'>;
 }
+
+/** Votes are on different devices, so they need not wait for each other. */
+const votesAtOnce = 8;
 
 /** Answers to a vote that leave nothing to do for this voter. */
 const nothingLeft: readonly string[] = ['review.already_voted', 'review.closed'];
@@ -27,13 +35,27 @@ export async function approveDemoDevices(
   settled: (deviceId: string) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { username, password, log } = deps;
-  const { token } = await deps.clientOf().admin.login({ username, password }, { signal });
-  const client = deps.clientOf(token);
+  const left = fingerprints.entries();
+  await asApprover(deps, signal, async (client) => {
+    const voteForRest = async (): Promise<void> => {
+      for (const [deviceId, fingerprint] of left) {
+        if (await voteFor(client, { deviceId, fingerprint }, deps, signal)) await settled(deviceId);
+      }
+    };
+    await Promise.all(Array.from({ length: votesAtOnce }, voteForRest));
+  });
+}
+
+/** Signs in, and out again when the work is done. */
+export async function asApprover<Result>(
+  { clientOf, username, password, log }: Pick<DemoApproverDeps, 'clientOf' | 'username' | 'password' | 'log'>,
+  signal: AbortSignal,
+  work: (client: Client) => Promise<Result>,
+): Promise<Result> {
+  const { token } = await clientOf().admin.login({ username, password }, { signal });
+  const client = clientOf(token);
   try {
-    for (const [deviceId, fingerprint] of fingerprints) {
-      if (await voteFor(client, { deviceId, fingerprint }, log, signal)) await settled(deviceId);
-    }
+    return await work(client);
   } finally {
     // Also after an abort: a session must not stay open behind a demo.
     await client.admin
@@ -45,7 +67,7 @@ export async function approveDemoDevices(
 async function voteFor(
   client: Client,
   { deviceId, fingerprint }: { deviceId: string; fingerprint: string },
-  log: Log,
+  { log, decisionOn, watch }: DemoApproverDeps,
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
@@ -58,8 +80,11 @@ async function voteFor(
       log.warn({ device_id: deviceId, approval: approval.id }, 'This review is about a certificate of somebody else');
       return false;
     }
-    const body = { decision: 'approve', digest: approval.digest, reason: 'Simulated device of this demo' } as const;
+    const decision = decisionOn(deviceId);
+    const body = { decision, digest: approval.digest, reason: 'Simulated device of this demo' };
+    watch.decides(deviceId, fingerprint, decision);
     const { state } = await client.approvals.review(approval.id, body, { signal });
+    if (state === 'approved' || state === 'rejected' || state === 'open') watch.decided(deviceId, fingerprint, state);
     log.info({ device_id: deviceId, approval: approval.id, state }, 'Voted for a simulated device');
     return true;
   } catch (error) {

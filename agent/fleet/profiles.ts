@@ -3,6 +3,7 @@ import type { HeartbeatBody } from '#contracts/http/heartbeat.ts';
 
 export interface Profile {
   readonly deviceId: string;
+  readonly site: (typeof sites)[number];
   /** What is observed at the given heartbeat since the start; now and then it changes, as with real devices. */
   observe(heartbeat: number): Omit<HeartbeatBody, 'device_id' | 'heartbeat_counter'>;
 }
@@ -31,11 +32,10 @@ const kinds = [
 /** Heartbeats after which a device finds other updates waiting. */
 const updatesChangeEvery = 40;
 
-export function deviceIdOf(index: number): string {
-  return `demo-${String(index + 1).padStart(3, '0')}`;
-}
+export const sites = ['fra', 'ber', 'muc', 'ham', 'lab'] as const;
 
-export function profileOf(index: number): Profile {
+/** @param fleet first part of the names of its devices */
+export function profileOf(fleet: string, index: number): Profile {
   const kind = kinds[index % kinds.length] ?? kinds[0];
   const number = String(index + 1).padStart(3, '0');
   const steady = {
@@ -52,7 +52,8 @@ export function profileOf(index: number): Profile {
     },
   };
   return {
-    deviceId: deviceIdOf(index),
+    deviceId: `${fleet}-${number}`,
+    site: kind.site,
     observe: (heartbeat) => {
       const round = Math.floor(heartbeat / updatesChangeEvery);
       return { ...steady, posture: { ...steady.posture, pending_updates: (index * 3 + round) % 5 } };

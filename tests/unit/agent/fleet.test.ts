@@ -9,10 +9,14 @@ import { describe, it, type TestContext } from 'node:test';
 import { Check } from 'typebox/value';
 import { createApprovalQueue, type ApprovalQueue } from '#agent/fleet/approval-queue.ts';
 import { approveDemoDevices } from '#agent/fleet/approve.ts';
-import { runFleet } from '#agent/fleet/fleet.ts';
+import { prepareDevices, runFleet } from '#agent/fleet/fleet.ts';
 import { keepIdentity } from '#agent/fleet/identity.ts';
 import { changePaused, readPaused, watchPaused } from '#agent/fleet/paused.ts';
+import { createJudge } from '#agent/fleet/judge.ts';
+import { planFleet } from '#agent/fleet/plan.ts';
 import { profileOf } from '#agent/fleet/profiles.ts';
+import { parseScenario } from '#agent/fleet/scenario.ts';
+import { createTally } from '#agent/fleet/tally.ts';
 import { createClient } from '#client/client.ts';
 import { createTransport } from '#client/node-transport.ts';
 import { systemClock as clock, systemRandom as random, type Log } from '#contracts/deps.ts';
@@ -21,6 +25,7 @@ import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { anApproval, aPendingDevice, approvalId, aDevice } from '#tests/fakes/api-objects.ts';
 import { problemAnswer, scriptedApi, type ScriptedAnswer, type SeenRequest } from '#tests/fakes/scripted-api.ts';
 
+const demoFile = new URL('../../../agent/fleet/scenarios/demo.json', import.meta.url);
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const soon = async (_ms: number, signal: AbortSignal): Promise<void> => sleepFor(1, undefined, { signal });
 
@@ -67,10 +72,18 @@ async function runUntil(
     add: (deviceId, fingerprint) => void waiting.push({ deviceId, fingerprint }),
     run: async () => {},
   };
+  const tally = createTally();
+  const judge = createJudge({ tally, clock, pendingLimit: 10_000, withPeople: true });
+  const scenario = parseScenario('demo', await readFile(demoFile, 'utf8'));
   const deps = {
     directory: join(folder, 'fleet'),
     deviceUrl: api.url,
     ca,
+    foreignCa: async () => ca,
+    elapsedMs: () => performance.now(),
+    intervalSeconds: null,
+    judge,
+    tally,
     clock,
     random,
     log: silent,
@@ -79,7 +92,8 @@ async function runUntil(
     paused: { untilResumed: async () => {} },
     approvals,
   };
-  await runFleet(deps, options.count, stop.signal);
+  const plans = planFleet(scenario, { devices: options.count, seed: 1 });
+  await runFleet(deps, await prepareDevices(deps, plans, stop.signal), stop.signal);
   clearTimeout(limit);
   assert.ok(options.enough(api.seen), String(stop.signal.reason));
   return { seen: api.seen, waiting };
@@ -146,12 +160,12 @@ describe('the simulated devices', () => {
   });
 
   it('differ in what they report, and stay the same after a restart', () => {
-    const profiles = Array.from({ length: 12 }, (_, index) => profileOf(index).observe(1));
+    const profiles = Array.from({ length: 12 }, (_, index) => profileOf('demo', index).observe(1));
     assert.ok(new Set(profiles.map(({ platform }) => platform)).size >= 3);
     assert.equal(new Set(profiles.map(({ hostname }) => hostname)).size, 12);
-    assert.deepEqual(profileOf(3).observe(1), profiles[3]);
+    assert.deepEqual(profileOf('demo', 3).observe(1), profiles[3]);
     for (const [index, body] of profiles.entries()) {
-      assert.ok(Check(HeartbeatBody, { device_id: profileOf(index).deviceId, ...body }));
+      assert.ok(Check(HeartbeatBody, { device_id: profileOf('demo', index).deviceId, ...body }));
     }
   });
 });
@@ -166,7 +180,7 @@ describe('the identity of a simulated device', () => {
     assert.equal((await stat(file)).mode & 0o777, 0o600);
     assert.deepEqual(await readdir(join(folder, 'demo-001')), ['identity.pem']);
     assert.equal(new X509Certificate(first.certificate).subject, 'CN=demo-001');
-    assert.deepEqual(await keepIdentity(file, 'demo-001', { ca, clock, random }), first);
+    assert.deepEqual(await keepIdentity(file, 'demo-001', { ca, clock, random }), { ...first, kept: true });
 
     const later = { now: () => new Date(Date.now() + 84 * 86_400_000) };
     const renewed = await keepIdentity(file, 'demo-001', { ca, clock: later, random });
@@ -241,7 +255,14 @@ describe('the approver of the demo', () => {
       createClient({ baseUrl: url, fetch: transport.fetch, random, token, attempts: 1 });
     const settled: string[] = [];
     const work = approveDemoDevices(
-      { clientOf, username: 'approver1', password: 'secret', log: silent },
+      {
+        clientOf,
+        username: 'approver1',
+        password: 'secret',
+        log: silent,
+        decisionOn: () => 'approve',
+        watch: { decides() {}, decided() {} },
+      },
       new Map([['lab-1', fingerprint]]),
       async (id) => void settled.push(id),
       new AbortController().signal,
