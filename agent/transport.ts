@@ -1,6 +1,6 @@
 // fetch over node:https with a client certificate (mTLS). client/node-transport.ts does more, at three times the memory.
 import { Agent, request } from 'node:https';
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Fetch, FetchAnswer } from '#client/request.ts';
 import type { Identity } from './identity.ts';
 
@@ -14,14 +14,20 @@ const largestAnswerBytes = 1024 * 1024;
 /** A device that is idle between two heartbeats keeps its connection, as long as the server does. */
 const idleMs = 600_000;
 
-/** Makes a transport with a connection of its own; every request is limited by its signal. */
-export function createAgentTransport({ ca, certificate, key }: Identity): AgentTransport {
+/**
+ * Makes a transport with a connection of its own; every request is limited by its signal.
+ *
+ * @param write Ends the request with this body; another one is for simulated networks.
+ */
+export function createAgentTransport(
+  { ca, certificate, key }: Pick<Identity, 'ca'> & Partial<Identity>,
+  write: (request: ClientRequest, body: string) => void = (sent, body) => void sent.end(body),
+): AgentTransport {
   const agent = new Agent({
     keepAlive: true,
     maxSockets: 1,
     timeout: idleMs,
-    cert: certificate,
-    key,
+    ...(certificate === undefined ? {} : { cert: certificate, key }),
     ...(ca === null ? {} : { ca }),
   });
   return {
@@ -36,7 +42,7 @@ export function createAgentTransport({ ca, certificate, key }: Identity): AgentT
           } else readAnswer(answer).then(resolve, reject);
         });
         sent.on('error', reject);
-        sent.end(body);
+        write(sent, body ?? '');
       }),
     close: () => agent.destroy(),
   };

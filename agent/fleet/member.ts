@@ -7,7 +7,7 @@ import type { Clock, Log, Random } from '#contracts/deps.ts';
 import type { HeartbeatAnswer, HeartbeatBody } from '#contracts/http/heartbeat.ts';
 import type { DevelopmentCa } from '#protocols/development-ca.ts';
 import { openCounter, type NextCounter } from '../counter.ts';
-import { runDevice } from '../device.ts';
+import { runDevice, type Observation } from '../device.ts';
 import type { HeartbeatOutcome, ScheduleLimits } from '../heartbeat-schedule.ts';
 import type { ApprovalQueue } from './approval-queue.ts';
 import { openConnection } from './connection.ts';
@@ -46,8 +46,6 @@ const rollbackMs = 5_000;
 const dayMs = 86_400_000;
 const badCounters: readonly unknown[] = [undefined, 0, -1, 1.5, '7', 2 ** 53];
 
-type Observe = Omit<HeartbeatBody, 'device_id' | 'heartbeat_counter'>;
-
 /** Runs until the signal aborts; rejects only for faults of the program or of the device's own files. */
 export async function runMember(
   deps: MemberDeps,
@@ -83,7 +81,7 @@ export async function runMember(
     return counter;
   }
 
-  function observe(): Observe {
+  function observe(): Observation {
     const said = plan.profile.observe(heartbeats);
     return version === null ? said : { ...said, agent_version: version };
   }

@@ -1,11 +1,11 @@
 // What the simulated devices say about themselves: varied, and the same after every restart.
-import type { HeartbeatBody } from '#contracts/http/heartbeat.ts';
+import type { Observation } from '../device.ts';
 
 export interface Profile {
   readonly deviceId: string;
   readonly site: (typeof sites)[number];
   /** What is observed at the given heartbeat since the start; now and then it changes, as with real devices. */
-  observe(heartbeat: number): Omit<HeartbeatBody, 'device_id' | 'heartbeat_counter'>;
+  observe(heartbeat: number): Observation;
 }
 
 const kinds = [
