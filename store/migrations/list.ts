@@ -3,6 +3,7 @@ import type { MigrationObject } from '@mikro-orm/core';
 import { Actors } from './actors.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { Devices } from './devices.ts';
+import { HeardRevocations } from './heard-revocations.ts';
 import { HeartbeatPath } from './heartbeat-path.ts';
 import { People } from './people.ts';
 import { Reconciling } from './reconciling.ts';
@@ -16,4 +17,5 @@ export const migrations = [
   { name: '0005-audit-trail', class: AuditTrail },
   { name: '0006-heartbeat-path', class: HeartbeatPath },
   { name: '0007-reconciling', class: Reconciling },
+  { name: '0008-heard-revocations', class: HeardRevocations },
 ] as const satisfies readonly MigrationObject[];

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { after, approved, decide, digest, grant, heartbeat, report, revoke } from './builders.ts';
+import { after, approved, decide, digest, grant, heartbeat, report, review, revoke } from './builders.ts';
 import { addProject, type StoreTest, storeTest } from './database.ts';
 
 describe('what looks across projects', () => {
@@ -70,13 +70,36 @@ describe('what looks across projects', () => {
     assert.deepEqual(await found(), []);
   });
 
-  it('finds devices that have not heard of a revocation', async () => {
+  it('finds devices that have not heard of a revocation, whatever else was written since', async () => {
+    const hears = async (id: string): Promise<boolean> =>
+      (await news(null, 500, 60)).items.some(({ device_id }) => device_id === id);
     await report(database.api, heartbeat('revoked'));
     await decide(database.worker, 'revoked', approved('revoked-1'));
-    const before = (await news(null, 100, 11)).items.some(({ device_id }) => device_id === 'revoked');
-    assert.equal(before, false);
+    assert.equal(await hears('revoked'), false);
     await revoke(database.api, 'revoked', null, { now: after(20) });
-    assert.ok((await news(null, 100, 40)).items.some(({ device_id }) => device_id === 'revoked'));
+    assert.ok(await hears('revoked'));
+    // A decision that was under way is written without a word of it.
+    await decide(database.worker, 'revoked', approved('revoked-1', { reason: 'something else' }), after(30));
+    assert.ok(await hears('revoked'));
+    await database.rows(`UPDATE actor SET snapshot = '{"context": {"revoked_fingerprints": ["${digest('revoked-1')}"]}}'
+      WHERE id = 'device/default/revoked'`);
+    assert.equal(await hears('revoked'), false);
+    await decide(database.worker, 'revoked', approved('revoked-1', { review: review('r1') }), after(40));
+    assert.ok(await hears('revoked'), 'what is revoked is under review');
+  });
+
+  it('finds devices whose review is about a certificate that was revoked meanwhile, until it is over', async () => {
+    const hears = async (): Promise<boolean> =>
+      (await news(null, 500, 60)).items.some(({ device_id }) => device_id === 'reviewed');
+    const underReview = { applied_digest: digest('observed'), candidate_fingerprint: digest('reviewed-1') };
+    await report(database.api, heartbeat('reviewed'));
+    await decide(database.worker, 'reviewed', grant({ ...underReview, review: review('r2') }));
+    assert.equal(await hears(), false);
+    await revoke(database.api, 'reviewed', digest('reviewed-1'), { now: after(20) });
+    await decide(database.worker, 'reviewed', grant({ ...underReview, review: review('r2'), reason: 'x' }), after(30));
+    assert.ok(await hears());
+    await decide(database.worker, 'reviewed', grant({ applied_digest: digest('observed'), review_generation: 1 }));
+    assert.equal(await hears(), false);
   });
 
   it('goes through actors that may be running, in an order that can be taken up again', async () => {
