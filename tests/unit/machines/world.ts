@@ -1,0 +1,388 @@
+// One device, its approvals and their store, under any order of what happens: late, twice, never, or after a crash.
+// The machines are the real ones; what Temporal and Postgres promise is kept here in a few lines: an accepted event is not
+// lost, a commit is whole, and everything else may come whenever the schedule says.
+import type { MachineSnapshot } from '#contracts/actor.ts';
+import type { ActorDefinition, AnyCall, Deadlines, Stamp } from '#machines/actor.ts';
+import { approvalActor, type ApprovalContext, type ApprovalEvent, type ApprovalInput } from '#machines/approval.ts';
+import { deviceActor } from '#machines/device-actor.ts';
+import type { DeviceContext } from '#machines/device-context.ts';
+import type { DeviceEvent, DeviceNews, NewsQuery } from '#machines/device-events.ts';
+import { certificate, policy, proposal, stamp } from './devices.ts';
+import { after, begin, take } from './machines.ts';
+
+/** What happens to the device and around it, in the order in which it happens. */
+export type Fact =
+  | { readonly kind: 'presents'; readonly name: string }
+  | { readonly kind: 'tags'; readonly tags: readonly string[] }
+  | { readonly kind: 'revoke'; readonly name: string }
+  | { readonly kind: 'reset' | 'retire'; readonly by: string }
+  | { readonly kind: 'vote'; readonly by: string; readonly decision: 'approve' | 'reject' }
+  | { readonly kind: 'crash'; readonly whose: 'device' | 'approval'; readonly back: number };
+
+type Unstamped = { readonly type: string } & Record<string, unknown>;
+
+/** Everything that may happen next; which of it does is up to the schedule. */
+interface Step {
+  readonly name: string;
+  run(): void;
+}
+
+/** Numbers from 0 up to 1 that are the same for the same seed. */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d_2b_79_f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** What the driver does, without Temporal: takes at once, commits one after the other, then makes the calls. */
+class Actor<Context extends { readonly deadlines: Deadlines }, Event extends { type: string } & Stamp> {
+  readonly initial: MachineSnapshot<Context>;
+  /** As the store has it; every one that was ever durable, the newest last. */
+  readonly rows: MachineSnapshot<Context>[] = [];
+  snapshot: MachineSnapshot<Context>;
+  private waiting: { event: Event | null; taken: ReturnType<typeof take<Context, Event>> }[] = [];
+  private running = new Map<string, { next: AnyCall | null }>();
+  /** Answers to a run that has ended are lost with it. */
+  private life = 0;
+
+  private readonly world: World;
+  private readonly definition: ActorDefinition<Context, Event>;
+  private readonly perform: (call: AnyCall) => Unstamped | null;
+
+  constructor(
+    world: World,
+    definition: ActorDefinition<Context, Event>,
+    input: object,
+    perform: (call: AnyCall) => Unstamped | null,
+  ) {
+    this.world = world;
+    this.definition = definition;
+    this.perform = perform;
+    this.initial = begin(definition, input);
+    this.snapshot = this.initial;
+    this.start();
+  }
+
+  get row(): MachineSnapshot<Context> | null {
+    return this.rows.at(-1) ?? null;
+  }
+
+  tell(event: Unstamped, by?: string, request?: string): void {
+    const given = this.world.stamped(event, by, request) as unknown as Event;
+    if (this.definition.refuse(this.snapshot, given) === null) this.takeIn(given);
+  }
+
+  /** The run ends, and another begins that knows the row and, after a reset, what an earlier run had made durable. */
+  crash(back: number): void {
+    this.life += 1;
+    this.waiting = [];
+    this.running = new Map();
+    if (this.row === null) {
+      this.snapshot = this.initial;
+      this.start();
+      return;
+    }
+    const self = back === 0 ? null : (this.rows.at(-1 - back) ?? null);
+    this.become(this.definition.adopt(this.row, self, this.initial));
+    this.tell({ type: 'actor.adopted' });
+  }
+
+  /** The first state, or one that was adopted, is written like any other. */
+  private become(snapshot: MachineSnapshot<Context>): void {
+    this.snapshot = snapshot;
+    this.enqueue(null, { snapshot, records: [], requirements: [], calls: [], actions: [] });
+  }
+
+  private start(): void {
+    this.become(this.initial);
+  }
+
+  private takeIn(event: Event): void {
+    const taken = take(this.definition, this.snapshot, event);
+    this.snapshot = taken.snapshot;
+    this.enqueue(event, taken);
+  }
+
+  private enqueue(event: Event | null, taken: ReturnType<typeof take<Context, Event>>): void {
+    this.waiting.push({ event, taken });
+    this.later('commit', () => this.commit());
+  }
+
+  private commit(): void {
+    const [first, ...rest] = this.waiting;
+    if (first === undefined) return;
+    this.waiting = rest;
+    if (!this.world.holds(first.taken.requirements)) {
+      this.waiting = [];
+      this.snapshot = this.row ?? this.initial;
+      this.tell({ type: 'commit.refused', requirement: first.taken.requirements[0]?.kind });
+      for (const { event } of rest) {
+        if (event !== null && this.definition.refuse(this.snapshot, event) === null) this.takeIn(event);
+      }
+      return;
+    }
+    this.rows.push(first.taken.snapshot);
+    for (const call of first.taken.calls) this.call(call);
+  }
+
+  private call(call: AnyCall): void {
+    const same = this.running.get(call.key);
+    if (same !== undefined) {
+      same.next = call;
+      return;
+    }
+    const entry: { next: AnyCall | null } = { next: null };
+    this.running.set(call.key, entry);
+    this.later(call.name, () => {
+      const answer = this.perform(call);
+      this.later(`answer of ${call.name}`, () => {
+        this.running.delete(call.key);
+        if (answer !== null) this.tell(answer);
+        if (entry.next !== null) this.call(entry.next);
+      });
+    });
+  }
+
+  wakeAt(now: string): void {
+    for (const [name, at] of Object.entries(this.snapshot.context.deadlines))
+      if (at <= now) this.tell({ type: 'deadline.passed', name });
+  }
+
+  private later(name: string, run: () => void): void {
+    const { life } = this;
+    this.world.steps.push({
+      name: `${this.definition.kind}: ${name}`,
+      run: () => (life === this.life ? run() : undefined),
+    });
+  }
+}
+
+export class World {
+  readonly steps: Step[] = [];
+  readonly approvals = new Map<string, Actor<ApprovalContext, ApprovalEvent>>();
+  readonly consumed: string[] = [];
+  readonly device: Actor<DeviceContext, DeviceEvent>;
+  /** Who was once in the live directory with the permission, and still is. */
+  readonly voters = new Set(['ann', 'bob', 'cleo']);
+  private seconds = 0;
+  private readonly random: () => number;
+  private tags: readonly string[] = [];
+  private presented: string | null = null;
+  private candidate: { name: string; generation: number } | null = null;
+  private readonly denied = new Set<string>();
+
+  constructor(seed: number) {
+    this.random = seeded(seed);
+    this.device = new Actor(this, deviceActor, { project: 'default', id: 'd1' }, (call) => this.performForDevice(call));
+  }
+
+  get now(): string {
+    return after(this.seconds);
+  }
+
+  stamped(event: Unstamped, by?: string, request?: string): Unstamped {
+    const who = by === undefined ? undefined : ({ kind: 'user', id: by } as const);
+    return { ...stamp(this.now, who), ...event, ...(request === undefined ? {} : { request_id: request }) };
+  }
+
+  /** Lets everything happen in an order that the seed decides; hints get lost and come twice. */
+  live(facts: readonly Fact[]): void {
+    for (const fact of facts) {
+      this.happen(fact);
+      for (let steps = Math.floor(this.random() * 12); steps > 0; steps -= 1) this.anyStep();
+    }
+    this.settle();
+  }
+
+  /** Until nothing is left to do: the reconciler repeats what was lost. */
+  private settle(): void {
+    for (let round = 0; round < 50; round += 1) {
+      for (let limit = 10_000; this.steps.length > 0; limit -= 1) {
+        if (limit === 0) throw new Error(`never quiet: ${this.steps.map(({ name }) => name).join(', ')}`);
+        this.anyStep();
+      }
+      // The device goes on reporting what it has.
+      if (this.presented !== null) this.takesIn(this.presented);
+      if (!this.hasNews()) return;
+      this.device.tell({ type: 'news.announced' });
+    }
+    throw new Error('news that is never taken in');
+  }
+
+  private anyStep(): void {
+    this.seconds += 1;
+    const [step] = this.steps.splice(Math.floor(this.random() * this.steps.length), 1);
+    step?.run();
+    this.device.wakeAt(this.now);
+    for (const approval of this.approvals.values()) approval.wakeAt(this.now);
+  }
+
+  private happen(fact: Fact): void {
+    const { device } = this;
+    switch (fact.kind) {
+      case 'presents':
+        this.presented = fact.name;
+        if (this.takesIn(fact.name)) this.hint();
+        return;
+      case 'tags':
+        this.tags = fact.tags;
+        return this.hint();
+      case 'revoke':
+        this.denied.add(fact.name);
+        return this.hint();
+      case 'reset':
+      case 'retire':
+        return device.tell({ type: `device.${fact.kind}`, reason: 'because' }, fact.by, `${fact.kind} ${this.seconds}`);
+      case 'vote': {
+        const approval = this.approvals.get(device.row?.context.review?.id ?? '');
+        const vote = { type: 'vote.cast', voter: fact.by, decision: fact.decision, reason: null, digest: null };
+        return approval?.tell(vote, fact.by, `vote ${this.seconds}`);
+      }
+      case 'crash': {
+        const whose = fact.whose === 'device' ? device : [...this.approvals.values()].at(-1);
+        return whose?.crash(fact.back);
+      }
+    }
+  }
+
+  /** A signal: it may be lost, late, or come twice. */
+  private hint(): void {
+    for (let copies = Math.floor(this.random() * 3); copies > 0; copies -= 1)
+      this.steps.push({ name: 'news.announced', run: () => this.device.tell({ type: 'news.announced' }) });
+  }
+
+  /** What the heartbeat's statement decides by the row. */
+  private takesIn(name: string): boolean {
+    const row = this.device.row ?? this.device.initial;
+    const { pinned, rejected_fingerprints: rejected, review_generation: generation } = row.context;
+    const { fingerprint_sha256: fingerprint } = certificate(name);
+    if (this.denied.has(name) || rejected.includes(fingerprint) || pinned?.fingerprint_sha256 === fingerprint)
+      return false;
+    if (row.value === 'rejected' || row.value === 'retired') return false;
+    const other = this.candidate?.generation === generation ? this.candidate.name : null;
+    if (other !== null && other !== name && !this.denied.has(other)) return false;
+    this.candidate = { name, generation };
+    return true;
+  }
+
+  private hasNews(): boolean {
+    const row = this.device.row ?? this.device.initial;
+    const { context } = row;
+    if (row.value === 'retired' || row.value === 'rejected') return false;
+    const waits =
+      this.candidate?.generation === context.review_generation &&
+      context.review === null &&
+      !this.denied.has(this.candidate.name);
+    const denied = [...this.denied].map((name) => certificate(name).fingerprint_sha256);
+    const pinned = context.pinned?.fingerprint_sha256 ?? '';
+    const unnoted = denied.includes(pinned) && !context.revoked_fingerprints.includes(pinned);
+    const reviewed = denied.includes(context.review?.certificate.fingerprint_sha256 ?? '');
+    return waits || unnoted || reviewed || context.applied_digest !== this.observedDigest();
+  }
+
+  private observedDigest(): string {
+    return JSON.stringify(this.tags);
+  }
+
+  private performForDevice({ name, input }: AnyCall): Unstamped | null {
+    switch (name) {
+      case 'news.fetch':
+        return { type: 'news.fetched', ...this.news(input as NewsQuery) };
+      case 'approval.read': {
+        const { approval_id } = input as { approval_id: string };
+        return { type: 'approval.read', approval_id, approval: this.readApproval(approval_id) };
+      }
+      case 'approval.open': {
+        const asked = input as ApprovalInput;
+        const running = this.approvals.get(asked.id);
+        if (running === undefined) {
+          const approval = new Actor(this, approvalActor, asked, (call) => this.performForApproval(asked.id, call));
+          this.approvals.set(asked.id, approval);
+        } else {
+          running.tell({ type: 'subject.changed', ...asked });
+        }
+        return null;
+      }
+      default: {
+        const { approval_id } = input as { approval_id: string };
+        this.approvals.get(approval_id)?.tell({ type: 'subject.withdrawn', reason: 'because' });
+        return null;
+      }
+    }
+  }
+
+  private performForApproval(id: string, { name, input }: AnyCall): Unstamped {
+    if (name === 'votes.confirm') {
+      const { voters } = input as { voters: readonly string[] };
+      const standing = voters.filter((voter) => this.voters.has(voter));
+      return { type: 'votes.confirmed', standing, dropped: voters.filter((voter) => !standing.includes(voter)) };
+    }
+    this.device.tell({ type: 'approval.closed', approval_id: id });
+    return { type: 'outcome.delivered' };
+  }
+
+  private news(query: NewsQuery): Omit<DeviceNews, keyof Stamp | 'type'> {
+    const name = this.candidate?.generation === query.review_generation ? this.candidate.name : null;
+    const { pinned } = query;
+    return {
+      policy,
+      review_generation: query.review_generation,
+      observed_digest: this.observedDigest(),
+      reported_tags: this.tags,
+      inbox_through: 0,
+      revoked: [...this.denied].map((denied) => certificate(denied).fingerprint_sha256),
+      candidate: name === null ? null : proposal(name, this.tags, query.epoch),
+      pinned: pinned && {
+        ...proposal(pinned.fingerprint_sha256, this.tags, query.epoch),
+        certificate: pinned,
+      },
+    };
+  }
+
+  private readApproval(id: string): object | null {
+    const row = this.approvals.get(id)?.row;
+    if (!row) return null;
+    const votes = row.context.votes;
+    return {
+      state: row.value === 'deciding' ? 'open' : row.value,
+      digest: row.context.digest,
+      approvers: votes.filter(({ decision }) => decision === 'approve').map(({ by }) => by),
+      rejected_by: votes.find(({ decision }) => decision === 'reject')?.by ?? null,
+      reason: null,
+    };
+  }
+
+  /** Checks in the transaction what a commit requires, and uses up what can be used once. */
+  holds(requirements: ReturnType<typeof take>['requirements']): boolean {
+    return requirements.every((requirement) => {
+      if (requirement.kind === 'voters.stand') return requirement.usernames.every((name) => this.voters.has(name));
+      const row = this.approvals.get(requirement.approval_id)?.row;
+      const usable =
+        row?.value === requirement.outcome &&
+        row.context.digest === requirement.digest &&
+        !this.consumed.includes(requirement.approval_id);
+      if (usable) this.consumed.push(requirement.approval_id);
+      return usable;
+    });
+  }
+
+  /** How the device stands, without what only counts how often it was asked. */
+  outcome(): object {
+    const { value, context } = this.device.row ?? this.device.initial;
+    return {
+      // Both wait for whatever is presented next.
+      state: value === 'expired' && context.review === null ? 'pending' : value,
+      tier: context.tier,
+      pinned: context.pinned?.fingerprint_sha256 ?? null,
+      review: context.review && { kind: context.review.kind, digest: context.review.digest },
+      tags: context.reported_tags,
+      revoked: context.revoked_fingerprints,
+      rejected: context.rejected_fingerprints,
+      applied: context.applied_digest,
+    };
+  }
+}
