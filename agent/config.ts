@@ -4,7 +4,7 @@ import { isAbsolute, join } from 'node:path';
 import { deviceIdPattern, tagPattern } from '#contracts/ids.ts';
 import { nearestName } from './nearest-name.ts';
 
-type Kind = 'text' | 'path' | 'list' | 'number';
+type Kind = 'text' | 'path' | 'list' | 'integer';
 
 interface ConfigKey {
   readonly kind: Kind;
@@ -114,7 +114,7 @@ export const configKeys = {
     meaning: 'Program and arguments that take an update back.',
   },
   update_download_timeout_seconds: {
-    kind: 'number',
+    kind: 'integer',
     default: 300,
     minimum: 1,
     maximum: 86_400,
@@ -122,7 +122,7 @@ export const configKeys = {
     meaning: 'Limit of a download.',
   },
   update_apply_timeout_seconds: {
-    kind: 'number',
+    kind: 'integer',
     default: 900,
     minimum: 1,
     maximum: 86_400,
@@ -130,7 +130,7 @@ export const configKeys = {
     meaning: 'Limit of an installation.',
   },
   update_rollback_timeout_seconds: {
-    kind: 'number',
+    kind: 'integer',
     default: 900,
     minimum: 1,
     maximum: 86_400,
@@ -145,7 +145,7 @@ export const configNames = Object.keys(configKeys) as ConfigName[];
 type ValueOf<Row extends ConfigKey> =
   | (Row extends { oneOf: readonly (infer Choice)[] }
       ? Choice
-      : { text: string; path: string; list: readonly string[]; number: number }[Row['kind']])
+      : { text: string; path: string; list: readonly string[]; integer: number }[Row['kind']])
   | (Row extends { default: null } ? null : never);
 
 /** Paths are absolute; `null` is what was left empty. */
@@ -259,7 +259,7 @@ function mistakeIn(row: ConfigKey, value: unknown): Reason | null {
         if (mistake !== null) return { ...mistake, problem: `[${index}] ${mistake.problem}` };
       }
       return null;
-    case 'number': {
+    case 'integer': {
       const { minimum = -Infinity, maximum = Infinity } = row;
       const fits = typeof value === 'number' && Number.isInteger(value) && value >= minimum && value <= maximum;
       return fits ? null : wrong(`has to be a whole number from ${minimum} to ${maximum}`, row);

@@ -22,9 +22,9 @@ export function createServiceManager(deps: ServiceManagerDeps): ServiceManager {
   const { environment, notify = systemdNotify(environment) } = deps;
   if ((environment['NOTIFY_SOCKET'] ?? '') === '') return nobody;
   let last = Promise.resolve();
-  // In order, and what cannot be said is not worth an error.
+  // One after the other, so that systemd hears them in this order.
   const tell = (...args: string[]): void => {
-    last = last.then(() => notify(args)).catch(() => {});
+    last = last.then(() => notify(args));
   };
   return {
     ready: (status) => tell('--ready', `--status=${status}`),
@@ -44,7 +44,8 @@ function signEvery({ environment, pid }: ServiceManagerDeps): number | null {
   return isForUs && microseconds > 0 ? Math.max(1000, microseconds / 2000) : null;
 }
 
-function systemdNotify(environment: ServiceManagerDeps['environment']) {
+/** Makes the function that runs it; it never rejects, since what cannot be said is not worth an error. */
+export function systemdNotify(environment: ServiceManagerDeps['environment']) {
   const { NOTIFY_SOCKET = '', PATH = '/usr/bin:/bin' } = environment;
   return (args: readonly string[]): Promise<void> =>
     new Promise((resolve) => {

@@ -1,5 +1,6 @@
 // Makes the reference pages and `.env.example` from the tables in contracts/: `npm run docs`.
 import { writeFileSync } from 'node:fs';
+import { configKeys } from '#agent/config.ts';
 import { problems } from '#contracts/problems.ts';
 import { type SettingName, settings } from '#contracts/settings.ts';
 
@@ -30,6 +31,7 @@ export const pages = {
   settings: { path: 'docs/settings.md', text: settingsPage() },
   problems: { path: 'docs/problems.md', text: problemsPage() },
   env: { path: '.env.example', text: envExample() },
+  agent: { path: 'docs/agent-config.md', text: agentConfigPage() },
 } as const;
 
 function settingsPage(): string {
@@ -52,12 +54,12 @@ function settingsPage(): string {
   ].join('\n');
 }
 
-function kindOf({ kind, minimum, maximum }: AnySetting): string {
+function kindOf({ kind, minimum, maximum }: Pick<AnySetting, 'kind' | 'minimum' | 'maximum'>): string {
   if (kind !== 'integer') return kind === 'list' ? 'list, comma-separated' : kind;
   return minimum === undefined && maximum === undefined ? kind : `${kind}, ${minimum ?? ''} to ${maximum ?? ''}`;
 }
 
-function defaultOf({ default: value }: AnySetting): string {
+function defaultOf({ default: value }: Pick<AnySetting, 'default'>): string {
   return value === null ? 'none' : value === '' ? 'empty' : `\`${value}\``;
 }
 
@@ -76,6 +78,41 @@ function problemsPage(): string {
     '',
     '| Code | Status | What happened | What to do | Again |',
     '| --- | --- | --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+interface AnyConfigKey {
+  readonly kind: string;
+  readonly default?: string | number | null | readonly string[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly oneOf?: readonly string[];
+  readonly notYet?: string;
+  readonly meaning: string;
+}
+
+function agentConfigPage(): string {
+  const rows = Object.entries<AnyConfigKey>(configKeys).map(([name, row]) => {
+    const kind = row.oneOf === undefined ? kindOf(row) : 'one of these';
+    const value = typeof row.default === 'object' && row.default !== null ? '' : row.default;
+    const fallback = value === undefined ? '**required**' : defaultOf({ default: value });
+    const mark = row.notYet === undefined ? '' : ` *Has no effect yet (${row.notYet}).*`;
+    return `| \`${name}\` | ${kind.replace(', comma-separated', ' of texts')} | ${fallback} | ${cell(row.meaning)}${mark} |`;
+  });
+  return [
+    '# Configuration of the agent',
+    '',
+    'One JSON object, by default `agent/config.json`; start from `agent/config.example.json`,',
+    '`agent/config.windows.example.json` or `agent/config.macos.example.json`, or have it written by',
+    '`sentinel-agent init`. Relative paths start from the folder of the file. An empty text counts as absent, and a key',
+    'that is not in this table is refused. `sentinel-agent preflight` checks it all before the agent runs.',
+    '',
+    'This page is made from `agent/config.ts` by `npm run docs`.',
+    '',
+    '| Key | Kind | Default | Meaning |',
+    '| --- | --- | --- | --- |',
     ...rows,
     '',
   ].join('\n');

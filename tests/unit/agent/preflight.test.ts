@@ -1,0 +1,217 @@
+// The preflight of an agent, on real files and against a real TLS server: what it finds, and what it says to do.
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { readConfig } from '#agent/config.ts';
+import { preflight, type Finding } from '#agent/preflight.ts';
+import { checkClock } from '#agent/preflight/server.ts';
+import { systemClock as clock, systemRandom as random } from '#contracts/deps.ts';
+import { createDevelopmentCa } from '#protocols/development-ca.ts';
+import { scriptedApi, type Script } from '#tests/fakes/scripted-api.ts';
+import { agentFolder, writeIdentity } from '#tests/harness/agent.ts';
+
+const dayMs = 86_400_000;
+const alive: Script = () => ({ body: { status: 'ok', version: '0.1.0' } });
+
+async function aDevice(
+  t: TestContext,
+  {
+    script = alive,
+    issue = {},
+    tls = {},
+  }: {
+    readonly script?: Script;
+    readonly issue?: { notBefore?: Date; notAfter?: Date };
+    readonly tls?: object;
+  } = {},
+) {
+  const folder = await agentFolder(t);
+  const ca = await createDevelopmentCa(join(folder, 'authority'), { clock, random });
+  await writeIdentity(folder, await ca.issueDevice({ deviceId: 'lab-1', ...issue }), ca.caCertificatePem);
+  const api = await scriptedApi(t, script, {
+    cert: ca.serverCertificatePem,
+    key: ca.serverKeyPem,
+    ca: ca.caCertificatePem,
+    requestCert: true,
+    rejectUnauthorized: true,
+    ...tls,
+  });
+  const source = {
+    device_id: 'lab-1',
+    server_url: api.url,
+    server_ca_path: 'ca.crt',
+    certificate_path: 'device.crt',
+    private_key_path: 'device.key',
+    state_path: 'state.json',
+    attestation_private_key_path: '',
+    attestation_public_key_path: '',
+    update_signing_public_key_path: '',
+  };
+  const look = async (changes: object = {}, userId = process.getuid?.() ?? 0): Promise<Finding[]> =>
+    preflight(readConfig({ ...source, ...changes }, folder), null, { clock, random, userId });
+  return { folder, ca, api, look };
+}
+
+const bad = (findings: readonly Finding[]) => findings.filter(({ level }) => level !== 'ok');
+const words = (findings: readonly Finding[]) =>
+  bad(findings)
+    .map(({ level, subject, message, advice }) => `${level} ${subject}: ${message} → ${advice}`)
+    .join('\n');
+
+describe('the preflight of an agent', () => {
+  it('passes with the three paths of later features empty, and leaves nothing behind (AG-04)', async (t) => {
+    const { folder, look } = await aDevice(t);
+    const findings = await look();
+    assert.deepEqual(bad(findings), []);
+    for (const subject of ['certificate_path', 'server_ca_path', 'state_path', 'server_url', 'clock'])
+      assert.ok(
+        findings.some((finding) => finding.subject === subject),
+        subject,
+      );
+    assert.deepEqual((await readdir(folder)).toSorted(), ['authority', 'ca.crt', 'device.crt', 'device.key']);
+  });
+
+  it('asks for nothing of the server but whether it lives', async (t) => {
+    const { api, look } = await aDevice(t);
+    await look();
+    assert.deepEqual(
+      api.seen.map(({ method, path, clientName }) => [method, path, clientName]),
+      [['GET', '/api/health/live', 'lab-1']],
+    );
+  });
+
+  it('finds a key that others can read, and files that others can change', async (t) => {
+    const { folder, look } = await aDevice(t);
+    await chmod(join(folder, 'device.key'), 0o640);
+    await chmod(join(folder, 'ca.crt'), 0o666);
+    const text = words(await look());
+    assert.match(text, /error private_key_path: .* can be read or changed by others → Close it: chmod 600/);
+    assert.match(text, /warning server_ca_path: .* can be changed by others/);
+  });
+
+  it('finds files of another user', async (t) => {
+    const { look } = await aDevice(t);
+    const other = 4_242;
+    const isRoot = process.getuid?.() === 0;
+    // What belongs to root is root's to change, whoever the agent runs as.
+    assert.equal(/belongs to another user/.test(words(await look({}, other))), !isRoot);
+  });
+
+  it('finds a certificate that has expired, is not valid yet, or soon runs out', async (t) => {
+    const cases: readonly [issue: { notBefore?: Date; notAfter?: Date }, found: RegExp][] = [
+      [{ notBefore: new Date(Date.now() - 9 * dayMs), notAfter: new Date(Date.now() - dayMs) }, /error .* expired at/],
+      [{ notBefore: new Date(Date.now() + dayMs) }, /error .* valid from .*clock of this device/],
+      [{ notAfter: new Date(Date.now() + 3.5 * dayMs) }, /warning .* expires in 3 days/],
+    ];
+    for (const [issue, found] of cases) {
+      const { look } = await aDevice(t, { issue, tls: { rejectUnauthorized: false } });
+      assert.match(words(await look()), found);
+    }
+  });
+
+  it('finds a certificate of another device, and does not go on to the server with it', async (t) => {
+    const { api, look } = await aDevice(t);
+    const findings = await look({ device_id: 'lab-2' });
+    assert.match(words(findings), /error certificate_path: .*"lab-1" and not of lab-2 → Correct device_id/);
+    assert.equal(api.seen.length, 0);
+  });
+
+  it('finds a state that is damaged, of another device, or cannot be written', async (t) => {
+    const { folder, look } = await aDevice(t);
+    await writeFile(join(folder, 'state.json'), '{}', { mode: 0o600 });
+    assert.match(words(await look()), /error state_path: .* is damaged/);
+    await writeFile(join(folder, 'file'), '');
+    assert.match(words(await look({ state_path: 'file/state.json' })), /error state_path: .* cannot be written to/);
+  });
+
+  it('says which step of the way to the server fails, and nothing about those behind it', async (t) => {
+    const { ca, look } = await aDevice(t);
+    const free = createServer();
+    await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve));
+    const { port } = free.address() as AddressInfo;
+    await new Promise((resolve) => free.close(resolve));
+    const plain = await scriptedApi(t, alive);
+    const named = await ca.issueServer({ names: ['elsewhere.example'] });
+    const misnamed = await scriptedApi(t, alive, { cert: named.certificatePem, key: named.keyPem });
+    const strangerFolder = await agentFolder(t);
+    const stranger = await createDevelopmentCa(strangerFolder, { clock, random });
+    const strange = await scriptedApi(t, alive, { cert: stranger.serverCertificatePem, key: stranger.serverKeyPem });
+    const distrustful = await scriptedApi(t, alive, {
+      cert: ca.serverCertificatePem,
+      key: ca.serverKeyPem,
+      ca: stranger.caCertificatePem,
+      requestCert: true,
+      rejectUnauthorized: true,
+    });
+
+    const cases: readonly [url: string, found: RegExp][] = [
+      ['https://no-such-host.invalid', /no-such-host\.invalid has no address/],
+      [`https://127.0.0.1:${port}`, /nobody listens there → Check host and port/],
+      [plain.url.replace('http:', 'https:'), /does not speak TLS/],
+      [misnamed.url, /certificate is for another name/],
+      [strange.url, /authority is not trusted → .*server_ca_path/],
+      [distrustful.url, /(refuses this certificate|ends the connection) → /],
+    ];
+    for (const [server_url, found] of cases) {
+      const problems = bad(await look({ server_url }));
+      assert.equal(problems.length, 1, words(problems));
+      assert.match(words(problems), found);
+    }
+  });
+
+  it('finds that something else answers there', async (t) => {
+    const { look } = await aDevice(t, { script: () => ({ status: 404, body: 'not here' }) });
+    assert.match(words(await look()), /warning server_url: .* answers 404, and not as Sentinel does/);
+  });
+
+  it('compares the clock with that of the server', async (t) => {
+    const { look } = await aDevice(t, {
+      script: () => ({ headers: { date: new Date(Date.now() + 600_000).toUTCString() } }),
+    });
+    assert.match(words(await look()), /error clock: The clock is (599|600|601) s behind the server → Set it/);
+    const now = new Date('2026-11-22T12:00:00Z');
+    assert.equal(checkClock('Sun, 22 Nov 2026 12:00:59 GMT', now).level, 'ok');
+    assert.match(checkClock('Sun, 22 Nov 2026 11:58:00 GMT', now).message, /120 s ahead of/);
+    assert.equal(checkClock(null, now).level, 'warning');
+    assert.equal(checkClock('soon', now).level, 'warning');
+  });
+
+  it('checks the keys of later features, and leaves nobody to believe that they work (AG-04)', async (t) => {
+    const { folder, look } = await aDevice(t);
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+    await writeFile(join(folder, 'attest.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    await writeFile(join(folder, 'attest.pub'), publicKey.export({ type: 'spki', format: 'pem' }), { mode: 0o644 });
+    const good = await look({
+      attestation_private_key_path: 'attest.key',
+      attestation_public_key_path: 'attest.pub',
+      update_signing_public_key_path: 'attest.pub',
+    });
+    assert.ok(good.every(({ level }) => level !== 'error'));
+    assert.equal(good.filter(({ message }) => /has no effect/.test(message)).length, 3);
+
+    const wrong = words(
+      await look({
+        attestation_private_key_path: 'device.key',
+        update_signing_public_key_path: 'attest.key',
+        attestation_provider: 'tpm_quote_v1',
+      }),
+    );
+    assert.match(wrong, /error attestation_private_key_path: .* is no Ed25519 private key/);
+    assert.match(wrong, /error attestation_public_key_path: Only one of the two/);
+    assert.match(wrong, /error update_signing_public_key_path: .* is no Ed25519 public key/);
+    assert.match(wrong, /error tpm_quote_command: tpm_quote_v1 needs a command/);
+    assert.doesNotMatch(wrong, /BEGIN/);
+  });
+
+  it('makes the folder of the state, so that the agent finds it', async (t) => {
+    const { folder, look } = await aDevice(t);
+    assert.deepEqual(bad(await look({ state_path: 'new/state.json' })), []);
+    assert.deepEqual(await readdir(join(folder, 'new')), []);
+    await mkdir(join(folder, 'state'));
+    assert.match(words(await look({ state_path: 'state' })), /error state_path: .* is a folder/);
+  });
+});
