@@ -1,72 +1,65 @@
 // sentinel approval: what waits for people, and voting on it.
 import { Option, type Command } from 'commander';
-import type { ApprovalListQuery } from '#contracts/http/approvals.ts';
+import type { Approval, ApprovalListQuery } from '#contracts/http/approvals.ts';
 import { approvalKinds, approvalStates } from '#contracts/states.ts';
 import { withClient } from './connection.ts';
 import { globalsOf, present, type CliContext } from './context.ts';
-import { readPages, tellOfMore, withPageOptions, type PageOptions } from './pages.ts';
+import { withExamples } from './examples.ts';
+import { presentPage, readPages, withPageOptions, type PageOptions } from './pages.ts';
 import { reviewBody, showApproval, type ReviewOptions } from './review.ts';
 import { table } from './table.ts';
-import { relative } from './when.ts';
+import { watching, withWatch } from './watch.ts';
+import { shortTime } from './when.ts';
 import { stateCell } from './words.ts';
 
 interface ListOptions extends PageOptions {
   readonly state: NonNullable<ApprovalListQuery['state']> | 'any';
   readonly kind?: NonNullable<ApprovalListQuery['kind']>;
-  readonly subject?: string;
+  readonly subjectId?: string;
 }
 
 export function addApprovalCommands(program: Command, context: CliContext): void {
   const approval = program.command('approval').description('what waits for people, and their votes');
 
-  withPageOptions(approval.command('list').description('list approvals; the open ones unless told otherwise'))
+  const list = withPageOptions(approval.command('list'))
+    .description('list approvals; the open ones unless told otherwise')
     .addOption(new Option('--state <state>', 'in this state').choices([...approvalStates, 'any']).default('open'))
     .addOption(new Option('--kind <kind>', 'of this kind').choices(approvalKinds))
-    .option('--subject <id>', 'about this device')
-    .action(async (options: ListOptions, command: Command) => {
-      const page = await withClient(context, command, (client) =>
-        readPages(options, (position) =>
-          client.approvals.list({
-            ...position,
-            ...(options.state === 'any' ? {} : { state: options.state }),
-            ...(options.kind === undefined ? {} : { kind: options.kind }),
-            ...(options.subject === undefined ? {} : { subject_id: options.subject }),
-          }),
-        ),
-      );
-      present(context, command, page, ({ items }) => {
-        const now = context.clock.now();
-        if (items.length === 0) context.terminal.talk('Nothing waits here.');
-        else {
-          table(
-            context.terminal,
-            ['id', 'kind', 'subject', 'state', 'approvals', 'opened', 'expires'],
-            items.map((item) => [
-              item.id,
-              item.kind,
-              item.subject.id,
-              stateCell(item.state),
-              `${item.votes.filter(({ decision }) => decision === 'approve').length}/${item.required_approvals}`,
-              relative(item.opened_at, now),
-              item.closed_at === null ? relative(item.expires_at, now) : '',
-            ]),
-          );
-        }
-        tellOfMore(context, page);
-      });
-    });
+    .option('--subject, --subject-id <id>', 'about this device')
+    .action((options: ListOptions, command: Command) =>
+      watching(context, command, async (view) => {
+        const page = await withClient(view, command, (client) =>
+          readPages(view, options, (position) =>
+            client.approvals.list({
+              ...position,
+              ...(options.state === 'any' ? {} : { state: options.state }),
+              ...(options.kind === undefined ? {} : { kind: options.kind }),
+              ...(options.subjectId === undefined ? {} : { subject_id: options.subjectId }),
+            }),
+          ),
+        );
+        presentPage(view, command, page, {
+          none: 'Nothing waits here.',
+          id: ({ id }) => id,
+          rows: (items) => listApprovals(view, items),
+        });
+      }),
+    );
+  withExamples(list, ['approval list', 'approval list --state any --subject lab-1', 'approval list --watch']);
 
-  approval
-    .command('show <id>')
+  const show = withWatch(approval.command('show <approval_id>'))
     .description('show one approval: what exactly, who voted, how it ended')
-    .action(async (id: string, _options: object, command: Command) => {
-      const found = await withClient(context, command, (client) => client.approvals.get(id));
-      present(context, command, found, (item) => showApproval(context, item));
-    });
+    .action((id: string, _options: object, command: Command) =>
+      watching(context, command, async (view) => {
+        const found = await withClient(view, command, (client) => client.approvals.get(id));
+        present(view, command, found, (item) => showApproval(view, item));
+      }),
+    );
+  withExamples(show, ['approval show 0190b6a0-0000-7000-8000-000000000001']);
 
   for (const decision of ['approve', 'reject'] as const) {
     const vote = approval
-      .command(`${decision} <id>`)
+      .command(`${decision} <approval_id>`)
       .description(`vote to ${decision} what is shown`)
       .option('--reason <text>', 'why')
       .option('--digest <digest>', 'vote only if this is still what is up for approval')
@@ -82,5 +75,23 @@ export function addApprovalCommands(program: Command, context: CliContext): void
         context.terminal.talk(`Voted. The approval is ${state}, with ${approvals} of ${required} approvals.`);
       });
     });
+    withExamples(vote, [`approval ${decision} 0190b6a0-0000-7000-8000-000000000001 --reason "seen in person"`]);
   }
+}
+
+function listApprovals(context: CliContext, approvals: readonly Approval[]): void {
+  table(
+    context.terminal,
+    ['id', 'kind', 'subject', 'state', 'approvals', 'opened', 'expires'],
+    approvals.map((item) => [
+      item.id,
+      item.kind,
+      item.subject.id,
+      stateCell(item.state),
+      `${item.votes.filter(({ decision }) => decision === 'approve').length}/${item.required_approvals}`,
+      shortTime(context, item.opened_at),
+      item.closed_at === null ? shortTime(context, item.expires_at) : '',
+    ]),
+    { spare: ['opened', 'expires', 'kind', 'approvals'] },
+  );
 }

@@ -4,8 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { createClient, type Client } from '#client/client.ts';
 import { createTransport } from '#client/node-transport.ts';
+import type { Fetch } from '#client/request.ts';
 import { globalsOf, homeOf, settingsOf, type CliContext } from './context.ts';
 import { CliError, wrongUsage } from './failure.ts';
+import { printable } from './printable.ts';
 
 export interface Target {
   readonly url: string;
@@ -55,8 +57,10 @@ export async function withClientOf<T>(
     return await work(
       createClient({
         baseUrl: target.url,
-        fetch: transport.fetch,
+        fetch: observed(context, command, transport.fetch),
         random: context.random,
+        // What is watched is asked for again anyway.
+        ...(context.stop === undefined ? {} : { attempts: 1 }),
         token: target.token ?? undefined,
         project: globalsOf(command).project,
       }),
@@ -79,6 +83,28 @@ export async function withClient<T>(
     });
   }
   return withClientOf(context, command, target, work);
+}
+
+/** The requests, ended when the watching ends, and with `--debug` told: never their headers or bodies, which hold secrets. */
+function observed(context: CliContext, command: Command, fetch: Fetch): Fetch {
+  const { stop, terminal, clock } = context;
+  const debug = globalsOf(command).debug === true;
+  return async (url, init) => {
+    const signal = stop === undefined ? init.signal : AbortSignal.any([init.signal, stop]);
+    const begun = clock.now().getTime();
+    const tell = (outcome: string) => {
+      if (debug) terminal.talk(printable(`${init.method} ${url} → ${outcome}, ${clock.now().getTime() - begun} ms`));
+    };
+    try {
+      const answer = await fetch(url, { ...init, signal });
+      const request = answer.headers.get('x-request-id');
+      tell(`${answer.status}${request === null ? '' : `, request ${request}`}`);
+      return answer;
+    } catch (error) {
+      tell('no answer');
+      throw error;
+    }
+  };
 }
 
 function originOf(url: string): string {

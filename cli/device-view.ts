@@ -2,11 +2,10 @@
 import type { Device, DeviceExplanation } from '#contracts/http/devices.ts';
 import type { CliContext } from './context.ts';
 import { facts, table, type Cell } from './table.ts';
-import { absolute } from './when.ts';
+import { longTime } from './when.ts';
 import { stateCell, tierCell } from './words.ts';
 
 export function showDevice(context: CliContext, device: Device): void {
-  const now = context.clock.now();
   const { attestation, pending_review: review } = device;
   facts(context.terminal, [
     ['Device', device.device_id],
@@ -15,8 +14,8 @@ export function showDevice(context: CliContext, device: Device): void {
     ['Trust tier', tierCell(device.trust_tier)],
     ['Reason', device.reason],
     ['Liveness', stateCell(device.liveness)],
-    ['Last seen', absolute(device.last_seen_at, now)],
-    ['First seen', absolute(device.first_seen_at, now)],
+    ['Last seen', longTime(context, device.last_seen_at)],
+    ['First seen', longTime(context, device.first_seen_at)],
     [
       'Counter',
       device.heartbeat_counter === null ? null : `${device.heartbeat_counter} in epoch ${device.token_version}`,
@@ -27,22 +26,26 @@ export function showDevice(context: CliContext, device: Device): void {
     ['Reported tags', device.reported_tags.join(', ')],
     ['Assigned tags', device.assigned_tags.join(', ')],
     ...Object.entries(device.posture).map(([name, value]): [string, Cell] => [`  ${name}`, String(value)]),
-    ...certificateFacts('Certificate', device.certificate, now),
-    ...certificateFacts('Waiting certificate', device.candidate_certificate, now),
+    ...certificateFacts(context, 'Certificate', device.certificate),
+    ...certificateFacts(context, 'Waiting certificate', device.candidate_certificate),
     ['Attestation', stateCell(attestation.state)],
     ['  provider', attestation.provider],
-    ['  verified', attestation.verified_at === null ? null : absolute(attestation.verified_at, now)],
+    ['  verified', attestation.verified_at === null ? null : longTime(context, attestation.verified_at)],
     ['  reason', attestation.reason],
     ['Hardware', device.hardware_identity],
     ['Review', review && `${review.kind}, ${review.approvals} of ${review.required} approvals`],
     ['  id', review && review.id],
     ['  digest', review && review.digest],
-    ['  expires', review && absolute(review.expires_at, now)],
+    ['  expires', review && longTime(context, review.expires_at)],
     ['Workflow', device.workflow.url ?? device.workflow.id],
   ]);
 }
 
-function certificateFacts(name: string, certificate: Device['certificate'], now: Date): [string, Cell | null][] {
+function certificateFacts(
+  context: CliContext,
+  name: string,
+  certificate: Device['certificate'],
+): [string, Cell | null][] {
   if (certificate === null) return [];
   const { rotation } = certificate;
   return [
@@ -50,8 +53,8 @@ function certificateFacts(name: string, certificate: Device['certificate'], now:
     ['  fingerprint', certificate.fingerprint_sha256],
     ['  serial number', certificate.serial_number],
     ['  issuer', certificate.issuer],
-    ['  not before', absolute(certificate.not_before, now)],
-    ['  not after', absolute(certificate.not_after, now)],
+    ['  not before', longTime(context, certificate.not_before)],
+    ['  not after', longTime(context, certificate.not_after)],
     ['  advice', rotation === 'none' ? (certificate.expiring_soon ? 'expires soon' : null) : `rotation ${rotation}`],
   ];
 }
@@ -71,7 +74,7 @@ export function showExplanation(context: CliContext, explanation: DeviceExplanat
     ['Trust tier', tierCell(explanation.trust_tier)],
     ...explanation.answers.map(({ question, text }): [string, Cell] => [questions[question], text]),
     ['Heard?', `${explanation.liveness.state}: ${explanation.liveness.text}`],
-    ['Last seen', absolute(explanation.liveness.last_seen_at, context.clock.now())],
+    ['Last seen', longTime(context, explanation.liveness.last_seen_at)],
     ['Last decision', explanation.reason],
   ]);
   terminal.data('');
@@ -79,6 +82,7 @@ export function showExplanation(context: CliContext, explanation: DeviceExplanat
     terminal,
     ['decides', 'at most', 'because', 'what would change it'],
     explanation.facts.map((fact) => [fact.decides ? 'yes' : '', tierCell(fact.at_most), fact.text, fact.change ?? '']),
+    { wrap: true },
   );
   terminal.data('');
   facts(

@@ -7,33 +7,38 @@ import { confirmByName } from './confirm.ts';
 import { withClient } from './connection.ts';
 import { globalsOf, present, type CliContext } from './context.ts';
 import { showDevice, showExplanation } from './device-view.ts';
+import { withExamples } from './examples.ts';
 import { CliError } from './failure.ts';
-import { readPages, tellOfMore, withPageOptions, type PageOptions } from './pages.ts';
+import { forEachId, readIds } from './many.ts';
+import { presentPage, readPages, withPageOptions, type PageOptions } from './pages.ts';
 import { reviewBody, showApproval, type ReviewOptions } from './review.ts';
 import { table } from './table.ts';
-import { relative } from './when.ts';
+import { watching, withWatch } from './watch.ts';
+import { shortTime } from './when.ts';
 import { stateCell, tierCell } from './words.ts';
 
 interface ListOptions extends PageOptions {
-  readonly state?: NonNullable<DeviceListQuery['approval_state']>;
-  readonly tier?: NonNullable<DeviceListQuery['trust_tier']>;
+  readonly approvalState?: NonNullable<DeviceListQuery['approval_state']>;
+  readonly trustTier?: NonNullable<DeviceListQuery['trust_tier']>;
   readonly liveness?: NonNullable<DeviceListQuery['liveness']>;
   readonly tag?: string;
   readonly search?: string;
-  readonly pending?: boolean;
+  readonly pendingReview?: boolean;
 }
 
 interface ActOptions {
   readonly reason?: string;
   readonly yes?: boolean;
+  readonly dryRun?: boolean;
 }
 
 /** Acts that take something from a device: each asks for its name. */
 const acts = {
   revoke: {
     description: 'revoke the certificate, for ever; a new one opens a rotation review',
+    examples: ['device revoke lab-1 --reason "laptop was stolen"'],
     // The certificate that was shown, so that one pinned in between is not hit instead.
-    run: (client: Client, id: string, reason: { reason?: string }, shown: Device | null) =>
+    run: (client: Client, id: string, reason: { reason?: string }, shown: Device | undefined) =>
       client.devices.revoke(id, {
         ...reason,
         ...(shown?.certificate ? { fingerprint_sha256: shown.certificate.fingerprint_sha256 } : {}),
@@ -41,10 +46,15 @@ const acts = {
   },
   reset: {
     description: 'clear pin and counter, and start again as pending',
+    examples: ['device reset lab-1 --reason reinstalled'],
     run: (client: Client, id: string, reason: { reason?: string }) => client.devices.reset(id, reason),
   },
   retire: {
     description: 'take the device out of service',
+    examples: [
+      'device retire lab-1 lab-2 lab-3',
+      'device list --liveness offline --all --quiet | sentinel device retire - --dry-run',
+    ],
     run: (client: Client, id: string, reason: { reason?: string }) => client.devices.retire(id, reason),
   },
 } as const;
@@ -52,117 +62,167 @@ const acts = {
 export function addDeviceCommands(program: Command, context: CliContext): void {
   const device = program.command('device').description('devices, their identity and their trust');
 
-  withPageOptions(device.command('list').description('list devices'))
-    .addOption(new Option('--state <state>', 'with this approval state').choices(deviceApprovalStates))
-    .addOption(new Option('--tier <tier>', 'with this trust tier').choices(trustTiers))
+  const list = withPageOptions(device.command('list').description('list devices'))
+    .addOption(
+      new Option('--state, --approval-state <state>', 'with this approval state').choices(deviceApprovalStates),
+    )
+    .addOption(new Option('--tier, --trust-tier <tier>', 'with this trust tier').choices(trustTiers))
     .addOption(new Option('--liveness <liveness>', 'with this liveness').choices(livenessStates))
     .option('--tag <tag>', 'with this tag')
     .option('--search <text>', 'with this in id or host name')
-    .option('--pending', 'with a review that waits')
-    .action(async (options: ListOptions, command: Command) => {
-      const query = queryOf(options);
-      const page = await withClient(context, command, (client) =>
-        readPages(options, (position) => client.devices.list({ ...position, ...query })),
-      );
-      present(context, command, page, ({ items }) => {
-        if (items.length === 0) context.terminal.talk('No devices.');
-        else listDevices(context, items);
-        tellOfMore(context, page);
-      });
-    });
-
-  device
-    .command('show <device_id>')
-    .description('show everything about a device')
-    .action(async (id: string, _options: object, command: Command) => {
-      const found = await withClient(context, command, (client) => client.devices.get(id));
-      present(context, command, found, (item) => showDevice(context, item));
-    });
-
-  device
-    .command('explain <device_id>')
-    .description('why a device has its tier, and what would change it')
-    .action(async (id: string, _options: object, command: Command) => {
-      const found = await withClient(context, command, (client) => client.devices.explanation(id));
-      present(context, command, found, (item) => showExplanation(context, item));
-    });
-
-  withPageOptions(device.command('history <device_id>').description('what happened to a device, newest first')).action(
-    async (id: string, options: PageOptions, command: Command) => {
-      const page = await withClient(context, command, (client) =>
-        readPages(options, (position) => client.devices.history(id, position)),
-      );
-      present(context, command, page, ({ items }) => {
-        const now = context.clock.now();
-        table(
-          context.terminal,
-          ['revision', 'when', 'event', 'by', 'from', 'to'],
-          items.map((entry) => [
-            `${entry.epoch}.${entry.revision}`,
-            relative(entry.at, now),
-            entry.event,
-            `${entry.by.kind} ${entry.by.id}`,
-            entry.from_state ?? '',
-            entry.to_state,
-          ]),
+    .option('--pending, --pending-review', 'with a review that waits')
+    .action((options: ListOptions, command: Command) =>
+      watching(context, command, async (view) => {
+        const query = queryOf(options);
+        const page = await withClient(view, command, (client) =>
+          readPages(view, options, (position) => client.devices.list({ ...position, ...query })),
         );
-        tellOfMore(context, page);
-      });
-    },
-  );
+        presentPage(view, command, page, {
+          none: 'No devices.',
+          id: ({ device_id: id }) => id,
+          rows: (items) => listDevices(view, items),
+        });
+      }),
+    );
+  withExamples(list, ['device list --pending', 'device list --tier restricted --watch', 'device list --all --json']);
+
+  const show = withWatch(device.command('show <device_id>'))
+    .description('show everything about a device')
+    .action((id: string, _options: object, command: Command) =>
+      watching(context, command, async (view) => {
+        const found = await withClient(view, command, (client) => client.devices.get(id));
+        present(view, command, found, (item) => showDevice(view, item));
+      }),
+    );
+  withExamples(show, ['device show lab-1', 'device show lab-1 --watch 5']);
+
+  const explain = withWatch(device.command('explain <device_id>'))
+    .description('why a device has its tier, and what would change it')
+    .action((id: string, _options: object, command: Command) =>
+      watching(context, command, async (view) => {
+        const found = await withClient(view, command, (client) => client.devices.explanation(id));
+        present(view, command, found, (item) => showExplanation(view, item));
+      }),
+    );
+  withExamples(explain, ['device explain lab-1']);
+
+  const history = withPageOptions(device.command('history <device_id>'))
+    .description('what happened to a device, newest first')
+    .action((id: string, options: PageOptions, command: Command) =>
+      watching(context, command, async (view) => {
+        const page = await withClient(view, command, (client) =>
+          readPages(view, options, (position) => client.devices.history(id, position)),
+        );
+        presentPage(view, command, page, {
+          none: 'Nothing happened yet.',
+          id: (entry) => `${entry.epoch}.${entry.revision}`,
+          rows: (items) =>
+            table(
+              view.terminal,
+              ['revision', 'when', 'event', 'by', 'from', 'to'],
+              items.map((entry) => [
+                `${entry.epoch}.${entry.revision}`,
+                shortTime(view, entry.at),
+                entry.event,
+                `${entry.by.kind} ${entry.by.id}`,
+                entry.from_state ?? '',
+                entry.to_state,
+              ]),
+              { spare: ['from', 'by'] },
+            ),
+        });
+      }),
+    );
+  withExamples(history, ['device history lab-1 --limit 10']);
 
   for (const decision of ['approve', 'reject'] as const) {
     const vote = device
-      .command(`${decision} <device_id>`)
-      .description(`vote to ${decision} the identity that waits for review`)
+      .command(`${decision} <device_id...>`)
+      .description(`vote to ${decision} the identity that waits for review; - reads ids from standard input`)
       .option('--reason <text>', 'why')
       .option('--digest <digest>', 'vote only if this is still what is up for approval')
-      .option('--yes', 'do not ask');
-    vote.action(async (id: string, options: ReviewOptions, command: Command) => {
-      const after = await withClient(context, command, async (client) => {
-        const pending = (await client.devices.get(id)).pending_review;
-        if (pending === null) {
-          throw new CliError(`Nothing about ${id} waits for review.`, { advice: `sentinel device show ${id}` });
-        }
-        const approval = await client.approvals.get(pending.id);
-        if (!globalsOf(command).json) showApproval(context, approval);
-        return client.devices.identityReview(id, await reviewBody(context, approval, decision, options));
+      .option('--yes', 'do not ask')
+      .action(async (words: readonly string[], options: ReviewOptions, command: Command) => {
+        const ids = await readIds(context, words);
+        await withClient(context, command, (client) =>
+          forEachId(context, command, ids, {
+            work: async (id) => {
+              const pending = (await client.devices.get(id)).pending_review;
+              if (pending === null) {
+                throw new CliError(`Nothing about ${id} waits for review.`, {
+                  advice: `See what it is: sentinel device show ${id}`,
+                });
+              }
+              const approval = await client.approvals.get(pending.id);
+              if (!globalsOf(command).json) showApproval(context, approval);
+              return client.devices.identityReview(id, await reviewBody(context, approval, decision, options));
+            },
+            tell: (item) => tellState(context, item),
+          }),
+        );
       });
-      present(context, command, after, (item) => tellState(context, item));
-    });
+    withExamples(vote, [`device ${decision} lab-1 --reason "known to the lab"`]);
   }
 
   for (const [name, act] of Object.entries(acts)) {
-    device
-      .command(`${name} <device_id>`)
-      .description(act.description)
+    const command = device
+      .command(`${name} <device_id...>`)
+      .description(`${act.description}; - reads ids from standard input`)
       .option('--reason <text>', 'why')
       .option('--yes', 'do not ask')
-      .action(async (id: string, options: ActOptions, command: Command) => {
-        const after = await withClient(context, command, async (client) => {
-          const before = options.yes ? null : await client.devices.get(id);
-          if (before && !globalsOf(command).json) showDevice(context, before);
-          await confirmByName(context.terminal, { act: name, name: id, yes: options.yes });
-          return act.run(client, id, options.reason === undefined ? {} : { reason: options.reason }, before);
+      .option('--dry-run', 'say what would be done, and do nothing')
+      .action(async (words: readonly string[], options: ActOptions, own: Command) => {
+        const ids = await readIds(context, words);
+        await withClient(context, own, async (client) => {
+          if (options.dryRun) {
+            return forEachId(context, own, ids, {
+              work: (id) => client.devices.get(id),
+              tell: (item) => context.terminal.data(`would ${name} ${item.device_id}; it is ${describe(item)}`),
+            });
+          }
+          const shown = options.yes ? [] : await lookFirst(context, own, client, ids);
+          const whom = ids.length === 1 ? (ids[0] ?? '') : `${ids.length} devices`;
+          await confirmByName(context.terminal, { act: name, name: whom, yes: options.yes });
+          const reason = options.reason === undefined ? {} : { reason: options.reason };
+          return forEachId(context, own, ids, {
+            work: (id) =>
+              act.run(
+                client,
+                id,
+                reason,
+                shown.find((before) => before.device_id === id),
+              ),
+            tell: (item) => tellState(context, item),
+          });
         });
-        present(context, command, after, (item) => tellState(context, item));
       });
+    withExamples(command, act.examples);
   }
+}
+
+/** Shows what an act is about, before the person is asked. */
+async function lookFirst(context: CliContext, command: Command, client: Client, ids: readonly string[]) {
+  const shown: Device[] = [];
+  for (const id of ids) shown.push(await client.devices.get(id));
+  if (globalsOf(command).json) return shown;
+  const [only] = shown;
+  if (shown.length === 1 && only !== undefined) showDevice(context, only);
+  else listDevices(context, shown);
+  return shown;
 }
 
 function queryOf(options: ListOptions): DeviceListQuery {
   return {
-    ...(options.state === undefined ? {} : { approval_state: options.state }),
-    ...(options.tier === undefined ? {} : { trust_tier: options.tier }),
+    ...(options.approvalState === undefined ? {} : { approval_state: options.approvalState }),
+    ...(options.trustTier === undefined ? {} : { trust_tier: options.trustTier }),
     ...(options.liveness === undefined ? {} : { liveness: options.liveness }),
     ...(options.tag === undefined ? {} : { tag: options.tag }),
     ...(options.search === undefined ? {} : { search: options.search }),
-    ...(options.pending === undefined ? {} : { pending_review: true }),
+    ...(options.pendingReview === undefined ? {} : { pending_review: true }),
   };
 }
 
 function listDevices(context: CliContext, devices: readonly Device[]): void {
-  const now = context.clock.now();
   table(
     context.terminal,
     ['device', 'identity', 'tier', 'liveness', 'last seen', 'host', 'platform', 'review'],
@@ -171,19 +231,23 @@ function listDevices(context: CliContext, devices: readonly Device[]): void {
       stateCell(device.retired ? 'retired' : device.approval_state),
       tierCell(device.trust_tier),
       stateCell(device.liveness),
-      relative(device.last_seen_at, now),
+      shortTime(context, device.last_seen_at),
       device.hostname ?? '',
       device.platform ?? '',
       device.pending_review
         ? `${device.pending_review.kind} ${device.pending_review.approvals}/${device.pending_review.required}`
         : '',
     ]),
+    { spare: ['platform', 'host', 'review', 'last seen'] },
   );
 }
 
 function tellState(context: CliContext, device: Device): void {
-  const identity = device.retired ? 'retired' : device.approval_state;
   const review = device.pending_review;
   const waits = review ? `; ${review.kind} review: ${review.approvals} of ${review.required} approvals` : '';
-  context.terminal.talk(`${device.device_id} is ${identity}, tier ${device.trust_tier}${waits}.`);
+  context.terminal.talk(`${device.device_id} is ${describe(device)}${waits}.`);
+}
+
+function describe(device: Device): string {
+  return `${device.retired ? 'retired' : device.approval_state}, tier ${device.trust_tier}`;
 }

@@ -85,6 +85,10 @@ const signIn = 'Sign in with: sentinel login';
 
 function adviceFor(problem: ApiProblem): string {
   if (problem.code === 'auth.required' || problem.code === 'auth.session_ended') return signIn;
+  if (problem.code === 'auth.invalid_credentials') return `Check user name and password. ${signIn}`;
+  if (problem.code === 'resource.not_found') {
+    return 'Check the id and the project. sentinel device list and sentinel approval list show what there is.';
+  }
   if (problem.status === 0 && /certificate|self-signed/i.test(problem.detail)) {
     return 'Name the authority of the server with --ca-file, or start Sentinel on this machine and use its own.';
   }

@@ -1,4 +1,5 @@
 // `sentinel`: gives the command line this process's environment, terminal, clock and randomness.
+import { setTimeout } from 'node:timers/promises';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { runCli } from './program.ts';
 import { processTerminal } from './terminal.ts';
@@ -11,5 +12,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   terminal: processTerminal(process.env),
   clock: systemClock,
   random: systemRandom,
+  pause: (ms, signal) => setTimeout(ms, undefined, { ...(signal ? { signal } : {}) }),
   directory: process.cwd(),
 });

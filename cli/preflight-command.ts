@@ -44,6 +44,7 @@ export function addPreflightCommand(program: Command, context: CliContext): void
               problem,
               advice,
             ]),
+            { wrap: true },
           );
         }
       });

@@ -7,9 +7,9 @@ export function printable(text: string): string {
   return text.replace(unsafe, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }
 
-/** JSON over several lines that holds no such character either, and means the same. */
-export function printableJson(value: unknown): string {
-  const text = JSON.stringify(value, null, 2);
+/** JSON that holds no such character either, and means the same; on one line without an indent. */
+export function printableJson(value: unknown, indent = 2): string {
+  const text = JSON.stringify(value, null, indent);
   return text.replace(unsafe, (character) => (character === '\n' ? character : escapeUnits(character)));
 }
 

@@ -43,6 +43,7 @@ function createProgram(context: CliContext): Command {
     .option('--ca-file <file>', 'authority that the API is trusted with (SENTINEL_CA_FILE)')
     .option('--project <project>', 'act in this project')
     .option('--json', 'print the objects of the API')
+    .option('--debug', 'tell each request and its answer, without what is secret')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => terminal.data(text.trimEnd()),

@@ -4,7 +4,7 @@ import type { ReviewBody } from '#contracts/http/common.ts';
 import type { CliContext } from './context.ts';
 import { confirmByName, confirmIfAsked } from './confirm.ts';
 import { facts, table, type Cell } from './table.ts';
-import { absolute, relative } from './when.ts';
+import { longTime, shortTime } from './when.ts';
 import { stateCell } from './words.ts';
 
 export interface ReviewOptions {
@@ -16,7 +16,6 @@ export interface ReviewOptions {
 /** Everything known of an approval. */
 export function showApproval(context: CliContext, approval: Approval): void {
   const { terminal } = context;
-  const now = context.clock.now();
   const approvals = approval.votes.filter(({ decision }) => decision === 'approve').length;
   facts(terminal, [
     ['Approval', approval.id],
@@ -24,9 +23,9 @@ export function showApproval(context: CliContext, approval: Approval): void {
     ['State', stateCell(approval.state)],
     ['Approvals', `${approvals} of ${approval.required_approvals}`],
     ['Requested by', `${approval.requested_by.kind} ${approval.requested_by.id}`],
-    ['Opened', absolute(approval.opened_at, now)],
-    ['Expires', approval.closed_at === null ? absolute(approval.expires_at, now) : null],
-    ['Closed', approval.closed_at === null ? null : absolute(approval.closed_at, now)],
+    ['Opened', longTime(context, approval.opened_at)],
+    ['Expires', approval.closed_at === null ? longTime(context, approval.expires_at) : null],
+    ['Closed', approval.closed_at === null ? null : longTime(context, approval.closed_at)],
     ...contentFacts(approval.content),
     ['Digest', approval.digest],
     ['Workflow', approval.workflow.url ?? approval.workflow.id],
@@ -36,7 +35,8 @@ export function showApproval(context: CliContext, approval: Approval): void {
   table(
     terminal,
     ['voter', 'decision', 'when', 'reason'],
-    approval.votes.map((vote) => [vote.by, stateCell(vote.decision), relative(vote.at, now), vote.reason ?? '']),
+    approval.votes.map((vote) => [vote.by, stateCell(vote.decision), shortTime(context, vote.at), vote.reason ?? '']),
+    { wrap: true },
   );
 }
 

@@ -1,4 +1,7 @@
-// Instants as people read them: how long ago, or how soon.
+// Instants as people read them: how long ago, or how soon. In a pipe they stay what they are.
+import type { CliContext } from './context.ts';
+
+type Reader = Pick<CliContext, 'terminal' | 'clock'>;
 
 const steps = [
   { unit: 's', seconds: 1, below: 60 },
@@ -7,9 +10,20 @@ const steps = [
   { unit: 'd', seconds: 86_400, below: Infinity },
 ] as const;
 
-/** `12 s ago`, `in 3 d`, `now`; `never` for no instant. */
-export function relative(instant: string | null, now: Date): string {
+/** For a column: `12 s ago` in a terminal, `2026-01-02 03:04:05Z` in a pipe. */
+export function shortTime(reader: Reader, instant: string | null): string {
   if (instant === null) return 'never';
+  return reader.terminal.columns === null ? stamp(instant) : relative(instant, reader.clock.now());
+}
+
+/** For a fact: `2026-01-02 03:04:05Z (12 s ago)` in a terminal. */
+export function longTime(reader: Reader, instant: string | null): string {
+  if (instant === null) return 'never';
+  return reader.terminal.columns === null ? stamp(instant) : absolute(instant, reader.clock.now());
+}
+
+/** `12 s ago`, `in 3 d`, `now`. */
+export function relative(instant: string, now: Date): string {
   const seconds = Math.round((Date.parse(instant) - now.getTime()) / 1000);
   if (seconds === 0) return 'now';
   const size = Math.abs(seconds);
@@ -19,7 +33,10 @@ export function relative(instant: string | null, now: Date): string {
 }
 
 /** Both forms: `2026-01-02 03:04:05Z (12 s ago)`. */
-export function absolute(instant: string | null, now: Date): string {
-  if (instant === null) return 'never';
-  return `${instant.slice(0, 19).replace('T', ' ')}Z (${relative(instant, now)})`;
+export function absolute(instant: string, now: Date): string {
+  return `${stamp(instant)} (${relative(instant, now)})`;
+}
+
+export function stamp(instant: string): string {
+  return `${instant.slice(0, 19).replace('T', ' ')}Z`;
 }

