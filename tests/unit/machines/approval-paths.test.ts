@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { take } from '#bench/simulate/model-actor.ts';
 import { closedApprovalStates } from '#contracts/states.ts';
 import { approvalActor, type ApprovalContext, type ApprovalEvent, type VoteCast } from '#machines/approval.ts';
 import * as approvals from './approvals.ts';
-import { after, inWords, search, take, type Edge } from './machines.ts';
+import { after, inWords, search, type Edge } from './machines.ts';
 
 const { changed, confirmed, said, ttlSeconds, vote } = approvals;
 

@@ -1,10 +1,11 @@
 // The approval machine, cell by cell: what each event comes to in each situation, and that nothing else comes to anything.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { take } from '#bench/simulate/model-actor.ts';
 import type { ProblemCode } from '#contracts/problems.ts';
 import { approvalActor, refuseVote, type ApprovalEvent } from '#machines/approval.ts';
 import * as approvals from './approvals.ts';
-import { after, inWords, isIgnored, take } from './machines.ts';
+import { after, inWords, isIgnored } from './machines.ts';
 
 const { changed, confirmed, said, vote } = approvals;
 

@@ -1,4 +1,5 @@
 // Approvals in every situation, and everything that can happen to them.
+import { begin, take } from '#bench/simulate/model-actor.ts';
 import type { MachineSnapshot } from '#contracts/actor.ts';
 import {
   approvalActor,
@@ -8,7 +9,7 @@ import {
   type VoteCast,
 } from '#machines/approval.ts';
 import { stamp } from './devices.ts';
-import { after, begin, start, take } from './machines.ts';
+import { after, start } from './machines.ts';
 
 export type Approval = MachineSnapshot<ApprovalContext>;
 

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { take } from '#bench/simulate/model-actor.ts';
 import { trustTiers } from '#contracts/states.ts';
 import { deviceActor } from '#machines/device-actor.ts';
 import type { DeviceContext } from '#machines/device-context.ts';
 import type { DeviceEvent } from '#machines/device-events.ts';
 import * as devices from './devices.ts';
-import { after, inWords, search, take, type Edge } from './machines.ts';
+import { after, inWords, search, type Edge } from './machines.ts';
 
 const { news, openWindow, operator, read } = devices;
 type Device = devices.Device;

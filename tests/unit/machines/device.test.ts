@@ -1,10 +1,11 @@
 // The device machine, cell by cell: what each event comes to in each situation, and that nothing else comes to anything.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { take } from '#bench/simulate/model-actor.ts';
 import { deviceActor } from '#machines/device-actor.ts';
 import type { DeviceEvent } from '#machines/device-events.ts';
 import * as devices from './devices.ts';
-import { after, inWords, isIgnored, take } from './machines.ts';
+import { after, inWords, isIgnored } from './machines.ts';
 
 const { approvedBy, news, openWindow, operator, read } = devices;
 

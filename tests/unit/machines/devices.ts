@@ -1,5 +1,6 @@
 // Devices in every situation, and everything that can happen to them.
 import { createHash } from 'node:crypto';
+import { begin, take } from '#bench/simulate/model-actor.ts';
 import type { MachineSnapshot } from '#contracts/actor.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
@@ -8,7 +9,7 @@ import { deviceActor } from '#machines/device-actor.ts';
 import type { DeviceContext } from '#machines/device-context.ts';
 import type { ApprovalRead, DeviceEvent, DeviceNews } from '#machines/device-events.ts';
 import type { Proposal } from '#machines/identity-review.ts';
-import { after, begin, take } from './machines.ts';
+import { after } from './machines.ts';
 
 export type Device = MachineSnapshot<DeviceContext>;
 

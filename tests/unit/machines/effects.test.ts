@@ -4,12 +4,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { initialTransition, transition, type AnyStateMachine } from 'xstate';
+import { type Taken } from '#bench/simulate/model-actor.ts';
 import { auditCategories } from '#contracts/states.ts';
 import { approvalActor } from '#machines/approval.ts';
 import { deviceActor } from '#machines/device-actor.ts';
 import * as approvals from './approvals.ts';
 import * as devices from './devices.ts';
-import { after, search, type Taken } from './machines.ts';
+import { after, search } from './machines.ts';
 
 /** Everything that a machine may ask for. Whoever adds an entry decides in the open whether enforcement begins here. */
 const calls = {

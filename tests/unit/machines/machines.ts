@@ -1,52 +1,10 @@
 // Takes machines through transitions without Temporal: what the driver sees of each, and a bounded search over all of them.
-import { initialTransition, transition } from 'xstate';
-import type { CommitRequirement, MachineSnapshot } from '#contracts/actor.ts';
-import { later, type ActorDefinition, type AnyCall, type Deadlines, type RecordEffect } from '#machines/actor.ts';
+import { take, type Taken } from '#bench/simulate/model-actor.ts';
+import type { MachineSnapshot } from '#contracts/actor.ts';
+import { later, type ActorDefinition, type Deadlines } from '#machines/actor.ts';
 
 export const start = '2026-12-01T12:00:00.000Z';
 export const after = (seconds: number): string => later(start, seconds);
-
-/** What one transition came to. */
-export interface Taken<Context> {
-  readonly snapshot: MachineSnapshot<Context>;
-  readonly records: readonly RecordEffect[];
-  readonly requirements: readonly CommitRequirement[];
-  readonly calls: readonly AnyCall[];
-  /** Names of everything that the machine asked for, also of what the driver would not know. */
-  readonly actions: readonly string[];
-}
-
-type AnyDefinition<Context extends { readonly deadlines: Deadlines }, Event extends { type: string }> = ActorDefinition<
-  Context,
-  Event
->;
-
-export function begin<Context extends { readonly deadlines: Deadlines }, Event extends { type: string }>(
-  definition: AnyDefinition<Context, Event>,
-  input: object,
-): MachineSnapshot<Context> {
-  const [first] = initialTransition(definition.machine, input as never);
-  return { value: first.value as string, context: first.context as Context };
-}
-
-export function take<Context extends { readonly deadlines: Deadlines }, Event extends { type: string }>(
-  definition: AnyDefinition<Context, Event>,
-  before: MachineSnapshot<Context>,
-  event: Event,
-): Taken<Context> {
-  const state = definition.machine.resolveState({ value: before.value, context: before.context });
-  const [next, actions] = transition(definition.machine, state, event);
-  const params = <T>(type: string): T[] =>
-    actions.flatMap((action) => (action.type === type && action.params !== null ? [action.params as T] : []));
-  const snapshot = { value: next.value as string, context: next.context as Context };
-  return {
-    snapshot,
-    records: [...params<RecordEffect>('record'), ...definition.changes(before, snapshot)],
-    requirements: params('require'),
-    calls: params('call'),
-    actions: actions.map((action) => action.type),
-  };
-}
 
 /** The state, and the effects in words: `approved: consumed, +device.identity.approved, news.fetch`. */
 export function inWords({ snapshot, records, requirements, calls }: Taken<unknown>): string {
@@ -78,7 +36,7 @@ export interface Edge<Context, Event> {
  * @param visit    called for every transition from every state
  */
 export function search<Context extends { readonly deadlines: Deadlines }, Event extends { type: string }>(
-  definition: AnyDefinition<Context, Event>,
+  definition: ActorDefinition<Context, Event>,
   initial: MachineSnapshot<Context>,
   options: {
     readonly depth: number;

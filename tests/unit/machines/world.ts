@@ -1,14 +1,16 @@
 // One device, its approvals and their store, under any order of what happens: late, twice, never, or after a crash.
 // The machines are the real ones; what Temporal and Postgres promise is kept here in a few lines: an accepted event is not
 // lost, a commit is whole, and everything else may come whenever the schedule says.
-import type { MachineSnapshot } from '#contracts/actor.ts';
-import type { ActorDefinition, AnyCall, Deadlines, Stamp } from '#machines/actor.ts';
+import { chanceOf } from '#bench/simulate/chance.ts';
+import { type Host, ModelActor, type Said } from '#bench/simulate/model-actor.ts';
+import type { CommitRequirement } from '#contracts/actor.ts';
+import type { AnyCall, Stamp } from '#machines/actor.ts';
 import { approvalActor, type ApprovalContext, type ApprovalEvent, type ApprovalInput } from '#machines/approval.ts';
 import { deviceActor } from '#machines/device-actor.ts';
 import type { DeviceContext } from '#machines/device-context.ts';
 import type { DeviceEvent, DeviceNews, NewsQuery } from '#machines/device-events.ts';
 import { certificate, policy, proposal, stamp } from './devices.ts';
-import { after, begin, take } from './machines.ts';
+import { after } from './machines.ts';
 
 /** What happens to the device and around it, in the order in which it happens. */
 export type Fact =
@@ -19,153 +21,17 @@ export type Fact =
   | { readonly kind: 'vote'; readonly by: string; readonly decision: 'approve' | 'reject' }
   | { readonly kind: 'crash'; readonly whose: 'device' | 'approval'; readonly back: number };
 
-type Unstamped = { readonly type: string } & Record<string, unknown>;
-
 /** Everything that may happen next; which of it does is up to the schedule. */
 interface Step {
   readonly name: string;
   run(): void;
 }
 
-/** Numbers from 0 up to 1 that are the same for the same seed. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d_2b_79_f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-/** What the driver does, without Temporal: takes at once, commits one after the other, then makes the calls. */
-class Actor<Context extends { readonly deadlines: Deadlines }, Event extends { type: string } & Stamp> {
-  readonly initial: MachineSnapshot<Context>;
-  /** As the store has it; every one that was ever durable, the newest last. */
-  readonly rows: MachineSnapshot<Context>[] = [];
-  snapshot: MachineSnapshot<Context>;
-  private waiting: { event: Event | null; taken: ReturnType<typeof take<Context, Event>> }[] = [];
-  private running = new Map<string, { next: AnyCall | null }>();
-  /** Answers to a run that has ended are lost with it. */
-  private life = 0;
-
-  private readonly world: World;
-  private readonly definition: ActorDefinition<Context, Event>;
-  private readonly perform: (call: AnyCall) => Unstamped | null;
-
-  constructor(
-    world: World,
-    definition: ActorDefinition<Context, Event>,
-    input: object,
-    perform: (call: AnyCall) => Unstamped | null,
-  ) {
-    this.world = world;
-    this.definition = definition;
-    this.perform = perform;
-    this.initial = begin(definition, input);
-    this.snapshot = this.initial;
-    this.start();
-  }
-
-  get row(): MachineSnapshot<Context> | null {
-    return this.rows.at(-1) ?? null;
-  }
-
-  tell(event: Unstamped, by?: string, request?: string): void {
-    const given = this.world.stamped(event, by, request) as unknown as Event;
-    if (this.definition.refuse(this.snapshot, given) === null) this.takeIn(given);
-  }
-
-  /** The run ends, and another begins that knows the row and, after a reset, what an earlier run had made durable. */
-  crash(back: number): void {
-    this.life += 1;
-    this.waiting = [];
-    this.running = new Map();
-    if (this.row === null) {
-      this.snapshot = this.initial;
-      this.start();
-      return;
-    }
-    const self = back === 0 ? null : (this.rows.at(-1 - back) ?? null);
-    this.become(this.definition.adopt(this.row, self, this.initial));
-    this.tell({ type: 'actor.adopted' });
-  }
-
-  /** The first state, or one that was adopted, is written like any other. */
-  private become(snapshot: MachineSnapshot<Context>): void {
-    this.snapshot = snapshot;
-    this.enqueue(null, { snapshot, records: [], requirements: [], calls: [], actions: [] });
-  }
-
-  private start(): void {
-    this.become(this.initial);
-  }
-
-  private takeIn(event: Event): void {
-    const taken = take(this.definition, this.snapshot, event);
-    this.snapshot = taken.snapshot;
-    this.enqueue(event, taken);
-  }
-
-  private enqueue(event: Event | null, taken: ReturnType<typeof take<Context, Event>>): void {
-    this.waiting.push({ event, taken });
-    this.later('commit', () => this.commit());
-  }
-
-  private commit(): void {
-    const [first, ...rest] = this.waiting;
-    if (first === undefined) return;
-    this.waiting = rest;
-    if (!this.world.holds(first.taken.requirements)) {
-      this.waiting = [];
-      this.snapshot = this.row ?? this.initial;
-      this.tell({ type: 'commit.refused', requirement: first.taken.requirements[0]?.kind });
-      for (const { event } of rest) {
-        if (event !== null && this.definition.refuse(this.snapshot, event) === null) this.takeIn(event);
-      }
-      return;
-    }
-    this.rows.push(first.taken.snapshot);
-    for (const call of first.taken.calls) this.call(call);
-  }
-
-  private call(call: AnyCall): void {
-    const same = this.running.get(call.key);
-    if (same !== undefined) {
-      same.next = call;
-      return;
-    }
-    const entry: { next: AnyCall | null } = { next: null };
-    this.running.set(call.key, entry);
-    this.later(call.name, () => {
-      const answer = this.perform(call);
-      this.later(`answer of ${call.name}`, () => {
-        this.running.delete(call.key);
-        if (answer !== null) this.tell(answer);
-        if (entry.next !== null) this.call(entry.next);
-      });
-    });
-  }
-
-  wakeAt(now: string): void {
-    for (const [name, at] of Object.entries(this.snapshot.context.deadlines))
-      if (at <= now) this.tell({ type: 'deadline.passed', name });
-  }
-
-  private later(name: string, run: () => void): void {
-    const { life } = this;
-    this.world.steps.push({
-      name: `${this.definition.kind}: ${name}`,
-      run: () => (life === this.life ? run() : undefined),
-    });
-  }
-}
-
-export class World {
-  readonly steps: Step[] = [];
-  readonly approvals = new Map<string, Actor<ApprovalContext, ApprovalEvent>>();
+export class World implements Host {
+  private readonly steps: Step[] = [];
+  readonly approvals = new Map<string, ModelActor<ApprovalContext, ApprovalEvent>>();
   readonly consumed: string[] = [];
-  readonly device: Actor<DeviceContext, DeviceEvent>;
+  readonly device: ModelActor<DeviceContext, DeviceEvent>;
   /** Who was once in the live directory with the permission, and still is. */
   readonly voters = new Set(['ann', 'bob', 'cleo']);
   private seconds = 0;
@@ -176,17 +42,23 @@ export class World {
   private readonly denied = new Set<string>();
 
   constructor(seed: number) {
-    this.random = seeded(seed);
-    this.device = new Actor(this, deviceActor, { project: 'default', id: 'd1' }, (call) => this.performForDevice(call));
+    this.random = chanceOf(seed);
+    this.device = new ModelActor(this, deviceActor, { project: 'default', id: 'd1' }, (call) =>
+      this.performForDevice(call),
+    );
   }
 
   get now(): string {
     return after(this.seconds);
   }
 
-  stamped(event: Unstamped, by?: string, request?: string): Unstamped {
+  stamped(event: Said, by?: string, request?: string): Said {
     const who = by === undefined ? undefined : ({ kind: 'user', id: by } as const);
     return { ...stamp(this.now, who), ...event, ...(request === undefined ? {} : { request_id: request }) };
+  }
+
+  later({ kind, name }: Parameters<Host['later']>[0], run: () => void): void {
+    this.steps.push({ name: `${kind} ${name}`, run });
   }
 
   /** Lets everything happen in an order that the seed decides; hints get lost and come twice. */
@@ -217,8 +89,8 @@ export class World {
     this.seconds += 1;
     const [step] = this.steps.splice(Math.floor(this.random() * this.steps.length), 1);
     step?.run();
-    this.device.wakeAt(this.now);
-    for (const approval of this.approvals.values()) approval.wakeAt(this.now);
+    this.device.wake(this.now);
+    for (const approval of this.approvals.values()) approval.wake(this.now);
   }
 
   private happen(fact: Fact): void {
@@ -236,11 +108,13 @@ export class World {
         return this.hint();
       case 'reset':
       case 'retire':
-        return device.tell({ type: `device.${fact.kind}`, reason: 'because' }, fact.by, `${fact.kind} ${this.seconds}`);
+        device.tell({ type: `device.${fact.kind}`, reason: 'because' }, fact.by, `${fact.kind} ${this.seconds}`);
+        return;
       case 'vote': {
         const approval = this.approvals.get(device.row?.context.review?.id ?? '');
         const vote = { type: 'vote.cast', voter: fact.by, decision: fact.decision, reason: null, digest: null };
-        return approval?.tell(vote, fact.by, `vote ${this.seconds}`);
+        approval?.tell(vote, fact.by, `vote ${this.seconds}`);
+        return;
       }
       case 'crash': {
         const whose = fact.whose === 'device' ? device : [...this.approvals.values()].at(-1);
@@ -288,7 +162,7 @@ export class World {
     return JSON.stringify(this.tags);
   }
 
-  private performForDevice({ name, input }: AnyCall): Unstamped | null {
+  private performForDevice({ name, input }: AnyCall): Said | null {
     switch (name) {
       case 'news.fetch':
         return { type: 'news.fetched', ...this.news(input as NewsQuery) };
@@ -300,7 +174,9 @@ export class World {
         const asked = input as ApprovalInput;
         const running = this.approvals.get(asked.id);
         if (running === undefined) {
-          const approval = new Actor(this, approvalActor, asked, (call) => this.performForApproval(asked.id, call));
+          const approval = new ModelActor(this, approvalActor, asked, (call) =>
+            this.performForApproval(asked.id, call),
+          );
           this.approvals.set(asked.id, approval);
         } else {
           running.tell({ type: 'subject.changed', ...asked });
@@ -315,7 +191,7 @@ export class World {
     }
   }
 
-  private performForApproval(id: string, { name, input }: AnyCall): Unstamped {
+  private performForApproval(id: string, { name, input }: AnyCall): Said {
     if (name === 'votes.confirm') {
       const { voters } = input as { voters: readonly string[] };
       const standing = voters.filter((voter) => this.voters.has(voter));
@@ -357,7 +233,7 @@ export class World {
   }
 
   /** Checks in the transaction what a commit requires, and uses up what can be used once. */
-  holds(requirements: ReturnType<typeof take>['requirements']): boolean {
+  holds(requirements: readonly CommitRequirement[]): boolean {
     return requirements.every((requirement) => {
       if (requirement.kind === 'voters.stand') return requirement.usernames.every((name) => this.voters.has(name));
       const row = this.approvals.get(requirement.approval_id)?.row;
