@@ -12,6 +12,7 @@ import { bodyLimitBytes, registerBodies } from './body.ts';
 import { codecRoutes, type CodecDeps } from './codec.ts';
 import { consoleRoutes, type ConsoleDeps } from './console.ts';
 import { deviceRoutes, type DevicesDeps } from './devices.ts';
+import { docsSiteRoutes, type DocsSiteDeps } from './docs-site.ts';
 import { eventRoutes, type EventsDeps } from './events.ts';
 import { healthRoutes, type HealthDeps } from './health.ts';
 import { heartbeatRoutes, type HeartbeatDeps } from './heartbeat.ts';
@@ -46,6 +47,7 @@ export interface ApiDeps {
   readonly metrics: MetricsDeps;
   readonly codec: CodecDeps;
   readonly temporalUi: TemporalUiDeps;
+  readonly docsSite: DocsSiteDeps;
   readonly console: ConsoleDeps;
   /** Event loop delay above which requests are refused; 0 switches this off. */
   readonly maximumEventLoopDelayMs?: number;
@@ -103,6 +105,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   await app.register(codecRoutes, deps.codec);
   await app.register(openApiRoutes);
   await app.register(temporalUiRoutes, deps.temporalUi);
+  await app.register(docsSiteRoutes, deps.docsSite);
   await app.register(consoleRoutes, deps.console);
   return app;
 }

@@ -330,6 +330,7 @@ const app = await buildApi({
   metrics: { metrics, token: settings.SENTINEL_MONITORING_BEARER_TOKEN },
   codec: { decode: (payloads, of) => decodeForOperator(dataKeys, payloads, of), namespace },
   temporalUi: { upstream: temporalUiAddress(), authentication },
+  docsSite: { directory: join(root, 'docs', 'site', 'dist') },
   console: { directory: join(root, 'web', 'dist') },
 });
 await app.ready();

@@ -1,5 +1,5 @@
 // Security headers of every answer (SS-07): the strictest policy by default, which the few pages for browsers replace by their own.
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
@@ -38,6 +38,20 @@ export function consolePolicy(nonce: string): string {
     'font-src': "'self'",
     'connect-src': "'self'",
     'manifest-src': "'self'",
+  });
+}
+
+/** Policy of a page of the documentation: the scripts that were built into it by their digest; its search runs compiled code. */
+export function docsPolicy(scripts: readonly string[]): string {
+  const digests = scripts.map((script) => ` 'sha256-${createHash('sha256').update(script).digest('base64')}'`);
+  return policy({
+    'default-src': "'none'",
+    'script-src': `'self' 'wasm-unsafe-eval'${digests.join('')}`,
+    'style-src': "'self'",
+    'img-src': "'self' data:",
+    'font-src': "'self'",
+    'connect-src': "'self'",
+    'worker-src': "'self'",
   });
 }
 

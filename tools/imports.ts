@@ -175,6 +175,13 @@ export const importRules: readonly ImportRule[] = [
     packages: 'any',
     why: 'tools/ generates files from tables',
   },
+  {
+    files: 'tools/docs-site/**',
+    folders: ['contracts'],
+    single: ['#start/lock.mjs', '#start/run-program.ts'],
+    packages: 'any',
+    why: 'the documentation site is built by one process at a time, by programs that end with it',
+  },
   { files: 'tests/**', folders: 'any', packages: 'any', why: 'tests/ tries everything' },
 ];
 
@@ -197,6 +204,7 @@ export const readsEnvironment = [
   '*/main.ts',
   'worker/sealer.ts',
   'agent/fleet/main.ts',
+  'tools/docs-site/main.ts',
   'start/bootstrap.mjs',
   'cli/bin.mjs',
   'bench/**',
@@ -204,4 +212,9 @@ export const readsEnvironment = [
 ];
 
 /** Files whose loader asks for a default export. */
-export const exportsDefault = ['web/vite.config.ts', 'tests/harness/reporter.ts', 'tests/harness/totals.ts'];
+export const exportsDefault = [
+  'docs/site/astro.config.mjs',
+  'web/vite.config.ts',
+  'tests/harness/reporter.ts',
+  'tests/harness/totals.ts',
+];

@@ -160,6 +160,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     metrics: { metrics, token: undefined },
     codec: { decode: (payloads, namespace) => decodeForOperator(dataKeys, payloads, namespace), namespace: 'default' },
     temporalUi: { upstream: 'http://127.0.0.1:1', authentication },
+    docsSite: { directory: '/nonexistent' },
     console: { directory: '/nonexistent' },
     maximumEventLoopDelayMs: 0,
   };

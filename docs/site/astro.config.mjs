@@ -1,0 +1,31 @@
+// The documentation site: pages are made from the repository's Markdown by tools/docs-site/, which also writes sidebar.json.
+import { readFileSync } from 'node:fs';
+import starlight from '@astrojs/starlight';
+import { defineConfig, passthroughImageService } from 'astro/config';
+
+const sidebar = JSON.parse(readFileSync(new URL('./src/sidebar.json', import.meta.url), 'utf8'));
+
+export default defineConfig({
+  base: '/docs',
+  trailingSlash: 'always',
+  // The API's policy allows no inline style.
+  build: { inlineStylesheets: 'never' },
+  image: { service: passthroughImageService() },
+  integrations: [
+    starlight({
+      title: 'Sentinel',
+      description: 'How to install, operate and understand Sentinel.',
+      logo: { src: './src/assets/mark.svg', alt: '' },
+      favicon: '/favicon.svg',
+      customCss: ['@fontsource-variable/inter', '@fontsource-variable/jetbrains-mono', './src/styles/site.css'],
+      sidebar,
+      tableOfContents: { minHeadingLevel: 2, maxHeadingLevel: 3 },
+      pagefind: true,
+      credits: false,
+      expressiveCode: {
+        themes: ['github-light', 'github-dark'],
+        styleOverrides: { borderRadius: '8px', codeFontFamily: 'var(--sl-font-mono)' },
+      },
+    }),
+  ],
+});
