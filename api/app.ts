@@ -11,6 +11,7 @@ import { requireStatedAccess } from './authorization.ts';
 import { bodyLimitBytes, registerBodies } from './body.ts';
 import { codecRoutes, type CodecDeps } from './codec.ts';
 import { consoleRoutes, type ConsoleDeps } from './console.ts';
+import { certificateRoutes, type CertificatesDeps } from './certificates.ts';
 import { deviceRoutes, type DevicesDeps } from './devices.ts';
 import { docsSiteRoutes, type DocsSiteDeps } from './docs-site.ts';
 import { eventRoutes, type EventsDeps } from './events.ts';
@@ -41,6 +42,7 @@ export interface ApiDeps {
   readonly devices: DevicesDeps;
   readonly approvals: ApprovalsDeps;
   readonly audit: AuditDeps;
+  readonly certificates: CertificatesDeps;
   readonly events: EventsDeps;
   readonly sessions: SessionsDeps;
   readonly health: HealthDeps;
@@ -96,6 +98,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
 
   await app.register(heartbeatRoutes, deps.heartbeat);
   await app.register(deviceRoutes, deps.devices);
+  await app.register(certificateRoutes, deps.certificates);
   await app.register(approvalRoutes, deps.approvals);
   await app.register(auditRoutes, deps.audit);
   await app.register(eventRoutes, deps.events);

@@ -23,6 +23,7 @@ import { temporalConnection } from '#protocols/temporal-connection.ts';
 import { verifyTotp } from '#protocols/totp.ts';
 import { workflowId } from '#protocols/workflow-id.ts';
 import { findApproval, listApprovals } from '#store/approval.ts';
+import { listCertificates } from '#store/certificate.ts';
 import { headSequence, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
 import { checkpointFolder } from '#store/checkpoint-files.ts';
 import { revokeCertificate } from '#store/denylist.ts';
@@ -262,6 +263,12 @@ const app = await buildApi({
     notifier,
     cursors,
     links,
+    policy: settings,
+    clock,
+  },
+  certificates: {
+    listCertificates: (project, filter, page) => listCertificates(store, project, filter, page),
+    cursors,
     policy: settings,
     clock,
   },

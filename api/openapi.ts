@@ -7,6 +7,7 @@ import { newNonce, referencePolicy, setPolicy } from './security-headers.ts';
 
 const tags = {
   devices: 'Devices: their heartbeats, their identity and what people ask of them',
+  certificates: 'Certificates by the time at which they end',
   approvals: 'What waits for people, and their votes',
   audit: 'The audit trail and its integrity',
   events: 'Live events',

@@ -5,6 +5,7 @@ import { addAdminCommands } from './admin.ts';
 import { addApprovalCommands } from './approval.ts';
 import { addAuditCommands } from './audit.ts';
 import { addCaCommands } from './ca.ts';
+import { addCertificateCommands } from './certificate.ts';
 import type { CliContext } from './context.ts';
 import { addDeviceCommands } from './device.ts';
 import { describeFailure, failureObject, failureOf } from './failure.ts';
@@ -53,6 +54,7 @@ function createProgram(context: CliContext): Command {
     .exitOverride();
   addDeviceCommands(program, context);
   addApprovalCommands(program, context);
+  addCertificateCommands(program, context);
   addAuditCommands(program, context);
   addCaCommands(program, context);
   addAdminCommands(program, context);

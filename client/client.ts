@@ -2,6 +2,7 @@
 import type { LoginAnswer, LoginBody, Me, Session, SessionList } from '#contracts/http/admin.ts';
 import type { Approval, ApprovalList, ApprovalListQuery } from '#contracts/http/approvals.ts';
 import type { AuditList, AuditListQuery, Integrity } from '#contracts/http/audit.ts';
+import type { CertificateList, CertificateListQuery } from '#contracts/http/certificates.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
 import type { Device, DeviceExplanation, DeviceList, DeviceListQuery, HistoryList } from '#contracts/http/devices.ts';
 import type { Live, Ready } from '#contracts/http/health.ts';
@@ -31,6 +32,9 @@ export interface Client {
     list(query?: ApprovalListQuery, options?: CallOptions): Promise<ApprovalList>;
     get(id: string, options?: CallOptions): Promise<Approval>;
     review(id: string, body: ReviewBody, options?: CallOptions): Promise<Approval>;
+  };
+  readonly certificates: {
+    list(query?: CertificateListQuery, options?: CallOptions): Promise<CertificateList>;
   };
   readonly audit: {
     list(query?: AuditListQuery, options?: CallOptions): Promise<AuditList>;
@@ -79,6 +83,9 @@ export function createClient(options: CallerOptions): Client {
       list: (query, also) => get('/api/approvals', query, also),
       get: (id, also) => get(at`/api/approvals/${id}`, undefined, also),
       review: (id, body, also) => post(at`/api/approvals/${id}/review`, body, also),
+    },
+    certificates: {
+      list: (query, also) => get('/api/certificates', query, also),
     },
     audit: {
       list: (query, also) => get('/api/audit/events', query, also),

@@ -84,7 +84,7 @@ export interface DeviceView {
  * Has the server go through keys in their order and look up the rest by key, whatever it holds of the size of the fleet:
  * a page ends long before the fleet does, and behind row security the planner does not see that.
  */
-const byKey = `SELECT set_config('enable_' || what, 'off', true)
+export const byKey = `SELECT set_config('enable_' || what, 'off', true)
   FROM unnest(ARRAY['seqscan', 'hashjoin', 'mergejoin', 'sort']) what`;
 
 const known = `

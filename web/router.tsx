@@ -14,6 +14,7 @@ import {
   ownPath,
   parseApprovalsSearch,
   parseAuditSearch,
+  parseCertificatesSearch,
   parseDeviceSearch,
   parseFleetSearch,
   parseLoginSearch,
@@ -67,6 +68,12 @@ const device = createRoute({
   validateSearch: parseDeviceSearch,
 }).lazy(() => import('./pages/device.tsx').then((page) => page.deviceRoute));
 
+const certificates = createRoute({
+  getParentRoute: () => signedIn,
+  path: '/certificates',
+  validateSearch: parseCertificatesSearch,
+}).lazy(() => import('./pages/certificates.tsx').then((page) => page.certificatesRoute));
+
 const approvals = createRoute({
   getParentRoute: () => signedIn,
   path: '/approvals',
@@ -94,7 +101,7 @@ const health = createRoute({ getParentRoute: () => signedIn, path: '/health' }).
 const routeTree = root.addChildren([
   landing,
   login,
-  signedIn.addChildren([dashboard, device, approvals, approval, audit, sessions, health]),
+  signedIn.addChildren([dashboard, device, certificates, approvals, approval, audit, sessions, health]),
 ]);
 
 export function createConsoleRouter(context: RouterContext, history?: RouterHistory) {

@@ -1,5 +1,6 @@
 // Search parameters: plain text in the address, typed by the schemas of the API, and never trusted.
 // The router passes on what a route does not validate, so pages parse again what they read: `useSearch({ select: parse… })`.
+import { CertificateListQuery } from '#contracts/http/certificates.ts';
 import { DeviceListQuery } from '#contracts/http/devices.ts';
 import { ApprovalListQuery } from '#contracts/http/approvals.ts';
 import { AuditListQuery } from '#contracts/http/audit.ts';
@@ -46,6 +47,8 @@ function fieldValue(schema: FieldSchema, raw: unknown): string | number | boolea
 }
 
 export const parseFleetSearch = (raw: Raw): DeviceListQuery => pick(DeviceListQuery, raw);
+
+export const parseCertificatesSearch = (raw: Raw): CertificateListQuery => pick(CertificateListQuery, raw);
 
 /** Without a state the queue shows what waits; `all` shows everything. */
 export type ApprovalsSearch = Omit<ApprovalListQuery, 'state'> & { state?: ApprovalState | 'all' };

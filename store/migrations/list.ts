@@ -2,6 +2,7 @@
 import type { MigrationObject } from '@mikro-orm/core';
 import { Actors } from './actors.ts';
 import { AuditTrail } from './audit-trail.ts';
+import { CertificateExpiry } from './certificate-expiry.ts';
 import { Devices } from './devices.ts';
 import { HeardRevocations } from './heard-revocations.ts';
 import { HeartbeatPath } from './heartbeat-path.ts';
@@ -18,4 +19,5 @@ export const migrations = [
   { name: '0006-heartbeat-path', class: HeartbeatPath },
   { name: '0007-reconciling', class: Reconciling },
   { name: '0008-heard-revocations', class: HeardRevocations },
+  { name: '0009-certificate-expiry', class: CertificateExpiry },
 ] as const satisfies readonly MigrationObject[];

@@ -27,6 +27,7 @@ const matrix: Readonly<Record<string, Row>> = {
   'POST /api/devices/:device_id/certificate/revoke': [401, 403, 403, 403, 200, 200, 404],
   'POST /api/devices/:device_id/reset': [401, 403, 403, 403, 200, 200, 404],
   'POST /api/devices/:device_id/retire': [401, 403, 200, 403, 200, 200, 404],
+  'GET /api/certificates': reader,
   'GET /api/approvals': reader,
   'GET /api/approvals/:id': readerOfOne,
   'POST /api/approvals/:id/review': reviewer,

@@ -332,6 +332,29 @@ describe('the console', { skip: requires('chromium') }, () => {
     });
   });
 
+  describe('the certificates', () => {
+    it('show the one that ends first at the top, with the urgency of its rotation (HB-13, UI-05)', async (t) => {
+      const { page, faults } = await open(t, '/certificates', { as: 'viewer1' });
+      const rows = page.locator('tr[data-row]');
+      await rows.first().waitFor();
+      const ids = await rows.evaluateAll((all) => all.map((one) => one.getAttribute('data-row')?.split(' ')[0]));
+      assert.deepEqual(ids.slice(0, 3), ['kiosk-lapsed-01', 'kiosk-hamburg-02', 'kiosk-hamburg-01']);
+      assert.match(await rows.nth(0).innerText(), /Expired 3 d ago/);
+      assert.match(await rows.nth(1).innerText(), /Rotation required/);
+      await page.getByRole('button', { name: 'Expired', exact: true }).click();
+      await page.waitForURL('**/certificates?expired=true');
+      await rows.nth(1).waitFor({ state: 'detached' });
+      await page.getByRole('button', { name: 'Under review' }).click();
+      await page.getByRole('link', { name: 'kiosk-munich-01' }).waitFor();
+      await page.getByLabel('Search', { exact: true }).fill('nothing like it');
+      await page.getByText('No certificate matches').waitFor();
+      await page.getByRole('button', { name: 'Show all certificates' }).click();
+      await page.getByRole('link', { name: 'kiosk-lapsed-01' }).click();
+      await page.waitForURL('**/devices/kiosk-lapsed-01');
+      assert.deepEqual(faults, []);
+    });
+  });
+
   describe('the device page', () => {
     it('says in words why a device stands where it stands', async (t) => {
       const { page } = await open(t, '/devices/meter-0042', { as: 'viewer1' });
@@ -484,6 +507,8 @@ describe('the console', { skip: requires('chromium') }, () => {
         '/devices/nobody',
         '/approvals',
         '/approvals?state=all',
+        '/certificates',
+        '/certificates?search=nothing',
         '/audit',
         '/sessions',
         '/health',

@@ -147,6 +147,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
       policy: readSettings({}),
       clock,
     },
+    certificates: { listCertificates: registry.listCertificates, cursors, policy: readSettings({}), clock },
     approvals: { ...voting, listApprovals: registry.approvalStore.listApprovals, cursors, links },
     audit: { listAudit: events.listAudit, verify: events.verify, cursors },
     events: {

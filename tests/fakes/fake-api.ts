@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import type { Me, Session } from '#contracts/http/admin.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
+import type { ListedCertificate } from '#contracts/http/certificates.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
 import type { Device, DeviceExplanation } from '#contracts/http/devices.ts';
 import type { Ready } from '#contracts/http/health.ts';
@@ -245,6 +246,34 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
     } as DeviceExplanation;
   }
 
+  /** By their end, as the real list is. */
+  function certificatesOf(url: URL): ListedCertificate[] {
+    const search = url.searchParams.get('search') ?? '';
+    return [...fleet.devices.values()]
+      .flatMap((device) =>
+        (
+          [
+            ['pinned', device.certificate],
+            ['candidate', device.pending_review && device.candidate_certificate],
+          ] as const
+        ).flatMap(([role, certificate]): ListedCertificate[] => {
+          if (certificate === null) return [];
+          const { device_id, trust_tier } = device;
+          const expired = Date.parse(certificate.not_after) <= Date.now();
+          return [{ device_id, role, ...certificate, expired, revoked: trust_tier === 'revoked', trust_tier }];
+        }),
+      )
+      .filter(
+        (one) =>
+          fits(url, 'rotation', one.rotation) &&
+          fits(url, 'role', one.role) &&
+          fits(url, 'expired', String(one.expired)) &&
+          fits(url, 'expiring_soon', String(one.expiring_soon)) &&
+          [one.device_id, one.subject, one.fingerprint_sha256].some((text) => text.includes(search)),
+      )
+      .toSorted((a, b) => Date.parse(a.not_after) - Date.parse(b.not_after));
+  }
+
   function answer(call: Call, response: ServerResponse): unknown {
     const { request, url, body } = call;
     const path = url.pathname;
@@ -290,6 +319,8 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
           return deviceOf(id);
         }
         return isPost ? change(id, verb, body) : deviceOf(id);
+      case 'certificates':
+        return list(certificatesOf(url), url);
       case 'approvals': {
         if (id === '')
           return list(

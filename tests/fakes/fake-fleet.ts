@@ -161,6 +161,7 @@ export function fakeFleet(nowMs: number): FakeFleet {
   add('kiosk-berlin-03', { liveness: 'stale', last_seen_at: at(nowMs - 142 * second) });
   add('kiosk-hamburg-01', { certificate: certificateOf('kiosk-hamburg-01', nowMs, 9) });
   add('kiosk-hamburg-02', { certificate: certificateOf('kiosk-hamburg-02', nowMs, 2) });
+  add('kiosk-lapsed-01', { trust_tier: 'restricted', certificate: certificateOf('kiosk-lapsed-01', nowMs, -3) });
   add('laptop-7f3a', {
     platform: 'darwin-arm64',
     reported_tags: ['role:laptop', 'team:field', 'site:remote', 'os:macos'],

@@ -3,6 +3,8 @@ import type { Actors } from '#api/actors.ts';
 import type { DevicesDeps } from '#api/devices.ts';
 import type { Revocation } from '#store/denylist.ts';
 import type { DeviceRow, HistoryRow } from '#store/device.ts';
+import type { CertificatesDeps } from '#api/certificates.ts';
+import type { CertificateRow } from '#store/certificate.ts';
 import type { ApprovalsDeps } from '#api/approvals.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import { TrustError } from '#contracts/problems.ts';
@@ -152,6 +154,26 @@ export function fakeRegistry() {
     news: async (device) => void asked.push({ what: 'news', request: device }),
   };
 
+  const listCertificates: CertificatesDeps['listCertificates'] = async (project, filter, { limit, after }) =>
+    [...devices.values()]
+      .filter(({ project_id }) => project_id === project)
+      .flatMap(({ device_id, grant, pinned_revoked }): CertificateRow[] => {
+        const certificate = grant?.pinned_certificate;
+        if (!certificate) return [];
+        const { not_after } = certificate;
+        const pinned = { pinned_not_after: not_after, pinned_revoked };
+        return [{ device_id, role: 'pinned', certificate, not_after, revoked: pinned_revoked, grant, ...pinned }];
+      })
+      .filter(
+        ({ device_id, not_after }) =>
+          (after === null || [after.not_after, after.device_id].join() < [not_after, device_id].join()) &&
+          not_after >= (filter.from ?? '') &&
+          not_after < (filter.before ?? '~') &&
+          device_id.includes(filter.search ?? ''),
+      )
+      .toSorted((a, b) => (a.not_after < b.not_after ? -1 : 1))
+      .slice(0, limit);
+
   const approvalStore: Pick<ApprovalsDeps, 'findApproval' | 'listApprovals'> = {
     findApproval: async (project, id) => approvals.get(key(project, id)) ?? null,
     async listApprovals(project, filter, { limit, after }) {
@@ -168,6 +190,7 @@ export function fakeRegistry() {
     store,
     actors,
     approvalStore,
+    listCertificates,
     history,
     asked,
     addDevice: (row: DeviceRow) => devices.set(key(row.project_id, row.device_id), row),

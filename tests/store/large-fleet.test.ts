@@ -1,6 +1,7 @@
 // A fleet of 100 000 devices: what the hot path and the lists read of it is counted by the server, row by row.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { listCertificates } from '#store/certificate.ts';
 import { findDevice, listDevices, type DeviceFilter } from '#store/device.ts';
 import { heartbeatBatch } from '#store/heartbeat.ts';
 import { devicesWithNews } from '#store/reconcile.ts';
@@ -11,6 +12,9 @@ import { type StoreTest, storeTest } from './database.ts';
 
 const fleet = 100_000;
 const idOf = (n: number): string => `d${String(n).padStart(6, '0')}`;
+
+/** When each certificate of the fleet ends: at one moment, which leaves the order to the names. */
+const endOfAll = '2027-03-01T12:00:00.000Z';
 
 describe('of a large fleet', () => {
   const cleanup = cleanupAfterAll();
@@ -128,6 +132,25 @@ describe('of a large fleet', () => {
       });
       t.diagnostic(JSON.stringify(read));
       assertReadsAtMost(read, 20 * 50);
+    });
+  }
+
+  for (const filter of [{}, { role: 'pinned' }, { from: after(86_400), before: after(366 * 86_400) }] as const) {
+    it(`a page of certificates by ${JSON.stringify(filter)} reads little more than its rows, however far into the list`, async (t) => {
+      for (const store of stores) {
+        for (const last of [0, 50_000, fleet - 60]) {
+          const place = last === 0 ? null : { not_after: endOfAll, device_id: idOf(last), role: 'pinned' as const };
+          const read = await readBy(store, async () => {
+            const rows = await listCertificates(store, 'default', filter, { limit: 50, after: place });
+            assert.deepEqual(
+              rows.map(({ device_id }) => device_id),
+              Array.from({ length: 50 }, (_, i) => idOf(last + 1 + i)),
+            );
+          });
+          t.diagnostic(`after ${last}: ${JSON.stringify(read)}`);
+          assertReadsAtMost(read, 10 * 50);
+        }
+      }
     });
   }
 

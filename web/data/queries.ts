@@ -4,6 +4,7 @@ import type { Client } from '#client/client.ts';
 import type { Me } from '#contracts/http/admin.ts';
 import type { ApprovalListQuery } from '#contracts/http/approvals.ts';
 import type { AuditListQuery } from '#contracts/http/audit.ts';
+import type { CertificateListQuery } from '#contracts/http/certificates.ts';
 import type { DeviceListQuery } from '#contracts/http/devices.ts';
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
 
@@ -61,6 +62,13 @@ export function createQueries(client: Client) {
           client.devices.history(id, { limit: 50, ...(pageParam === null ? {} : { cursor: pageParam }) }, { signal }),
         initialPageParam: null as string | null,
         getNextPageParam: (page) => page.next_cursor,
+      }),
+    certificates: (query: CertificateListQuery) =>
+      queryOptions({
+        queryKey: ['devices', 'certificates', query] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.certificates.list(query, { signal }),
+        refetchInterval: quietMs,
+        placeholderData: keepPreviousData,
       }),
     approvals: (query: ApprovalListQuery) =>
       queryOptions({

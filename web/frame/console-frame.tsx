@@ -4,6 +4,7 @@ import { AppShell, Burger, Group, Kbd, Menu, UnstyledButton, useMantineColorSche
 import { useDisclosure, useHotkeys } from '@mantine/hooks';
 import {
   IconBook2,
+  IconCertificate,
   IconChevronDown,
   IconDeviceDesktop,
   IconDevices,
@@ -34,6 +35,7 @@ const pages = [
   { to: '/', label: 'Overview', icon: IconHome },
   { to: '/dashboard', label: 'Fleet', icon: IconDevices },
   { to: '/approvals', label: 'Approvals', icon: IconUserCheck },
+  { to: '/certificates', label: 'Certificates', icon: IconCertificate },
   { to: '/audit', label: 'Audit trail', icon: IconHistory },
   { to: '/health', label: 'Health', icon: IconHeartbeat },
 ] as const satisfies readonly { to: string; label: string; icon: Icon }[];

@@ -2,6 +2,7 @@
 import { Spotlight, type SpotlightRootProps } from '@mantine/spotlight';
 import { useDebouncedValue } from '@mantine/hooks';
 import {
+  IconCertificate,
   IconDevices,
   IconHeartbeat,
   IconHistory,
@@ -25,6 +26,7 @@ const pages = [
   { to: '/', label: 'Overview', icon: IconHome },
   { to: '/dashboard', label: 'Fleet', icon: IconDevices },
   { to: '/approvals', label: 'Approvals', icon: IconUserCheck },
+  { to: '/certificates', label: 'Certificates', icon: IconCertificate },
   { to: '/audit', label: 'Audit trail', icon: IconHistory },
   { to: '/health', label: 'Health', icon: IconHeartbeat },
   { to: '/sessions', label: 'Sessions', icon: IconKey },

@@ -51,6 +51,39 @@ describe('sentinel audit', () => {
   });
 });
 
+describe('sentinel certificate', () => {
+  it('lists what ends first, with its urgency, and passes the filters on (HB-13)', async (t) => {
+    const certificate = aDevice().certificate;
+    assert.ok(certificate);
+    const { out, seen } = await runCommand(
+      t,
+      'certificate list --rotation required --role pinned --expiring-soon --search lab',
+      {
+        routes: {
+          'GET /api/certificates': {
+            body: {
+              items: [
+                {
+                  device_id: 'lab-1',
+                  role: 'pinned',
+                  ...certificate,
+                  rotation: 'required',
+                  expired: false,
+                  revoked: false,
+                  trust_tier: 'monitored',
+                },
+              ],
+              next_cursor: null,
+            },
+          },
+        },
+      },
+    );
+    assert.equal(seen[0]?.path, '/api/certificates?rotation=required&role=pinned&expiring_soon=true&search=lab');
+    assert.match(out, /^lab-1\t2026-04-01 00:00:00Z \(in 88 d\)\trotation required\tpinned\tmonitored\t4a\tf{64}$/m);
+  });
+});
+
 describe('sentinel ca', () => {
   it('issues a device certificate of the authority in this home, and a private key', async (t) => {
     const { exit, home, out } = await runCommand(t, 'ca issue lab:7 --out made --days 3 --json', {});

@@ -1,10 +1,9 @@
 // The filters of the fleet; they show the address and change nothing else.
 import type { DeviceListQuery } from '#contracts/http/devices.ts';
 import { deviceApprovalStates, livenessStates } from '#contracts/states.ts';
-import { Button, CloseButton, NativeSelect, TextInput } from '@mantine/core';
-import { useDebouncedCallback } from '@mantine/hooks';
+import { Button, NativeSelect } from '@mantine/core';
 import { IconSearch, IconTag } from '@tabler/icons-react';
-import { useEffect, useState } from 'react';
+import { TypedFilter } from '../../parts/typed-filter.tsx';
 import { deviceApprovalWords, livenessWords } from '../../words/states.ts';
 import classes from './fleet-filters.module.css';
 
@@ -84,48 +83,5 @@ export function FleetFilters({ search, onChange }: FleetFiltersProps) {
         </Button>
       )}
     </div>
-  );
-}
-
-interface TypedFilterProps {
-  readonly label: string;
-  readonly placeholder: string;
-  readonly icon: React.ReactNode;
-  readonly value: string;
-  readonly onChange: (value: string) => void;
-  readonly narrow?: boolean;
-}
-
-/** Follows what is typed after a moment, and the address at once. */
-function TypedFilter({ label, placeholder, icon, value, onChange, narrow = false }: TypedFilterProps) {
-  const [typed, setTyped] = useState(value);
-  const settle = useDebouncedCallback(onChange, 300);
-  useEffect(() => setTyped(value), [value]);
-  return (
-    <TextInput
-      size="xs"
-      className={(narrow ? classes['narrow'] : classes['typed']) ?? ''}
-      aria-label={label}
-      placeholder={placeholder}
-      maxLength={64}
-      leftSection={icon}
-      rightSection={
-        typed !== '' && (
-          <CloseButton
-            size="xs"
-            aria-label={`Clear ${label.toLowerCase()}`}
-            onClick={() => {
-              setTyped('');
-              onChange('');
-            }}
-          />
-        )
-      }
-      value={typed}
-      onChange={(event) => {
-        setTyped(event.currentTarget.value);
-        settle(event.currentTarget.value.trim());
-      }}
-    />
   );
 }

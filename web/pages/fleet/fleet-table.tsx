@@ -2,21 +2,19 @@
 import type { Device } from '#contracts/http/devices.ts';
 import { IconCpu } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
-import { useCallback } from 'react';
 import {
   AttestationBadge,
   DeviceApprovalBadge,
   LivenessBadge,
-  NoteBadge,
   RotationBadge,
   Tags,
   TierBadge,
 } from '../../parts/badges.tsx';
 import type { Column } from '../../parts/data-table.tsx';
-import { Moment, useTickingText } from '../../parts/moment.tsx';
+import { Ending } from '../../parts/ending.tsx';
+import { Moment } from '../../parts/moment.tsx';
 import { shortened } from '../../words/names.ts';
 import { kindWords } from '../../words/states.ts';
-import { bothTimes, relativeTime } from '../../words/time.ts';
 import classes from './fleet-table.module.css';
 
 export const fleetColumns: Column<Device>[] = [
@@ -131,24 +129,6 @@ function CertificateCell({ device: { certificate } }: { readonly device: Device 
       <Ending at={certificate.not_after} isSoon={certificate.expiring_soon} />
       <RotationBadge advice={certificate.rotation} plain />
     </span>
-  );
-}
-
-/** When a certificate ends, said as a warning when that is near. */
-function Ending({ at, isSoon }: { readonly at: string; readonly isSoon: boolean }) {
-  const text = useTickingText(
-    useCallback(
-      (nowMs: number) => `${Date.parse(at) <= nowMs ? 'Expired' : 'Expires'} ${relativeTime(at, nowMs)}`,
-      [at],
-    ),
-  );
-  const isOver = text.startsWith('Expired');
-  if (isOver) return <NoteBadge tone="bad" label={text} meaning={bothTimes(at)} />;
-  if (isSoon) return <NoteBadge tone="watch" label={text} meaning={bothTimes(at)} />;
-  return (
-    <time dateTime={at} title={bothTimes(at)}>
-      {text}
-    </time>
   );
 }
 

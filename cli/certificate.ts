@@ -1,0 +1,71 @@
+// sentinel certificate: which certificates end soon.
+import { Option, type Command } from 'commander';
+import { certificateRoles, type CertificateListQuery, type ListedCertificate } from '#contracts/http/certificates.ts';
+import { rotationAdvice } from '#contracts/states.ts';
+import { withClient } from './connection.ts';
+import { present, type CliContext } from './context.ts';
+import { readPages, tellOfMore, withPageOptions, type PageOptions } from './pages.ts';
+import { table, type Cell } from './table.ts';
+import { absolute } from './when.ts';
+import { tierCell } from './words.ts';
+
+interface ListOptions extends PageOptions {
+  readonly rotation?: NonNullable<CertificateListQuery['rotation']>;
+  readonly role?: NonNullable<CertificateListQuery['role']>;
+  readonly expiringSoon?: boolean;
+  readonly expired?: boolean;
+  readonly search?: string;
+}
+
+export function addCertificateCommands(program: Command, context: CliContext): void {
+  const certificate = program.command('certificate').description('certificates of devices, by when they end');
+
+  withPageOptions(certificate.command('list').description('list certificates, the one that ends first at the top'))
+    .addOption(new Option('--rotation <advice>', 'with this urgency').choices(rotationAdvice))
+    .addOption(new Option('--role <role>', 'pinned, or under review').choices(certificateRoles))
+    .option('--expiring-soon', 'only those that end soon')
+    .option('--expired', 'only those that have ended')
+    .option('--search <text>', 'with this in device, subject, serial number or fingerprint')
+    .action(async (options: ListOptions, command: Command) => {
+      const { rotation, role, expiringSoon, expired, search } = options;
+      const query: CertificateListQuery = {
+        ...(rotation === undefined ? {} : { rotation }),
+        ...(role === undefined ? {} : { role }),
+        ...(expiringSoon ? { expiring_soon: true } : {}),
+        ...(expired ? { expired: true } : {}),
+        ...(search === undefined ? {} : { search }),
+      };
+      const page = await withClient(context, command, (client) =>
+        readPages(options, (position) => client.certificates.list({ ...position, ...query })),
+      );
+      present(context, command, page, ({ items }) => {
+        if (items.length === 0) context.terminal.talk('No certificates.');
+        else listCertificates(context, items);
+        tellOfMore(context, page);
+      });
+    });
+}
+
+function listCertificates(context: CliContext, certificates: readonly ListedCertificate[]): void {
+  const now = context.clock.now();
+  table(
+    context.terminal,
+    ['device', 'ends', 'urgency', 'role', 'tier', 'serial number', 'fingerprint'],
+    certificates.map((one) => [
+      one.device_id,
+      absolute(one.not_after, now),
+      urgency(one),
+      one.role,
+      tierCell(one.trust_tier),
+      one.serial_number,
+      one.fingerprint_sha256,
+    ]),
+  );
+}
+
+function urgency({ revoked, expired, rotation }: ListedCertificate): Cell {
+  if (revoked) return { text: 'revoked', style: 'red' };
+  if (expired) return { text: 'expired', style: 'red' };
+  if (rotation === 'none') return '';
+  return { text: `rotation ${rotation}`, style: rotation === 'required' ? 'red' : 'yellow' };
+}

@@ -1,0 +1,22 @@
+// When a certificate ends, said as a warning when that is near.
+import { useCallback } from 'react';
+import { bothTimes, relativeTime } from '../words/time.ts';
+import { NoteBadge } from './badges.tsx';
+import { useTickingText } from './moment.tsx';
+
+export function Ending({ at, isSoon }: { readonly at: string; readonly isSoon: boolean }) {
+  const text = useTickingText(
+    useCallback(
+      (nowMs: number) => `${Date.parse(at) <= nowMs ? 'Expired' : 'Expires'} ${relativeTime(at, nowMs)}`,
+      [at],
+    ),
+  );
+  const isOver = text.startsWith('Expired');
+  if (isOver) return <NoteBadge tone="bad" label={text} meaning={bothTimes(at)} />;
+  if (isSoon) return <NoteBadge tone="watch" label={text} meaning={bothTimes(at)} />;
+  return (
+    <time dateTime={at} title={bothTimes(at)}>
+      {text}
+    </time>
+  );
+}
