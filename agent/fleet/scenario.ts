@@ -159,8 +159,12 @@ export function parseScenario(name: string, text: string): Scenario {
   const value = parseJson(name, text);
   const problems = problemsOf(Whole, value, '');
   if (problems.length === 0) {
-    for (const [index, { kind, ...fields }] of (value as Scenario).behaviours.entries())
-      problems.push(...problemsOf(behaviourKinds[kind], fields, `/behaviours/${index}`));
+    for (const [index, { kind, ...fields }] of (value as Scenario).behaviours.entries()) {
+      const path = `/behaviours/${index}`;
+      problems.push(...problemsOf(behaviourKinds[kind], fields, path));
+      if ('until_seconds' in fields && Number(fields.until_seconds) <= (fields.from_seconds ?? 0))
+        problems.push(`${path}/until_seconds must be after from_seconds`);
+    }
   }
   if (problems.length > 0) throw refused(name, problems);
   return { name, ...(value as Omit<Scenario, 'name'>) };
