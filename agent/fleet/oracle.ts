@@ -10,7 +10,10 @@ export type Decision = 'approve' | 'reject';
 export interface Known {
   /** Whether the API has a row of it; `perhaps` while the answer to a first contact is missing. */
   readonly seen: 'no' | 'perhaps' | 'yes';
-  /** `unknown`: the device reported in an earlier run. A decision is under way from the vote until its answer. */
+  /**
+   * `unknown`: an earlier run may have voted on it, also when it still waits. A decision is under way from the vote until
+   * its answer.
+   */
   readonly identity: 'unknown' | 'waiting' | 'approving' | 'rejecting' | 'approved' | 'rejected';
   /** Fingerprint of the certificate that was approved. */
   readonly pinned: string | null;
@@ -157,7 +160,9 @@ export function afterAnswer(known: Known, sent: Sent, answered: Answered): Known
     case 'pending':
       if (known.identity === 'approved' && known.rotation === null && fingerprint !== known.pinned)
         return { ...known, rotation: { fingerprint, decision: null } };
-      return { ...known, seen: 'yes', ...whileWaiting(known, sent.agentVersion) };
+      // An approved device is observed only through the certificate that is pinned.
+      if (known.identity !== 'waiting') return { ...known, seen: 'yes' };
+      return { ...known, seen: 'yes', versions: [sent.agentVersion] };
     case 'device.rejected':
       return afterRejection(known, fingerprint);
     case 'rate.limited':
@@ -165,12 +170,6 @@ export function afterAnswer(known: Known, sent: Sent, answered: Answered): Known
     default:
       return known;
   }
-}
-
-/** A device is observed while it waits, but an approved one only through the certificate that is pinned. */
-function whileWaiting({ identity, versions }: Known, version: string): Pick<Known, 'identity' | 'versions'> {
-  if (identity === 'waiting') return { identity, versions: [version] };
-  return { identity: identity === 'unknown' ? 'waiting' : identity, versions };
 }
 
 function afterRejection(known: Known, fingerprint: string): Known {
