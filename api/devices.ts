@@ -6,6 +6,8 @@ import type { Clock } from '#contracts/deps.ts';
 import { Exactly, ListQuery, ReviewBody } from '#contracts/http/common.ts';
 import {
   Device,
+  DeviceCounts,
+  DeviceCountsQuery,
   DeviceExplanation,
   DeviceList,
   DeviceListQuery,
@@ -16,13 +18,17 @@ import {
   type HistoryEntry,
 } from '#contracts/http/devices.ts';
 import { TrustError } from '#contracts/problems.ts';
+import type { DeviceOrder } from '#contracts/states.ts';
 import type { Revocation } from '#store/denylist.ts';
-import type { DeviceFilter, DeviceRow, HistoryPosition, HistoryRow } from '#store/device.ts';
+import type { DevicePosition } from '#store/device-page.ts';
+import type { DeviceRow, HistoryPosition, HistoryRow } from '#store/device.ts';
+import type { DeviceFilter } from '#store/device-filter.ts';
 import type { ActorNotifier } from './actor-notifier.ts';
 import type { Actors } from './actors.ts';
 import { signedIn } from './authorization.ts';
 import { bodyMayBeLeftOut } from './body.ts';
 import type { Cursors } from './cursors.ts';
+import type { CountDevices } from './device-counts.ts';
 import { actionId } from './idempotency.ts';
 import { filterOf, readPage, type Page } from './pages.ts';
 import { presentDevice, presentExplanation, type DevicePolicy } from './present-device.ts';
@@ -30,12 +36,13 @@ import { projectOf } from './projects.ts';
 import { castVote, type VoteDeps } from './votes.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
 
-type DevicePosition = string;
-
 export interface DevicesDeps extends VoteDeps {
   readonly devices: {
-    /** By device id. */
-    list(project: string, filter: DeviceFilter, page: Page<DevicePosition>): Promise<readonly DeviceRow[]>;
+    list(
+      project: string,
+      filter: DeviceFilter,
+      page: Page<DevicePosition> & { readonly order: DeviceOrder },
+    ): Promise<readonly DeviceRow[]>;
     find(project: string, deviceId: string): Promise<DeviceRow | null>;
     /** Newest first. */
     history(project: string, deviceId: string, page: Page<HistoryPosition>): Promise<readonly HistoryRow[]>;
@@ -46,6 +53,7 @@ export interface DevicesDeps extends VoteDeps {
      */
     revoke(project: string, revocation: Revocation): Promise<void>;
   };
+  readonly count: CountDevices;
   readonly actors: Pick<Actors, 'vote' | 'reset' | 'retire'>;
   readonly notifier: ActorNotifier;
   readonly cursors: Cursors;
@@ -65,23 +73,39 @@ export const deviceRoutes: FastifyPluginAsyncTypebox<DevicesDeps> = async (app, 
       schema: {
         operationId: 'listDevices',
         tags: ['devices'],
-        summary: 'Devices by id',
+        summary: 'Devices by id, newest first, or those first whose certificates end soonest',
         querystring: DeviceListQuery,
         response: { 200: DeviceList },
       },
     },
     async (request) => {
       const project = projectOf(request);
-      const filter = filterOf(request.query);
+      const { order = 'device_id', ...filter } = filterOf(request.query);
       const { rows, next_cursor } = await readPage(
         cursors,
-        ['devices', project, filter],
+        ['devices', project, order, filter],
         request.query,
-        (page: Page<DevicePosition>) => devices.list(project, filter, page),
-        ({ device_id }) => device_id,
+        (page: Page<Place>) => devices.list(project, filter, { ...page, order }),
+        (row) => ({ device_id: row.device_id, at: timeFor[order](row) }),
       );
       return { items: rows.map(present), next_cursor };
     },
+  );
+
+  app.get(
+    '/api/devices/counts',
+    {
+      config: { access: 'device.read' },
+      schema: {
+        operationId: 'countDevices',
+        tags: ['devices'],
+        summary:
+          'How many devices a list would have, by everything that it can be filtered by; some seconds old at most',
+        querystring: DeviceCountsQuery,
+        response: { 200: DeviceCounts },
+      },
+    },
+    (request) => deps.count(projectOf(request), request.query),
   );
 
   app.get(
@@ -232,6 +256,14 @@ export const deviceRoutes: FastifyPluginAsyncTypebox<DevicesDeps> = async (app, 
   function principalOf(request: FastifyRequest): Principal {
     return { kind: 'user', id: signedIn(request).username, ip: deps.proxy.clientAddress(request) };
   }
+};
+
+type Place = { device_id: string; at: string | null };
+
+const timeFor: Record<DeviceOrder, (row: DeviceRow) => string | null> = {
+  device_id: () => null,
+  first_seen: ({ liveness }) => liveness?.first_seen_at ?? null,
+  certificate_end: ({ grant }) => grant?.pinned_certificate?.not_after ?? null,
 };
 
 function presentHistory({ revision, epoch, at, event, by, from_state, to_state, details }: HistoryRow): HistoryEntry {

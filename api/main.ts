@@ -27,6 +27,8 @@ import { listCertificates } from '#store/certificate.ts';
 import { headSequence, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
 import { checkpointFolder } from '#store/checkpoint-files.ts';
 import { revokeCertificate } from '#store/denylist.ts';
+import { countDevices } from '#store/device-count.ts';
+import type { DeviceView } from '#store/device-filter.ts';
 import { findDevice, listDevices, listHistory } from '#store/device.ts';
 import { heartbeatBatch, type HeartbeatItem, type HeartbeatVerdict } from '#store/heartbeat.ts';
 import { abandonIdempotent, answerIdempotent, startIdempotent } from '#store/idempotency.ts';
@@ -55,6 +57,7 @@ import { findLive, type AuthenticationDeps } from './authentication.ts';
 import { readTrustedCheckpoints, type CheckpointsDeps } from './checkpoints.ts';
 import { createTrustedProxy } from './client-address.ts';
 import { createCursors } from './cursors.ts';
+import { createDeviceCounts } from './device-counts.ts';
 import { createDeviceIdentification } from './device-identity.ts';
 import { createDirectory } from './directory.ts';
 import type { Checks } from './health.ts';
@@ -75,6 +78,9 @@ const closeGraceMs = 1_500;
 /** A verification waits so long for the sealer, and ends itself before its request does. */
 const sealWaitMs = 5_000;
 const verifyLimitMs = 110_000;
+
+/** A fleet that cannot be counted within this is listed without counts. */
+const countLimitMs = 5_000;
 
 const settings = readSettings(process.env);
 const log = createLog('api', settings.SENTINEL_LOG_LEVEL);
@@ -247,19 +253,17 @@ const app = await buildApi({
   devices: {
     ...voting,
     devices: {
-      list: (project, filter, page) =>
-        listDevices(store, project, filter, page, {
-          now: now(),
-          stale_seconds: settings.SENTINEL_DEVICE_STALE_SECONDS,
-          offline_seconds: settings.SENTINEL_DEVICE_OFFLINE_SECONDS,
-          identity_verified: settings.SENTINEL_REQUIRE_DEVICE_MTLS,
-        }),
+      list: (project, filter, page) => listDevices(store, project, filter, page, deviceView()),
       find: (project, id) => findDevice(store, project, id),
       history: (project, id, page) => listHistory(store, { kind: 'device', project, id }, page),
       async revoke(project, revocation) {
         await revokeCertificate(store, project, revocation, now());
       },
     },
+    count: createDeviceCounts({
+      count: (project, texts) => countDevices(store, project, texts, deviceView(), countLimitMs),
+      clock,
+    }),
     notifier,
     cursors,
     links,
@@ -443,6 +447,19 @@ function checks(): Checks {
       if (length > 0) return { status: 'ok', detail: `${length} in force` };
       return { status: 'degraded', detail: 'there is none, so every device certificate is refused' };
     },
+  };
+}
+
+/** How devices are looked at in this moment. */
+function deviceView(): DeviceView {
+  const daySeconds = 86_400;
+  return {
+    now: now(),
+    stale_seconds: settings.SENTINEL_DEVICE_STALE_SECONDS,
+    offline_seconds: settings.SENTINEL_DEVICE_OFFLINE_SECONDS,
+    rotation_required_seconds: settings.SENTINEL_ROTATION_REQUIRED_DAYS * daySeconds,
+    rotation_recommended_seconds: settings.SENTINEL_ROTATION_RECOMMENDED_DAYS * daySeconds,
+    identity_verified: settings.SENTINEL_REQUIRE_DEVICE_MTLS,
   };
 }
 

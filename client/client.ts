@@ -4,7 +4,15 @@ import type { Approval, ApprovalList, ApprovalListQuery } from '#contracts/http/
 import type { AuditList, AuditListQuery, Integrity } from '#contracts/http/audit.ts';
 import type { CertificateList, CertificateListQuery } from '#contracts/http/certificates.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
-import type { Device, DeviceExplanation, DeviceList, DeviceListQuery, HistoryList } from '#contracts/http/devices.ts';
+import type {
+  Device,
+  DeviceCounts,
+  DeviceCountsQuery,
+  DeviceExplanation,
+  DeviceList,
+  DeviceListQuery,
+  HistoryList,
+} from '#contracts/http/devices.ts';
 import type { Live, Ready } from '#contracts/http/health.ts';
 import { createCaller, type Call, type CallerOptions, type CallOptions } from './request.ts';
 
@@ -16,6 +24,7 @@ export interface PageQuery {
 export interface Client {
   readonly devices: {
     list(query?: DeviceListQuery, options?: CallOptions): Promise<DeviceList>;
+    counts(query?: DeviceCountsQuery, options?: CallOptions): Promise<DeviceCounts>;
     get(deviceId: string, options?: CallOptions): Promise<Device>;
     explanation(deviceId: string, options?: CallOptions): Promise<DeviceExplanation>;
     history(deviceId: string, query?: PageQuery, options?: CallOptions): Promise<HistoryList>;
@@ -71,6 +80,7 @@ export function createClient(options: CallerOptions): Client {
   return {
     devices: {
       list: (query, also) => get('/api/devices', query, also),
+      counts: (query, also) => get('/api/devices/counts', query, also),
       get: (deviceId, also) => get(at`/api/devices/${deviceId}`, undefined, also),
       explanation: (deviceId, also) => get(at`/api/devices/${deviceId}/explanation`, undefined, also),
       history: (deviceId, query, also) => get(at`/api/devices/${deviceId}/history`, query, also),

@@ -186,6 +186,12 @@ export const problems = {
     advice: 'Nothing is left to do.',
     retryable: false,
   },
+  'device.count_too_slow': {
+    status: 503,
+    title: 'Counting the devices takes too long',
+    advice: 'Narrow the search, or go on without the counts: lists are not affected.',
+    retryable: false,
+  },
   'device.changed': {
     status: 409,
     title: 'The device was changed in between',

@@ -38,6 +38,13 @@ export type AttestationState = (typeof attestationStates)[number];
 export const rotationAdvice = ['none', 'recommended', 'required'] as const;
 export type RotationAdvice = (typeof rotationAdvice)[number];
 
+/**
+ * What an index can put in order: ids, the newest devices first, and the certificates that end soonest first. Not when a
+ * device was last seen: an index on that would make every heartbeat dearer.
+ */
+export const deviceOrders = ['device_id', 'first_seen', 'certificate_end'] as const;
+export type DeviceOrder = (typeof deviceOrders)[number];
+
 export const outcomes = ['success', 'refused', 'failed'] as const;
 export type Outcome = (typeof outcomes)[number];
 

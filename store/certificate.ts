@@ -2,7 +2,7 @@
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { DeviceState, TrustTier } from '#contracts/states.ts';
 import { deniedSql } from './denylist.ts';
-import { byKey } from './device.ts';
+import { byKey } from './device-page.ts';
 import type { Page } from './page.ts';
 import { toInstant } from './plain.ts';
 import type { Store } from './store.ts';

@@ -3,8 +3,10 @@ import type { TransitionRecord } from '#contracts/actor.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { JsonObject } from '#contracts/deps.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
-import type { ApprovalKind, DeviceApprovalState, DeviceState, Liveness, TrustTier } from '#contracts/states.ts';
+import type { ApprovalKind, DeviceOrder, DeviceState, TrustTier } from '#contracts/states.ts';
 import { deniedSql } from './denylist.ts';
+import { pinnedDenied, reviewApproval, type DeviceFilter, type DeviceView } from './device-filter.ts';
+import { byKey, known, namesOfPage, type DevicePosition } from './device-page.ts';
 import { ActorTransition } from './entities/actor.ts';
 import { newestFirst, type Page } from './page.ts';
 import { plain, toInstant } from './plain.ts';
@@ -59,50 +61,6 @@ export interface PendingReviewRow {
   readonly required: number;
 }
 
-export interface DeviceFilter {
-  readonly approval_state?: DeviceApprovalState;
-  /** The effective one, now. */
-  readonly trust_tier?: TrustTier;
-  readonly liveness?: Liveness;
-  /** Reported or assigned. */
-  readonly tag?: string;
-  /** Part of the device id or hostname, in any case. */
-  readonly search?: string;
-  readonly pending_review?: boolean;
-}
-
-/** What filters by time and trust need to know. */
-export interface DeviceView {
-  readonly now: string;
-  readonly stale_seconds: number;
-  readonly offline_seconds: number;
-  /** Whether heartbeats prove who they come from. */
-  readonly identity_verified: boolean;
-}
-
-/**
- * Has the server go through keys in their order and look up the rest by key, whatever it holds of the size of the fleet:
- * a page ends long before the fleet does, and behind row security the planner does not see that.
- */
-export const byKey = `SELECT set_config('enable_' || what, 'off', true)
-  FROM unnest(ARRAY['seqscan', 'hashjoin', 'mergejoin', 'sort']) what`;
-
-const known = `
-  LEFT JOIN device d ON d.project_id = $1 AND d.device_id = k.device_id
-  LEFT JOIN device_liveness l ON l.project_id = $1 AND l.device_id = k.device_id
-  LEFT JOIN device_observation o ON o.project_id = $1 AND o.device_id = k.device_id`;
-
-const pinnedDenied = deniedSql({
-  project: '$1',
-  fingerprint: 'd.pinned_fingerprint',
-  issuer: `d.pinned_certificate->>'issuer'`,
-  serial_number: `d.pinned_certificate->>'serial_number'`,
-});
-
-/** The approval of the pending review. `OFFSET 0` has it looked up by its key, which row security would prevent. */
-const reviewApproval = `SELECT a.id, a.votes, a.permission FROM approval a
-  WHERE a.project_id = $1 AND a.id = (d.review->>'id')::uuid OFFSET 0`;
-
 /** A certificate waits while it belongs to the present review generation and was neither turned down nor denied. */
 const joined = `${known}
   LEFT JOIN device_candidate c ON c.project_id = $1 AND c.device_id = k.device_id
@@ -148,79 +106,24 @@ interface FoundRow {
   readonly review_permission: string | null;
 }
 
-/** Lists devices by id. */
+/** Lists devices, each in full. */
 export async function listDevices(
   store: Store,
   project: string,
   filter: DeviceFilter,
-  page: Page<string>,
+  page: Page<DevicePosition> & { readonly order?: DeviceOrder },
   view: DeviceView,
 ): Promise<readonly DeviceRow[]> {
-  const values: unknown[] = [project];
-  const bind = (value: unknown): string => `$${values.push(value)}`;
-  const conditions = conditionsOf(filter, view, bind);
-  if (page.after !== null) conditions.push(`k.device_id > ${bind(page.after)}`);
   const rows = await withProject(store, project, async (tx) => {
+    const names = await namesOfPage(tx, filter, page, view);
+    if (names.length === 0) return [];
     await tx.query(byKey);
     return tx.query<FoundRow>(
-      `${pageOfNames(conditions, bind(page.limit))} SELECT ${columns} FROM page k ${joined} ORDER BY k.device_id`,
-      values,
+      `SELECT ${columns} FROM unnest($2::text[]) WITH ORDINALITY k (device_id, place) ${joined} ORDER BY k.place`,
+      [project, names],
     );
   });
   return rows.map(toRow);
-}
-
-/**
- * A page of names, by those that were heard. A device whose liveness was lost is still one; such devices are looked for
- * between the first and the last of these only, since going through all of them would read the fleet for each page.
- */
-function pageOfNames(conditions: readonly string[], limit: string): string {
-  const from = (table: string, ...more: readonly string[]): string => `
-    SELECT k.device_id FROM (SELECT s.device_id FROM ${table} s WHERE s.project_id = $1) k ${known}
-    WHERE ${['true', ...more, ...conditions].join(' AND ')} ORDER BY k.device_id LIMIT ${limit}`;
-  // No id is longer than 64 characters.
-  const last = `(SELECT CASE WHEN count(*) < ${limit} THEN repeat('z', 65) ELSE max(h.device_id) END FROM heard h)`;
-  return `WITH heard AS MATERIALIZED (${from('device_liveness')}),
-  unheard AS MATERIALIZED (${from('device', 'l.device_id IS NULL', `k.device_id <= ${last}`)}),
-  page AS MATERIALIZED (
-    SELECT device_id FROM heard UNION ALL SELECT device_id FROM unheard ORDER BY device_id LIMIT ${limit})`;
-}
-
-function conditionsOf(filter: DeviceFilter, view: DeviceView, bind: (value: unknown) => string): string[] {
-  const conditions: string[] = [];
-  const { approval_state, trust_tier, liveness, tag, search, pending_review } = filter;
-  if (approval_state !== undefined) {
-    // A retired device keeps what people decided about it before.
-    conditions.push(`CASE WHEN d.state = 'retired' THEN CASE WHEN d.approved_at IS NULL THEN 'pending' ELSE 'approved' END
-      ELSE coalesce(d.state, 'pending') END = ${bind(approval_state)}`);
-  }
-  if (trust_tier !== undefined) {
-    conditions.push(`effective_tier(d.state, d.tier, d.pinned_not_after, ${pinnedDenied}, 'not_required',
-      ${bind(view.identity_verified)}, ${bind(view.now)}) = ${bind(trust_tier)}`);
-  }
-  if (liveness !== undefined) conditions.push(livenessCondition(liveness, view, bind));
-  if (tag !== undefined) {
-    const bound = bind([tag]);
-    conditions.push(`(o.reported_tags @> ${bound} OR d.assigned_tags @> ${bound})`);
-  }
-  if (search !== undefined) {
-    const pattern = bind(`%${search.replaceAll(/[\\%_]/g, '\\$&')}%`);
-    conditions.push(`(k.device_id ILIKE ${pattern} OR o.hostname ILIKE ${pattern})`);
-  }
-  if (pending_review !== undefined) conditions.push(`${pending_review ? '' : 'NOT '}EXISTS (${reviewApproval})`);
-  return conditions;
-}
-
-function livenessCondition(liveness: Liveness, view: DeviceView, bind: (value: unknown) => string): string {
-  const before = (seconds: number): string => bind(new Date(Date.parse(view.now) - seconds * 1000).toISOString());
-  switch (liveness) {
-    case 'online':
-      return `l.last_seen_at > ${before(Math.min(view.stale_seconds, view.offline_seconds))}`;
-    case 'stale':
-      return `l.last_seen_at <= ${before(view.stale_seconds)} AND l.last_seen_at > ${before(view.offline_seconds)}`;
-    case 'offline':
-      return `coalesce(l.last_seen_at <= ${before(view.offline_seconds)}, true)`;
-  }
 }
 
 export async function findDevice(store: Store, project: string, deviceId: string): Promise<DeviceRow | null> {

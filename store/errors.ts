@@ -15,6 +15,11 @@ const unreachableCodes =
   /^(08...|53...|57P0.|57014|25P03|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/;
 const unreachableMessages = /connection terminated|not queryable|timeout exceeded|read timeout|connection error/i;
 
+/** The statement took longer than it was given. */
+export function isCancelled(error: unknown): boolean {
+  return codeOf(error) === '57014';
+}
+
 /** The database is away, restarting, full or too slow. */
 export function isUnreachable(error: unknown): boolean {
   const code = codeOf(error);

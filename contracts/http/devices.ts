@@ -5,6 +5,7 @@ import {
   approvalKinds,
   attestationStates,
   deviceApprovalStates,
+  deviceOrders,
   livenessStates,
   principalKinds,
   rotationAdvice,
@@ -127,18 +128,47 @@ export const DeviceExplanation = Type.Object({
 });
 export type DeviceExplanation = Static<typeof DeviceExplanation>;
 
-export const DeviceListQuery = Exactly({
-  ...ListQuery,
+/** What the fleet is listed and counted by. */
+const DeviceFilters = {
   approval_state: Type.Optional(Names(deviceApprovalStates)),
   trust_tier: Type.Optional(Names(trustTiers)),
   liveness: Type.Optional(Names(livenessStates)),
   tag: Type.Optional(Type.String({ maxLength: 64 })),
   search: Type.Optional(Type.String({ maxLength: 64, description: 'Part of the device id or hostname' })),
   pending_review: Type.Optional(Type.Boolean()),
+  rotation: Type.Optional(Names(rotationAdvice)),
+  retired: Type.Optional(Type.Boolean()),
+};
+
+export const DeviceListQuery = Exactly({
+  ...ListQuery,
+  ...DeviceFilters,
+  order: Type.Optional(Names(deviceOrders)),
 });
 export type DeviceListQuery = Static<typeof DeviceListQuery>;
 export const DeviceList = List(Device);
 export type DeviceList = Static<typeof DeviceList>;
+
+export const DeviceCountsQuery = Exactly(DeviceFilters);
+export type DeviceCountsQuery = Static<typeof DeviceCountsQuery>;
+
+const countsOf = <const Name extends string>(names: readonly Name[]) =>
+  Type.Object(
+    Object.fromEntries(names.map((name) => [name, Type.Integer()])) as Record<Name, ReturnType<typeof Type.Integer>>,
+  );
+
+/** How many devices a list would have. Each facet counts as if its own filter were not set, so that it can offer the others. */
+export const DeviceCounts = Type.Object({
+  matching: Type.Integer({ description: 'Devices that all filters let through' }),
+  trust_tier: countsOf(trustTiers),
+  liveness: countsOf(livenessStates),
+  approval_state: countsOf(deviceApprovalStates),
+  rotation: countsOf(rotationAdvice),
+  pending_review: countsOf(['true', 'false']),
+  retired: countsOf(['true', 'false']),
+  counted_at: Instant,
+});
+export type DeviceCounts = Static<typeof DeviceCounts>;
 
 export const RevokeBody = Exactly({ reason: Type.Optional(Reason), fingerprint_sha256: Type.Optional(Fingerprint) });
 export const ReasonBody = Exactly({ reason: Type.Optional(Reason) });

@@ -5,6 +5,7 @@ import { AuditTrail } from './audit-trail.ts';
 import { CertificateExpiry } from './certificate-expiry.ts';
 import { Devices } from './devices.ts';
 import { HeardRevocations } from './heard-revocations.ts';
+import { FleetLists } from './fleet-lists.ts';
 import { HeartbeatPath } from './heartbeat-path.ts';
 import { People } from './people.ts';
 import { Reconciling } from './reconciling.ts';
@@ -20,4 +21,5 @@ export const migrations = [
   { name: '0007-reconciling', class: Reconciling },
   { name: '0008-heard-revocations', class: HeardRevocations },
   { name: '0009-certificate-expiry', class: CertificateExpiry },
+  { name: '0010-fleet-lists', class: FleetLists },
 ] as const satisfies readonly MigrationObject[];

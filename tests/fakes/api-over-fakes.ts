@@ -6,6 +6,7 @@ import { buildApi, type ApiDeps } from '#api/app.ts';
 import { findLive, type AuthenticationDeps } from '#api/authentication.ts';
 import { createTrustedProxy, type ProxySettings } from '#api/client-address.ts';
 import { createCursors } from '#api/cursors.ts';
+import { createDeviceCounts } from '#api/device-counts.ts';
 import { createDirectory } from '#api/directory.ts';
 import { createMetrics } from '#api/metrics.ts';
 import { createSignIn } from '#api/sign-in.ts';
@@ -141,6 +142,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     devices: {
       ...voting,
       devices: registry.store,
+      count: createDeviceCounts({ count: registry.count, clock }),
       notifier,
       cursors,
       links,

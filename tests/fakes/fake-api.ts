@@ -8,12 +8,13 @@ import type { Me, Session } from '#contracts/http/admin.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { ListedCertificate } from '#contracts/http/certificates.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
-import type { Device, DeviceExplanation } from '#contracts/http/devices.ts';
 import type { Ready } from '#contracts/http/health.ts';
 import { permissionsOf, type Role } from '#contracts/permissions.ts';
 import { problems, TrustError } from '#contracts/problems.ts';
 import { readSettings } from '#contracts/settings.ts';
 import { explainDevice } from '#machines/explanation.ts';
+import type { Device, DeviceCounts, DeviceExplanation } from '#contracts/http/devices.ts';
+import { deviceApprovalStates, livenessStates, rotationAdvice, trustTiers } from '#contracts/states.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { appendAudit, type FakeFleet, fakeFleet } from './fake-fleet.ts';
 
@@ -48,6 +49,8 @@ export interface FakeApi {
   /** Calls that change something, in order. */
   readonly seen: SeenCall[];
   readonly ready: { value: Ready };
+  /** While it fails, counting takes too long. */
+  readonly counting: { fails: boolean };
   readonly streams: () => number;
   /** While true no request is answered. */
   setDown(isDown: boolean): void;
@@ -86,6 +89,7 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
   const sessions = new Map<string, SignedIn>();
   const streams = new Set<ServerResponse>();
   const seen: SeenCall[] = [];
+  const counting = { fails: false };
   const ready: { value: Ready } = {
     value: {
       status: 'degraded',
@@ -307,10 +311,17 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
       case 'devices':
         if (id === '')
           return list(
-            [...fleet.devices.values()].filter((device) => matchesDevice(device, url)),
+            inOrder(
+              [...fleet.devices.values()].filter((device) => matchesDevice(device, url)),
+              url,
+            ),
             url,
           );
         if (verb === 'explanation') return explanationOf(deviceOf(id));
+        if (id === 'counts') {
+          if (counting.fails) throw new TrustError('device.count_too_slow');
+          return countsOf([...fleet.devices.values()], url);
+        }
         if (verb === 'history') return list(fleet.history.get(id) ?? [], url);
         if (verb === 'identity-review') {
           const { pending_review } = deviceOf(id);
@@ -416,6 +427,7 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
     fleet,
     seen,
     ready,
+    counting,
     streams: () => streams.size,
     setDown: (down) => {
       isDown = down;
@@ -455,8 +467,44 @@ function matchesDevice(device: Device, url: URL): boolean {
     fits(url, 'approval_state', device.approval_state) &&
     (search === null || device.device_id.includes(search) || (device.hostname ?? '').includes(search)) &&
     (tag === null || [...device.reported_tags, ...device.assigned_tags].includes(tag)) &&
-    (review === null || String(device.pending_review !== null) === review)
+    (review === null || String(device.pending_review !== null) === review) &&
+    fits(url, 'rotation', device.certificate?.rotation ?? 'none') &&
+    fits(url, 'retired', String(device.retired))
   );
+}
+
+/** As facets are counted: each without its own filter. */
+function countsOf(devices: readonly Device[], url: URL): DeviceCounts {
+  const of = <Name extends string>(facet: string, names: readonly Name[], value: (device: Device) => string) => {
+    const besides = new URL(url);
+    besides.searchParams.delete(facet);
+    const counted = devices.filter((device) => matchesDevice(device, besides));
+    return Object.fromEntries(
+      names.map((name) => [name, counted.filter((device) => value(device) === name).length]),
+    ) as Record<Name, number>;
+  };
+  return {
+    matching: devices.filter((device) => matchesDevice(device, url)).length,
+    trust_tier: of('trust_tier', trustTiers, (device) => device.trust_tier),
+    liveness: of('liveness', livenessStates, (device) => device.liveness),
+    approval_state: of('approval_state', deviceApprovalStates, (device) => device.approval_state),
+    rotation: of('rotation', rotationAdvice, (device) => device.certificate?.rotation ?? 'none'),
+    pending_review: of('pending_review', ['true', 'false'], (device) => String(device.pending_review !== null)),
+    retired: of('retired', ['true', 'false'], (device) => String(device.retired)),
+    counted_at: new Date().toISOString(),
+  };
+}
+
+function inOrder(devices: readonly Device[], url: URL): Device[] {
+  const id = (a: Device, b: Device) => (a.device_id < b.device_id ? -1 : 1);
+  const order = url.searchParams.get('order');
+  const end = (device: Device) => device.certificate?.not_after ?? '9';
+  const seen = (device: Device) => device.first_seen_at ?? '';
+  return devices.toSorted((a, b) => {
+    if (order === 'certificate_end' && end(a) !== end(b)) return end(a) < end(b) ? -1 : 1;
+    if (order === 'first_seen' && seen(a) !== seen(b)) return seen(a) < seen(b) ? 1 : -1;
+    return order === 'first_seen' ? id(b, a) : id(a, b);
+  });
 }
 
 function afterVote(device: Device, approval: Approval): Device {

@@ -2,6 +2,7 @@
 import type { Actors } from '#api/actors.ts';
 import type { DevicesDeps } from '#api/devices.ts';
 import type { Revocation } from '#store/denylist.ts';
+import type { DeviceGroup } from '#store/device-count.ts';
 import type { DeviceRow, HistoryRow } from '#store/device.ts';
 import type { CertificatesDeps } from '#api/certificates.ts';
 import type { CertificateRow } from '#store/certificate.ts';
@@ -110,7 +111,7 @@ export function fakeRegistry() {
       return [...devices.values()]
         .filter(({ project_id, device_id, grant }) => {
           const state = grant?.state ?? 'pending';
-          return project_id === project && device_id > (after ?? '') && (approval_state ?? state) === state;
+          return project_id === project && device_id > (after?.device_id ?? '') && (approval_state ?? state) === state;
         })
         .toSorted((a, b) => (a.device_id < b.device_id ? -1 : 1))
         .slice(0, limit);
@@ -126,6 +127,20 @@ export function fakeRegistry() {
       devices.set(key(project, revocation.device_id), { ...row, pinned_revoked: true });
     },
   };
+
+  /** As groups of one device each, alike in everything but their approval. */
+  const count = async (project: string): Promise<DeviceGroup[]> =>
+    [...devices.values()]
+      .filter(({ project_id }) => project_id === project)
+      .map(({ grant }) => ({
+        trust_tier: grant?.tier ?? 'observed',
+        liveness: 'online',
+        approval_state: grant === null || grant.state === 'retired' ? 'pending' : grant.state,
+        rotation: 'none',
+        pending_review: grant?.review !== null,
+        retired: grant?.state === 'retired',
+        devices: 1,
+      }));
 
   async function act(what: string, request: unknown, effect: () => void) {
     asked.push({ what, request });
@@ -188,6 +203,7 @@ export function fakeRegistry() {
 
   return {
     store,
+    count,
     actors,
     approvalStore,
     listCertificates,

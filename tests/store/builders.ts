@@ -8,11 +8,21 @@ import type { ActorRef } from '#contracts/ids.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import { commitActor } from '#store/actor.ts';
 import { revokeCertificate } from '#store/denylist.ts';
-import type { DeviceView } from '#store/device.ts';
 import { heartbeatBatch, type HeartbeatItem, type HeartbeatVerdict } from '#store/heartbeat.ts';
+import type { DeviceView } from '#store/device-filter.ts';
 import type { Store } from '#store/store.ts';
 
 export const noon = '2026-03-01T12:00:00.000Z';
+
+/** How tests look at devices: at noon, with the usual limits. */
+export const view: DeviceView = {
+  now: noon,
+  stale_seconds: 60,
+  offline_seconds: 600,
+  rotation_required_seconds: 7 * 86_400,
+  rotation_recommended_seconds: 30 * 86_400,
+  identity_verified: true,
+};
 
 /** A time some seconds after noon. */
 export function after(seconds: number): string {
@@ -74,9 +84,6 @@ export function revoke(
   const revocation = { device_id: deviceId, fingerprint_sha256: fingerprint, reason: 'lost', by, request_id: 'r' };
   return revokeCertificate(store, project, revocation, now);
 }
-
-/** How devices are looked at, unless a test says otherwise. */
-export const view: DeviceView = { now: noon, stale_seconds: 60, offline_seconds: 600, identity_verified: true };
 
 /** A review that a grant names. */
 export function review(id: string): JsonObject {

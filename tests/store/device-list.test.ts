@@ -2,10 +2,21 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
+import pg from 'pg';
 import type { DeviceGrant } from '#contracts/actor.ts';
-import { deviceApprovalStates, deviceStates, trustTiers, type DeviceState } from '#contracts/states.ts';
+import {
+  deviceApprovalStates,
+  deviceStates,
+  livenessStates,
+  rotationAdvice,
+  trustTiers,
+  type DeviceState,
+} from '#contracts/states.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
-import { listDevices, type DeviceFilter } from '#store/device.ts';
+import { countDevices, type DeviceGroup } from '#store/device-count.ts';
+import { listDevices, type DeviceRow } from '#store/device.ts';
+import type { DevicePosition } from '#store/device-page.ts';
+import type { DeviceFilter } from '#store/device-filter.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import {
   after,
@@ -37,7 +48,13 @@ describe('a list of devices', () => {
     made.push(...(await makeFleet(database)));
   });
   const list = (filter: DeviceFilter, limit: number, last: string | null = null, more = {}) =>
-    listDevices(database.api, 'default', filter, { limit, after: last }, { ...view, ...more });
+    listDevices(
+      database.api,
+      'default',
+      filter,
+      { limit, after: last === null ? null : { device_id: last, at: null } },
+      { ...view, ...more },
+    );
 
   it('has exactly the devices that all of its filters ask for, whichever they are (HB-14)', async () => {
     const filters: fc.Arbitrary<DeviceFilter> = fc.record(
@@ -48,6 +65,8 @@ describe('a list of devices', () => {
         tag: fc.constantFrom('blue', 'red', 'none'),
         search: fc.constantFrom('d-1', 'HOST-7', '%', '_', 'd-'),
         pending_review: fc.boolean(),
+        rotation: fc.constantFrom(...rotationAdvice),
+        retired: fc.boolean(),
       },
       { requiredKeys: [] },
     );
@@ -62,6 +81,90 @@ describe('a list of devices', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('can begin with the newest, and with the certificates that end soonest, in pages of any length', async () => {
+    const firstSeen = ({ silent }: Made) => (silent === null ? null : after(-silent));
+    const orders = {
+      first_seen: { at: firstSeen, sign: -1 },
+      certificate_end: { at: endOf, sign: 1 },
+    } as const;
+    const filters: readonly DeviceFilter[] = [
+      {},
+      { liveness: 'online' },
+      { approval_state: 'rejected' },
+      { trust_tier: 'revoked' },
+    ];
+    for (const [order, { at, sign }] of Object.entries(orders)) {
+      for (const filter of filters) {
+        const fitting = made.filter((device) => fits(device, filter, true));
+        const [dated, rest] = [
+          fitting.filter((device) => at(device) !== null),
+          fitting.filter((device) => at(device) === null),
+        ];
+        const key = (device: Made) => `${at(device)} ${device.device_id}`;
+        const expected = [...dated.toSorted((a, b) => (key(a) < key(b) ? -sign : sign)), ...rest].map(
+          (device) => device.device_id,
+        );
+        for (const limit of [1, 7, 500]) {
+          const paged: string[] = [];
+          for (let last: DevicePosition | null = null; ;) {
+            const page: readonly DeviceRow[] = await listDevices(
+              database.api,
+              'default',
+              filter,
+              { limit, after: last, order: order as keyof typeof orders },
+              view,
+            );
+            const end: DeviceRow | undefined = page.at(-1);
+            if (end === undefined) break;
+            paged.push(...page.map(({ device_id }) => device_id));
+            const time: string | null | undefined =
+              order === 'first_seen' ? end.liveness?.first_seen_at : end.grant?.pinned_certificate?.not_after;
+            last = { device_id: end.device_id, at: time ?? null };
+          }
+          assert.deepEqual(paged, expected, `${order} ${JSON.stringify(filter)} by ${limit}`);
+        }
+      }
+    }
+  });
+
+  it('counts what the list holds, by everything that it can be filtered by (UI-05)', async () => {
+    for (const identity_verified of [true, false]) {
+      for (const texts of [{}, { tag: 'red' }, { search: 'HOST-7' }, { tag: 'blue', search: 'd-' }]) {
+        const groups = await countDevices(database.api, 'default', texts, { ...view, identity_verified }, 10_000);
+        const sum = (some: readonly DeviceGroup[]) => some.reduce((total, { devices }) => total + devices, 0);
+        const expected = made.filter((device) => fits(device, texts, identity_verified));
+        assert.equal(sum(groups), expected.length);
+        for (const [name, values] of Object.entries({
+          trust_tier: trustTiers,
+          liveness: livenessStates,
+          approval_state: deviceApprovalStates,
+          rotation: rotationAdvice,
+          pending_review: [true, false],
+          retired: [true, false],
+        })) {
+          for (const value of values) {
+            const filter = { ...texts, [name]: value } as DeviceFilter;
+            assert.equal(
+              sum(groups.filter((group) => group[name as keyof DeviceGroup] === value)),
+              made.filter((device) => fits(device, filter, identity_verified)).length,
+              JSON.stringify(filter),
+            );
+          }
+        }
+      }
+    }
+    assert.deepEqual(await countDevices(database.api, 'nowhere', {}, view, 10_000), []);
+  });
+
+  it('says that counting takes too long, when it does, and gives up', async () => {
+    const blocker = new pg.Client({ connectionString: database.superuserUrl });
+    await blocker.connect();
+    await blocker.query('BEGIN; LOCK TABLE device IN ACCESS EXCLUSIVE MODE');
+    await assert.rejects(countDevices(database.api, 'default', {}, view, 200), { code: 'device.count_too_slow' });
+    await blocker.end();
+    assert.ok((await countDevices(database.api, 'default', {}, view, 10_000)).length > 0);
   });
 
   it('comes in pages that neither lose nor repeat one, whatever their length, also of devices whose liveness was lost', async () => {
@@ -111,6 +214,7 @@ interface Made {
 /** Devices of every kind, by id: each list is as long as no other, so that they meet in many ways. */
 async function makeFleet(database: StoreTest): Promise<readonly Made[]> {
   const states = [null, ...deviceStates];
+  const lifetimes = [0, 1, 7 * 86_400 - 1, 7 * 86_400, 29 * 86_400, 30 * 86_400, 90 * 86_400];
   const silences = [0, 59, 60, 599, 600, 86_400, null];
   const made: Made[] = [];
   for (let n = 0; n < 120; n++) {
@@ -134,7 +238,7 @@ async function makeFleet(database: StoreTest): Promise<readonly Made[]> {
             ...(n % 2 === 0
               ? {
                   pinned_fingerprint: digest(`${id}-1`),
-                  pinned_certificate: { ...facts(`${id}-1`), not_after: n % 10 === 0 ? noon : after(1) },
+                  pinned_certificate: { ...facts(`${id}-1`), not_after: after(lifetimes[n % lifetimes.length] ?? 0) },
                 }
               : {}),
           });
@@ -167,6 +271,10 @@ async function makeFleet(database: StoreTest): Promise<readonly Made[]> {
   return made;
 }
 
+/** When the pinned certificate ends. */
+const endOf = ({ grant: of }: Made): string | null =>
+  (of?.pinned_certificate?.['not_after'] as string | undefined) ?? null;
+
 /** What a list should hold, said again without SQL. */
 function fits(device: Made, filter: DeviceFilter, identity_verified: boolean): boolean {
   const { device_id, hostname, silent } = device;
@@ -174,13 +282,17 @@ function fits(device: Made, filter: DeviceFilter, identity_verified: boolean): b
   const { tier } = effectiveTier(
     {
       grant: of,
-      pinned_not_after: (of?.pinned_certificate?.['not_after'] as string | undefined) ?? null,
+      pinned_not_after: endOf(device),
       pinned_revoked: device.revoked,
       attestation: 'not_required',
       identity_verified,
     },
     noon,
   );
+  const leftDays = of?.pinned_certificate
+    ? (Date.parse(endOf(device) ?? '') - Date.parse(noon)) / 86_400_000
+    : Infinity;
+  const rotation = leftDays < 7 ? 'required' : leftDays < 30 ? 'recommended' : 'none';
   const liveness = silent === null || silent >= 600 ? 'offline' : silent >= 60 ? 'stale' : 'online';
   const retiredAs = of?.approved_at === null ? 'pending' : 'approved';
   const state = of === null ? 'pending' : of.state === 'retired' ? retiredAs : of.state;
@@ -191,6 +303,8 @@ function fits(device: Made, filter: DeviceFilter, identity_verified: boolean): b
     (filter.liveness ?? liveness) === liveness &&
     (filter.tag === undefined || device.tags.includes(filter.tag)) &&
     (part === undefined || device_id.includes(part) || hostname?.includes(part) === true) &&
-    (filter.pending_review ?? device.reviewed) === device.reviewed
+    (filter.pending_review ?? device.reviewed) === device.reviewed &&
+    (filter.rotation ?? rotation) === rotation &&
+    (filter.retired ?? of?.state === 'retired') === (of?.state === 'retired')
   );
 }

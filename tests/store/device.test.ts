@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { attestationStates, deviceStates, trustTiers } from '#contracts/states.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
-import { deviceNews, findDevice, listDevices, listHistory, type DeviceFilter } from '#store/device.ts';
+import type { DeviceFilter } from '#store/device-filter.ts';
+import { deviceNews, findDevice, listDevices, listHistory } from '#store/device.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import {
   after,

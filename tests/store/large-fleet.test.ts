@@ -2,16 +2,19 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { listCertificates } from '#store/certificate.ts';
-import { findDevice, listDevices, type DeviceFilter } from '#store/device.ts';
+import { countDevices } from '#store/device-count.ts';
+import type { DeviceFilter } from '#store/device-filter.ts';
+import type { DeviceOrder } from '#contracts/states.ts';
+import { findDevice, listDevices } from '#store/device.ts';
 import { heartbeatBatch } from '#store/heartbeat.ts';
 import { devicesWithNews } from '#store/reconcile.ts';
 import type { Store } from '#store/store.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { after, digest, facts, heartbeat, heartbeatLimits, noon, view } from './builders.ts';
+import { after, heartbeat, heartbeatLimits, noon, view } from './builders.ts';
 import { type StoreTest, storeTest } from './database.ts';
+import { fillFleet, idOf } from './fill-fleet.ts';
 
 const fleet = 100_000;
-const idOf = (n: number): string => `d${String(n).padStart(6, '0')}`;
 
 /** When each certificate of the fleet ends: at one moment, which leaves the order to the names. */
 const endOfAll = '2027-03-01T12:00:00.000Z';
@@ -29,7 +32,7 @@ describe('of a large fleet', () => {
     for (let i = 0; i < 8; i++) await send(stores[0], [idOf(1)], i + 1);
     for (const table of ['device_liveness', 'device_observation', 'device_candidate', 'device_first_contact'])
       await database.rows(`DELETE FROM ${table}`);
-    await fill(database);
+    await fillFleet(database, fleet);
     stores.push(await database.open('sentinel_api', { pool: 1 }));
     worker = await database.open('sentinel_worker', { pool: 1 });
   });
@@ -102,7 +105,13 @@ describe('of a large fleet', () => {
     it(`a page of 50 devices after ${place ?? 'none'} reads little more than these`, async (t) => {
       for (const store of stores) {
         const read = await readBy(store, async () => {
-          const rows = await listDevices(store, 'default', {}, { limit: 50, after: place }, view);
+          const rows = await listDevices(
+            store,
+            'default',
+            {},
+            { limit: 50, after: place === null ? null : { device_id: place, at: null } },
+            view,
+          );
           const first = place === null ? 1 : Number(place.slice(1)) + 1;
           assert.deepEqual(
             rows.map(({ device_id }) => device_id),
@@ -154,6 +163,47 @@ describe('of a large fleet', () => {
     });
   }
 
+  const rare: readonly (DeviceFilter & { readonly order?: DeviceOrder })[] = [
+    { approval_state: 'rejected' },
+    { approval_state: 'pending' },
+    { approval_state: 'expired' },
+    { pending_review: true },
+    { retired: true },
+    { rotation: 'required' },
+    { rotation: 'recommended' },
+    { trust_tier: 'trusted' },
+    { trust_tier: 'observed' },
+    { trust_tier: 'restricted' },
+    { trust_tier: 'restricted', order: 'certificate_end' },
+    { order: 'certificate_end' },
+    { order: 'first_seen' },
+  ];
+  for (const { order = 'device_id', ...filter } of rare) {
+    it(`a page by ${JSON.stringify(filter)} in order of ${order} does not go through the fleet`, async (t) => {
+      for (const store of stores) {
+        const read = await readBy(store, () =>
+          listDevices(store, 'default', filter, { limit: 50, after: null, order }, view),
+        );
+        t.diagnostic(JSON.stringify(read));
+        assertReadsAtMost(read, 20 * 50);
+      }
+    });
+  }
+
+  it('is counted in one reading of each table', async (t) => {
+    const store = stores[1];
+    assert.ok(store);
+    let total = 0;
+    const read = await readBy(store, async () => {
+      const groups = await countDevices(store, 'default', {}, view, 15_000);
+      total = groups.reduce((sum, { devices }) => sum + devices, 0);
+      assert.equal(groups.find(({ trust_tier }) => trust_tier === 'revoked')?.devices, fleet / 1000);
+    });
+    t.diagnostic(JSON.stringify(read));
+    assert.equal(total, fleet);
+    assertReadsAtMost(read, 5 * fleet);
+  });
+
   it('one device is read by its key', async () => {
     const store = stores[1];
     assert.ok(store);
@@ -196,48 +246,3 @@ describe('of a large fleet', () => {
     assertReadsAtMost(read, 5 * 100);
   });
 });
-
-/** Approved devices that were heard a moment ago. Each had a certificate revoked before, and one in a thousand the present one. */
-async function fill({ rows }: StoreTest): Promise<void> {
-  const { issuer } = facts('any');
-  const common = `FROM (SELECT n, 'd' || lpad(n::text, 6, '0') AS id, encode(sha256(('d' || lpad(n::text, 6, '0') || '-1')::bytea), 'hex')
-    AS fingerprint FROM generate_series(1, ${fleet}) n) f`;
-  await rows(
-    `INSERT INTO device_liveness (project_id, device_id, first_seen_at, last_seen_at, signalled_at, heartbeat_counter,
-       counter_epoch, candidate_generation, candidate_fingerprint, observed_digest)
-     SELECT 'default', id, $1, $1, $1, 1, 1, 0, fingerprint, $2 ${common}`,
-    [noon, digest('observed')],
-  );
-  await rows(
-    `INSERT INTO device (project_id, device_id, state, tier, epoch, counter_epoch, review_generation, pinned_fingerprint,
-       pinned_certificate, pinned_not_after, rejected_fingerprints, assigned_tags, approvers, applied_digest,
-       inbox_consumed, approved_at, created_at, updated_at, revision)
-     SELECT 'default', id, 'approved', 'monitored', 1, 1, 1, fingerprint,
-       jsonb_build_object('fingerprint_sha256', fingerprint, 'issuer', $3::text, 'serial_number', n::text),
-       $1::timestamptz + interval '1 year', '{}', '{}', '{}', $2, 0, $1, $1, $1, 1 ${common}`,
-    [noon, digest('observed'), issuer],
-  );
-  await rows(
-    `INSERT INTO device_observation (project_id, device_id, observed_digest, reported_tags, posture, directory, observed_at)
-     SELECT 'default', id, $2, '{blue}', '{}', '{}', $1 ${common}`,
-    [noon, digest('observed')],
-  );
-  await rows(
-    `INSERT INTO device_candidate (project_id, device_id, fingerprint, generation, certificate, pem, seen_at)
-     SELECT 'default', id, fingerprint, 0, jsonb_build_object('fingerprint_sha256', fingerprint), '', $1 ${common}`,
-    [noon],
-  );
-  await rows(
-    `INSERT INTO approval (project_id, id, kind, subject_kind, subject_id, subject, digest, state, requested_by,
-       required_approvals, permission, votes, opened_at, expires_at, closed_at, revision)
-     SELECT 'default', gen_random_uuid(), 'enrollment', 'device', id, '{}', $2, 'approved', '{}', 1, 'identity.review', '[]',
-       $1, $1, $1, 2 ${common}`,
-    [noon, digest('subject')],
-  );
-  await rows(
-    `INSERT INTO certificate_denylist (project_id, fingerprint_sha256, device_id, issuer, serial_number, revoked_at, revoked_by)
-     SELECT 'default', CASE WHEN n % 1000 = 0 THEN fingerprint ELSE encode(sha256(('old ' || id)::bytea), 'hex') END, id, $2,
-       'f' || n, $1::timestamptz - interval '1 year', 'sam' ${common}`,
-    [noon, issuer],
-  );
-}

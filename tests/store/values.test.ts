@@ -142,7 +142,13 @@ describe('values', () => {
         }
         assert.equal(await findDevice(api, 'default', value), null);
         assert.deepEqual(
-          await listDevices(api, 'default', { search: value }, { limit: 9, after: `e${value}` }, view),
+          await listDevices(
+            api,
+            'default',
+            { search: value },
+            { limit: 9, after: { device_id: `e${value}`, at: null } },
+            view,
+          ),
           [],
         );
       });

@@ -5,7 +5,7 @@ import type { Me } from '#contracts/http/admin.ts';
 import type { ApprovalListQuery } from '#contracts/http/approvals.ts';
 import type { AuditListQuery } from '#contracts/http/audit.ts';
 import type { CertificateListQuery } from '#contracts/http/certificates.ts';
-import type { DeviceListQuery } from '#contracts/http/devices.ts';
+import type { DeviceCountsQuery, DeviceListQuery } from '#contracts/http/devices.ts';
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
 
 /** First parts of the keys; live events name these. */
@@ -14,8 +14,6 @@ export type Area = 'devices' | 'approvals' | 'audit' | 'sessions' | 'health' | '
 /** Liveness is computed when it is read and raises no event, so what shows it is read again at this pace. */
 const livenessMs = 5_000;
 const quietMs = 15_000;
-/** How many devices the summary counts at most. */
-export const summaryLimit = 500;
 const waitingLimit = 50;
 
 export type Queries = ReturnType<typeof createQueries>;
@@ -37,11 +35,12 @@ export function createQueries(client: Client) {
         refetchInterval: livenessMs,
         placeholderData: keepPreviousData,
       }),
-    deviceSummary: () =>
+    deviceCounts: (query: DeviceCountsQuery) =>
       queryOptions({
-        queryKey: ['devices', 'summary'] satisfies [Area, ...unknown[]],
-        queryFn: ({ signal }) => client.devices.list({ limit: summaryLimit }, { signal }),
+        queryKey: ['devices', 'counts', query] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.devices.counts(query, { signal }),
         refetchInterval: quietMs,
+        placeholderData: keepPreviousData,
       }),
     device: (id: string) =>
       queryOptions({

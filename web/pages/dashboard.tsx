@@ -1,10 +1,9 @@
 // The operator dashboard: what waits, and the fleet as a live table; every filter and the page are in the address.
-import type { DeviceListQuery } from '#contracts/http/devices.ts';
+import { ApiProblem } from '#client/api-problem.ts';
 import { Button } from '@mantine/core';
 import { IconDevicesOff, IconFilterOff } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { createLazyRoute, useNavigate } from '@tanstack/react-router';
-import { summaryLimit } from '../data/queries.ts';
 import { useHeld } from '../data/held.ts';
 import { useBarrier, useServices } from '../data/services.tsx';
 import { Command } from '../parts/copy.tsx';
@@ -17,8 +16,7 @@ import { Barrier } from '../parts/barrier.tsx';
 import { WaitingPanel } from '../parts/waiting.tsx';
 import { parseFleetSearch, refined } from '../search.ts';
 import { counted } from '../words/names.ts';
-import { summarize } from '../words/summary.ts';
-import { FleetFilters } from './fleet/fleet-filters.tsx';
+import { FleetFilters, type FleetChange } from './fleet/fleet-filters.tsx';
 import { DeviceCard, fleetColumns } from './fleet/fleet-table.tsx';
 import { TierCounts } from './fleet/tier-counts.tsx';
 
@@ -32,15 +30,15 @@ function Dashboard() {
   const { queries } = useServices();
   const barrier = useBarrier('device.read');
   const devices = useQuery({ ...queries.devices({ limit: pageSize, ...search }), enabled: barrier === null });
-  const summary = useQuery({ ...queries.deviceSummary(), enabled: barrier === null });
+  const { cursor, limit: _, order: __, ...filters } = search;
+  const counting = useQuery({ ...queries.deviceCounts(filters), enabled: barrier === null });
+  const counts = counting.data;
   // While the list before is shown in place of the one that is being read, another key lets the new one in.
   const held = useHeld(devices.data, `${JSON.stringify(search)} ${devices.isPlaceholderData}`);
   const rows = held.shown?.items;
-  const { cursor, limit: _, ...filters } = search;
   const isFiltered = Object.keys(filters).length > 0;
 
-  const change = (part: { [Name in keyof DeviceListQuery]?: DeviceListQuery[Name] | undefined }) =>
-    void navigate({ search: refined(search, part), replace: 'search' in part });
+  const change = (part: FleetChange) => void navigate({ search: refined(search, part), replace: 'search' in part });
   const clear = () => void navigate({ search: {} });
 
   if (barrier !== null) {
@@ -51,28 +49,31 @@ function Dashboard() {
     );
   }
 
-  const total = summary.data?.items.length ?? 0;
-  const isPart = (summary.data?.next_cursor ?? null) !== null;
   return (
     <Page
       title="Fleet"
       description={
-        summary.data === undefined
-          ? 'Every device with its trust, live.'
-          : `${isPart ? `More than ${summaryLimit} devices` : counted(total, 'device')}, live.`
+        counting.error !== null ? (
+          <CountProblem error={counting.error} />
+        ) : counts === undefined ? (
+          'Every device with its trust, live.'
+        ) : (
+          `${counted(counts.matching, 'device')}${isFiltered ? (counts.matching === 1 ? ' matches' : ' match') : ''}, live.`
+        )
       }
       actions={<Freshness query={devices} held={held.waiting} />}
     >
       <WaitingPanel quiet />
-      {summary.data !== undefined && total > 0 && (
-        <TierCounts
-          summary={summarize(summary.data.items)}
-          isPart={isPart}
-          chosen={search.trust_tier}
-          onChoose={(tier) => change({ trust_tier: tier })}
-        />
-      )}
-      <Panel title="Devices" flush actions={<FleetFilters search={search} onChange={change} />}>
+      <TierCounts
+        counts={counts?.trust_tier}
+        chosen={search.trust_tier}
+        onChoose={(tier) => change({ trust_tier: tier })}
+      />
+      <Panel
+        title="Devices"
+        flush
+        actions={<FleetFilters search={search} counts={counts} isFiltered={isFiltered} onChange={change} />}
+      >
         {devices.error !== null && rows === undefined && (
           <ProblemAlert error={devices.error} onRetry={() => void devices.refetch()} />
         )}
@@ -102,6 +103,16 @@ function Dashboard() {
         )}
       </Panel>
     </Page>
+  );
+}
+
+/** Counting is for orientation: when it fails, the list goes on. */
+function CountProblem({ error }: { readonly error: Error }) {
+  const isSlow = error instanceof ApiProblem && error.code === 'device.count_too_slow';
+  return (
+    <span role="status">
+      {isSlow ? 'Counting takes too long; the list is not affected.' : `Not counted: ${error.message}`}
+    </span>
   );
 }
 

@@ -1,12 +1,13 @@
 // Where things stand: the fleet in numbers, what waits, what needs attention, and the next step.
-import { trustTiers } from '#contracts/states.ts';
+import type { ApprovalList } from '#contracts/http/approvals.ts';
+import type { DeviceCounts } from '#contracts/http/devices.ts';
+import { livenessStates, trustTiers } from '#contracts/states.ts';
 import { Group } from '@mantine/core';
 import { IconArrowRight, IconCircleCheck, IconDevices } from '@tabler/icons-react';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, type UseQueryResult } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { summaryLimit } from '../data/queries.ts';
 import { useBarrier, useMe, useServices } from '../data/services.tsx';
-import { tierIcons, TierBadge } from '../parts/badges.tsx';
+import { tierIcons } from '../parts/badges.tsx';
 import { Command } from '../parts/copy.tsx';
 import { Freshness } from '../parts/freshness.tsx';
 import { Moment } from '../parts/moment.tsx';
@@ -16,56 +17,59 @@ import tones from '../parts/tones.module.css';
 import { WaitingPanel } from '../parts/waiting.tsx';
 import { counted, plainName } from '../words/names.ts';
 import { livenessWords, tierWords } from '../words/states.ts';
-import { summarize, type FleetSummary } from '../words/summary.ts';
+import { attentionFor, working, type Attention } from '../words/attention.ts';
 import classes from './overview.module.css';
 import { LinkButton } from '../parts/link-button.tsx';
 
 export function Overview() {
   const me = useMe();
   const { queries } = useServices();
-  const fleet = useQuery(queries.deviceSummary());
+  const mayRead = useBarrier('device.read') === null;
+  const fleet = useQuery({ ...queries.deviceCounts({}), enabled: mayRead });
+  const approved = useQuery({ ...queries.deviceCounts(working), enabled: mayRead });
   const waiting = useQuery({ ...queries.waiting(), enabled: useBarrier('approval.read') === null });
+  const attention = approved.data && attentionFor(approved.data);
 
-  if (fleet.data === undefined) {
-    return (
-      <Page title="Overview">
-        {fleet.error === null ? (
-          <Panel title="Fleet" flush>
-            <Loading label="Reading the fleet" />
-          </Panel>
-        ) : (
-          <ProblemAlert error={fleet.error} onRetry={() => void fleet.refetch()} />
-        )}
-      </Page>
-    );
-  }
-
-  const summary = summarize(fleet.data.items);
-  const isPart = fleet.data.next_cursor !== null;
   return (
     <Page
       title="Overview"
       description={`Signed in as ${me.username} (${me.roles.join(', ') || 'no role'}), project ${me.project}.`}
       actions={<Freshness query={fleet} />}
     >
-      <NextStep summary={summary} waiting={waiting.data?.items.length ?? 0} />
-      {summary.total > 0 && <Numbers summary={summary} isPart={isPart} />}
+      {fleet.data !== undefined && attention !== undefined && (
+        <NextStep devices={fleet.data.matching} attention={attention} waiting={waiting.data} />
+      )}
+      {fleet.data === undefined && fleet.error !== null && (
+        <ProblemAlert error={fleet.error} title="The fleet was not counted" onRetry={() => void fleet.refetch()} />
+      )}
+      {fleet.isLoading && (
+        <Panel title="Fleet" flush>
+          <Loading label="Reading the fleet" rows={3} />
+        </Panel>
+      )}
+      {fleet.data !== undefined && fleet.data.matching > 0 && <Numbers counts={fleet.data} />}
       <div className={classes['columns']}>
         <div>
           <WaitingPanel />
-          <LatestPanel />
+          <AttentionPanel query={approved} attention={attention} />
         </div>
         <div>
-          <AttentionPanel summary={summary} />
+          <LatestPanel />
         </div>
       </div>
     </Page>
   );
 }
 
-function NextStep({ summary, waiting }: { readonly summary: FleetSummary; readonly waiting: number }) {
+interface NextStepProps {
+  readonly devices: number;
+  readonly attention: readonly Attention[];
+  readonly waiting: ApprovalList | undefined;
+}
+
+function NextStep({ devices, attention, waiting }: NextStepProps) {
   const barrier = useBarrier('identity.review');
-  if (summary.total === 0) {
+  if (devices === 0) {
     return (
       <Panel title="Next step">
         <Nothing icon={IconDevices} title="No device has been heard yet">
@@ -75,11 +79,13 @@ function NextStep({ summary, waiting }: { readonly summary: FleetSummary; readon
       </Panel>
     );
   }
-  if (waiting > 0) {
+  const reviews = waiting?.items.length ?? 0;
+  if (reviews > 0) {
+    const count = `${reviews}${(waiting?.next_cursor ?? null) === null ? '' : ' and more'}`;
     return (
       <div className={classes['next']} data-tone="watch">
         <div>
-          <strong>{waiting === 1 ? 'One review waits' : `${waiting} reviews wait`} for a decision</strong>
+          <strong>{reviews === 1 ? 'One review waits' : `${count} reviews wait`} for a decision</strong>
           <span>
             {barrier === null
               ? 'See exactly what is asked, then approve or reject.'
@@ -92,13 +98,19 @@ function NextStep({ summary, waiting }: { readonly summary: FleetSummary; readon
       </div>
     );
   }
-  if (summary.attention.length > 0) {
+  const [first] = attention;
+  if (first !== undefined) {
     return (
-      <div className={classes['next']}>
+      <div className={classes['next']} data-tone={first.tone}>
         <div>
-          <strong>{counted(summary.attention.length, 'device needs', 'devices need')} a look</strong>
-          <span>Nothing waits for a decision. The devices below are not as they should be.</span>
+          <strong>
+            {first.title}: {counted(first.devices, 'device')}
+          </strong>
+          <span>Nothing waits for a decision. {first.advice}</span>
         </div>
+        <Link to="/dashboard" search={first.filter} className={classes['more']}>
+          Show {first.devices === 1 ? 'it' : 'them'}
+        </Link>
       </div>
     );
   }
@@ -106,7 +118,7 @@ function NextStep({ summary, waiting }: { readonly summary: FleetSummary; readon
     <div className={classes['next']} data-tone="good">
       <div>
         <strong>Nothing waits for you</strong>
-        <span>No review is open, and every device is as it should be.</span>
+        <span>No review is open, and every approved device is as it should be.</span>
       </div>
       <LinkButton to="/dashboard" variant="default">
         See the fleet
@@ -115,7 +127,7 @@ function NextStep({ summary, waiting }: { readonly summary: FleetSummary; readon
   );
 }
 
-function Numbers({ summary, isPart }: { readonly summary: FleetSummary; readonly isPart: boolean }) {
+function Numbers({ counts }: { readonly counts: DeviceCounts }) {
   return (
     <section aria-label="Fleet in numbers">
       <ul className={classes['tiers']}>
@@ -128,7 +140,7 @@ function Numbers({ summary, isPart }: { readonly summary: FleetSummary; readonly
                   <TierIcon size={17} aria-hidden />
                   {tierWords[tier].label}
                 </span>
-                <span className={classes['number']}>{summary.tiers[tier].toLocaleString()}</span>
+                <span className={classes['number']}>{counts.trust_tier[tier].toLocaleString()}</span>
                 <span className={classes['meaning']}>{tierWords[tier].meaning}</span>
               </Link>
             </li>
@@ -136,10 +148,10 @@ function Numbers({ summary, isPart }: { readonly summary: FleetSummary; readonly
         })}
       </ul>
       <Group gap="xs" className={classes['liveness'] ?? ''}>
-        <span>{isPart ? `The first ${summaryLimit} devices:` : `${counted(summary.total, 'device')}:`}</span>
-        {(['online', 'stale', 'offline'] as const).map((liveness) => (
+        <span>{counted(counts.matching, 'device')}:</span>
+        {livenessStates.map((liveness) => (
           <Link key={liveness} to="/dashboard" search={{ liveness }} className={classes['live']}>
-            {summary.liveness[liveness].toLocaleString()} {livenessWords[liveness].label.toLowerCase()}
+            {counts.liveness[liveness].toLocaleString()} {livenessWords[liveness].label.toLowerCase()}
           </Link>
         ))}
       </Group>
@@ -147,25 +159,36 @@ function Numbers({ summary, isPart }: { readonly summary: FleetSummary; readonly
   );
 }
 
-const shownAttention = 8;
+interface AttentionPanelProps {
+  readonly query: Pick<UseQueryResult, 'error' | 'refetch'>;
+  readonly attention: readonly Attention[] | undefined;
+}
 
-function AttentionPanel({ summary }: { readonly summary: FleetSummary }) {
-  const { attention } = summary;
+function AttentionPanel({ query, attention }: AttentionPanelProps) {
   return (
-    <Panel title="Needs attention" flush aside={attention.length > 0 && <span>{attention.length}</span>}>
-      {attention.length === 0 ? (
+    <Panel title="Not as it should be" flush>
+      {attention === undefined &&
+        (query.error === null ? (
+          <Loading rows={3} label="Reading what is wrong" />
+        ) : (
+          <ProblemAlert error={query.error} onRetry={() => void query.refetch()} />
+        ))}
+      {attention !== undefined && attention.length === 0 && (
         <Nothing icon={IconCircleCheck} title="Nothing">
           Every approved device reports on time with a valid certificate.
         </Nothing>
-      ) : (
-        <ul className={classes['list']}>
-          {attention.slice(0, shownAttention).map(({ device, why }) => (
-            <li key={device.device_id}>
-              <Link to="/devices/$deviceId" params={{ deviceId: device.device_id }}>
-                {device.device_id}
-              </Link>
-              <span>{why}</span>
-              <TierBadge tier={device.trust_tier} plain />
+      )}
+      {attention !== undefined && attention.length > 0 && (
+        <ul className={classes['attention']}>
+          {attention.map(({ title, advice, tone, devices, filter }) => (
+            <li key={title}>
+              <strong className={tones[tone]}>{devices.toLocaleString()}</strong>
+              <span>
+                <Link to="/dashboard" search={filter}>
+                  {title}
+                </Link>
+                <small>{advice}</small>
+              </span>
             </li>
           ))}
         </ul>

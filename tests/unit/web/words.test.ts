@@ -3,14 +3,18 @@ import { describe, it } from 'node:test';
 import type { Me } from '#contracts/http/admin.ts';
 import { permissionsOf, type Role } from '#contracts/permissions.ts';
 import { fakeDevice, fakeFleet, putUnderReview } from '#tests/fakes/fake-fleet.ts';
+import { facetsOf } from '#api/device-counts.ts';
+import type { DeviceCounts } from '#contracts/http/devices.ts';
+import { attentionFor } from '#web/words/attention.ts';
+import { stringifySearch } from '#web/search.ts';
 import { eventTitle, stateChange } from '#web/words/history.ts';
 import { plainName } from '#web/words/names.ts';
 import { missingPermission } from '#web/words/permission.ts';
 import { reviewBarrier } from '#web/words/review.ts';
-import { summarize } from '#web/words/summary.ts';
 import { relativeTime } from '#web/words/time.ts';
 
-const nowMs = Date.parse('2026-11-23T09:00:00.000Z');
+const at = '2026-11-23T09:00:00.000Z';
+const nowMs = Date.parse(at);
 
 function person(username: string, ...roles: Role[]): Me {
   return {
@@ -79,23 +83,29 @@ describe('a missing permission', () => {
   });
 });
 
-describe('the fleet in numbers', () => {
-  it('counts every device once, and says what is wrong with those that should work', () => {
-    const summary = summarize([...fakeFleet(nowMs).devices.values()]);
-    assert.equal(summary.total, 16);
-    assert.deepEqual(summary.tiers, { revoked: 1, restricted: 3, observed: 3, monitored: 7, trusted: 2 });
-    assert.deepEqual(summary.liveness, { online: 13, stale: 1, offline: 2 });
-    assert.equal(summary.waiting, 3);
+describe('what is not as it should be', () => {
+  const none = facetsOf([], {});
+  const counts = (change: Partial<DeviceCounts>): DeviceCounts => ({ ...none, counted_at: at, ...change });
+
+  it('is nothing when every approved device is as it should be', () => {
+    assert.deepEqual(attentionFor(counts({ matching: 7, liveness: { online: 7, stale: 0, offline: 0 } })), []);
+  });
+
+  it('is said worst first, each with the filter that shows the devices it counts', () => {
+    const found = attentionFor(
+      counts({
+        trust_tier: { ...none.trust_tier, revoked: 1, monitored: 9 },
+        liveness: { online: 5, stale: 2, offline: 3 },
+        rotation: { none: 6, recommended: 0, required: 4 },
+      }),
+    );
     assert.deepEqual(
-      summary.attention.map(({ device, why }) => `${device.device_id}: ${why}`),
+      found.map(({ title, devices, filter }) => [title, devices, stringifySearch({ ...filter })]),
       [
-        'kiosk-berlin-03: Heartbeats overdue',
-        'kiosk-hamburg-01: Certificate expires soon',
-        'kiosk-hamburg-02: Rotation required',
-        'laptop-7f3a: Offline',
-        'meter-0042: Attestation failed',
-        'meter-0043: Evidence is stale',
-        'printer-lobby: Certificate revoked',
+        ['Certificate revoked', 1, '?approval_state=approved&retired=false&trust_tier=revoked'],
+        ['Rotation required', 4, '?approval_state=approved&retired=false&rotation=required&order=certificate_end'],
+        ['Offline', 3, '?approval_state=approved&retired=false&liveness=offline'],
+        ['Heartbeats overdue', 2, '?approval_state=approved&retired=false&liveness=stale'],
       ],
     );
   });

@@ -1,22 +1,40 @@
-// The filters of the fleet; they show the address and change nothing else.
-import type { DeviceListQuery } from '#contracts/http/devices.ts';
-import { deviceApprovalStates, livenessStates } from '#contracts/states.ts';
+// The filters of the fleet with how many devices each choice has; they show the address and change nothing else.
+import type { DeviceCounts, DeviceListQuery } from '#contracts/http/devices.ts';
+import {
+  deviceApprovalStates,
+  deviceOrders,
+  livenessStates,
+  rotationAdvice,
+  type DeviceOrder,
+} from '#contracts/states.ts';
 import { Button, NativeSelect } from '@mantine/core';
 import { IconSearch, IconTag } from '@tabler/icons-react';
 import { TypedFilter } from '../../parts/typed-filter.tsx';
-import { deviceApprovalWords, livenessWords } from '../../words/states.ts';
+import { deviceApprovalWords, livenessWords, rotationWords } from '../../words/states.ts';
 import classes from './fleet-filters.module.css';
 
-type Change = { [Name in keyof DeviceListQuery]?: DeviceListQuery[Name] | undefined };
+export type FleetChange = { [Name in keyof DeviceListQuery]?: DeviceListQuery[Name] | undefined };
+
+/** Every filter off, as one change. */
+const noFilters = {
+  search: undefined,
+  approval_state: undefined,
+  liveness: undefined,
+  rotation: undefined,
+  pending_review: undefined,
+  retired: undefined,
+  tag: undefined,
+  trust_tier: undefined,
+} as const satisfies FleetChange;
 
 interface FleetFiltersProps {
   readonly search: DeviceListQuery;
-  readonly onChange: (change: Change) => void;
+  readonly counts: DeviceCounts | undefined;
+  readonly isFiltered: boolean;
+  readonly onChange: (change: FleetChange) => void;
 }
 
-export function FleetFilters({ search, onChange }: FleetFiltersProps) {
-  const chosen = <Name extends string>(names: readonly Name[], value: string) => names.find((name) => name === value);
-  const { limit: _, cursor: __, ...filters } = search;
+export function FleetFilters({ search, counts, isFiltered, onChange }: FleetFiltersProps) {
   return (
     <div className={classes['filters']} role="search" aria-label="Filter the fleet" data-print="hide">
       <TypedFilter
@@ -26,35 +44,58 @@ export function FleetFilters({ search, onChange }: FleetFiltersProps) {
         value={search.search ?? ''}
         onChange={(text) => onChange({ search: text === '' ? undefined : text })}
       />
-      <NativeSelect
-        size="xs"
-        aria-label="Approval"
-        value={search.approval_state ?? ''}
-        onChange={(event) => onChange({ approval_state: chosen(deviceApprovalStates, event.currentTarget.value) })}
-        data={[
-          { value: '', label: 'Any approval' },
-          ...deviceApprovalStates.map((value) => ({ value, label: deviceApprovalWords[value].label })),
-        ]}
+      <Choice
+        label="Approval"
+        any="Any approval"
+        value={search.approval_state}
+        choices={deviceApprovalStates.map((value) => ({
+          value,
+          label: deviceApprovalWords[value].label,
+          count: counts?.approval_state[value],
+        }))}
+        onChange={(approval_state) => onChange({ approval_state })}
       />
-      <NativeSelect
-        size="xs"
-        aria-label="Liveness"
-        value={search.liveness ?? ''}
-        onChange={(event) => onChange({ liveness: chosen(livenessStates, event.currentTarget.value) })}
-        data={[
-          { value: '', label: 'Any liveness' },
-          ...livenessStates.map((value) => ({ value, label: livenessWords[value].label })),
-        ]}
+      <Choice
+        label="Liveness"
+        any="Any liveness"
+        value={search.liveness}
+        choices={livenessStates.map((value) => ({
+          value,
+          label: livenessWords[value].label,
+          count: counts?.liveness[value],
+        }))}
+        onChange={(liveness) => onChange({ liveness })}
       />
-      <NativeSelect
-        size="xs"
-        aria-label="Review"
-        value={search.pending_review === true ? 'true' : ''}
-        onChange={(event) => onChange({ pending_review: event.currentTarget.value === 'true' ? true : undefined })}
-        data={[
-          { value: '', label: 'Any review state' },
-          { value: 'true', label: 'Under review' },
+      <Choice
+        label="Certificate"
+        any="Any certificate"
+        value={search.rotation}
+        choices={rotationAdvice.map((value) => ({
+          value,
+          label: value === 'none' ? 'No rotation due' : rotationWords[value].label,
+          count: counts?.rotation[value],
+        }))}
+        onChange={(rotation) => onChange({ rotation })}
+      />
+      <Choice
+        label="Review"
+        any="Any review state"
+        value={yesNo(search.pending_review)}
+        choices={[
+          { value: 'true', label: 'Under review', count: counts?.pending_review.true },
+          { value: 'false', label: 'Not under review', count: counts?.pending_review.false },
         ]}
+        onChange={(value) => onChange({ pending_review: value === undefined ? undefined : value === 'true' })}
+      />
+      <Choice
+        label="Service"
+        any="Any service state"
+        value={yesNo(search.retired)}
+        choices={[
+          { value: 'false', label: 'In service', count: counts?.retired.false },
+          { value: 'true', label: 'Retired', count: counts?.retired.true },
+        ]}
+        onChange={(value) => onChange({ retired: value === undefined ? undefined : value === 'true' })}
       />
       <TypedFilter
         label="Tag"
@@ -64,24 +105,58 @@ export function FleetFilters({ search, onChange }: FleetFiltersProps) {
         onChange={(tag) => onChange({ tag: tag === '' ? undefined : tag })}
         narrow
       />
-      {Object.keys(filters).length > 0 && (
-        <Button
-          size="compact-sm"
-          variant="subtle"
-          onClick={() =>
-            onChange({
-              search: undefined,
-              approval_state: undefined,
-              liveness: undefined,
-              pending_review: undefined,
-              tag: undefined,
-              trust_tier: undefined,
-            })
-          }
-        >
+      <NativeSelect
+        size="xs"
+        className={classes['choice'] ?? ''}
+        aria-label="Order"
+        value={search.order ?? 'device_id'}
+        onChange={({ currentTarget }) => {
+          const order = deviceOrders.find((name) => name === currentTarget.value);
+          onChange({ order: order === 'device_id' ? undefined : order });
+        }}
+        data={deviceOrders.map((value) => ({ value, label: orderWords[value] }))}
+      />
+      {isFiltered && (
+        <Button size="compact-sm" variant="subtle" onClick={() => onChange(noFilters)}>
           Clear
         </Button>
       )}
     </div>
+  );
+}
+
+const orderWords: Record<DeviceOrder, string> = {
+  device_id: 'By name',
+  first_seen: 'Newest first',
+  certificate_end: 'Certificate ends first',
+};
+
+const yesNo = (value: boolean | undefined) => (value === undefined ? undefined : value ? 'true' : 'false');
+
+interface ChoiceProps<Name extends string> {
+  readonly label: string;
+  readonly any: string;
+  readonly value: Name | undefined;
+  readonly choices: readonly { readonly value: Name; readonly label: string; readonly count: number | undefined }[];
+  readonly onChange: (value: Name | undefined) => void;
+}
+
+function Choice<const Name extends string>({ label, any, value, choices, onChange }: ChoiceProps<Name>) {
+  return (
+    <NativeSelect
+      size="xs"
+      className={classes['choice'] ?? ''}
+      aria-label={label}
+      data-chosen={value !== undefined}
+      value={value ?? ''}
+      onChange={({ currentTarget }) => onChange(choices.find((one) => one.value === currentTarget.value)?.value)}
+      data={[
+        { value: '', label: any },
+        ...choices.map((choice) => ({
+          value: choice.value,
+          label: choice.count === undefined ? choice.label : `${choice.label} (${choice.count.toLocaleString()})`,
+        })),
+      ]}
+    />
   );
 }

@@ -1,0 +1,157 @@
+// What devices are listed and counted by, each said once in SQL: as people see it in the device object, at this moment.
+import type { DeviceApprovalState, Liveness, RotationAdvice, TrustTier } from '#contracts/states.ts';
+import { deniedSql } from './denylist.ts';
+
+export interface DeviceFilter {
+  readonly approval_state?: DeviceApprovalState;
+  /** The effective one, now. */
+  readonly trust_tier?: TrustTier;
+  readonly liveness?: Liveness;
+  /** What the certificate's end asks for; a device without a certificate asks for nothing. */
+  readonly rotation?: RotationAdvice;
+  /** Reported or assigned. */
+  readonly tag?: string;
+  /** Part of the device id or hostname, in any case. */
+  readonly search?: string;
+  readonly pending_review?: boolean;
+  /** Taken out of service. */
+  readonly retired?: boolean;
+}
+
+/** What filters by time and trust need to know. */
+export interface DeviceView {
+  readonly now: string;
+  readonly stale_seconds: number;
+  readonly offline_seconds: number;
+  readonly rotation_required_seconds: number;
+  readonly rotation_recommended_seconds: number;
+  /** Whether heartbeats prove who they come from. */
+  readonly identity_verified: boolean;
+}
+
+/** Makes a value a parameter of the statement. */
+export type Bind = (value: unknown) => string;
+
+export const pinnedDenied = deniedSql({
+  project: '$1',
+  fingerprint: 'd.pinned_fingerprint',
+  issuer: `d.pinned_certificate->>'issuer'`,
+  serial_number: `d.pinned_certificate->>'serial_number'`,
+});
+
+/** Devices whose pinned certificate is on the denylist, for a plan that reads both as a whole. */
+export const deniedNamesSql = `SELECT d.device_id FROM device d
+    JOIN certificate_denylist r ON r.project_id = $1 AND r.fingerprint_sha256 = d.pinned_fingerprint
+    WHERE d.project_id = $1
+    UNION
+    SELECT d.device_id FROM device d
+    JOIN certificate_denylist r ON r.project_id = $1 AND r.issuer = d.pinned_certificate->>'issuer'
+      AND r.serial_number = d.pinned_certificate->>'serial_number'
+    WHERE d.project_id = $1`;
+
+/** The approval of the pending review. `OFFSET 0` has it looked up by its key, which row security would prevent. */
+export const reviewApproval = `SELECT a.id, a.votes, a.permission FROM approval a
+  WHERE a.project_id = $1 AND a.id = (d.review->>'id')::uuid OFFSET 0`;
+
+/** A retired device keeps what people decided about it before. */
+export const approvalStateSql = `CASE WHEN d.state = 'retired'
+  THEN CASE WHEN d.approved_at IS NULL THEN 'pending' ELSE 'approved' END ELSE coalesce(d.state, 'pending') END`;
+
+export const retiredSql = `coalesce(d.state = 'retired', false)`;
+
+/** @param denied whether the pinned certificate is on the denylist */
+export function trustTierSql({ identity_verified, now }: DeviceView, denied: string, bind: Bind): string {
+  return `effective_tier(d.state, d.tier, d.pinned_not_after, ${denied}, 'not_required',
+    ${bind(identity_verified)}::boolean, ${bind(now)}::timestamptz)`;
+}
+
+export function livenessSql({ now, stale_seconds, offline_seconds }: DeviceView, bind: Bind): string {
+  const heardBy = (seconds: number): string => `l.last_seen_at > ${bind(shifted(now, -seconds))}::timestamptz`;
+  return `CASE WHEN NOT coalesce(${heardBy(offline_seconds)}, false) THEN 'offline'
+    WHEN ${heardBy(stale_seconds)} THEN 'online' ELSE 'stale' END`;
+}
+
+export function rotationSql(view: DeviceView, bind: Bind): string {
+  const endsWithin = (seconds: number): string =>
+    `d.pinned_not_after < ${bind(shifted(view.now, seconds))}::timestamptz`;
+  return `CASE WHEN ${endsWithin(view.rotation_required_seconds)} THEN 'required'
+    WHEN ${endsWithin(view.rotation_recommended_seconds)} THEN 'recommended' ELSE 'none' END`;
+}
+
+/** Conditions on what was reported and assigned, which no facet counts. */
+export function textConditions({ tag, search }: DeviceFilter, bind: Bind): string[] {
+  const conditions: string[] = [];
+  if (tag !== undefined) {
+    const bound = bind([tag]);
+    conditions.push(`(o.reported_tags @> ${bound} OR d.assigned_tags @> ${bound})`);
+  }
+  if (search !== undefined) {
+    const pattern = bind(`%${search.replaceAll(/[\\%_]/g, '\\$&')}%`);
+    conditions.push(`(k.device_id ILIKE ${pattern} OR o.hostname ILIKE ${pattern})`);
+  }
+  return conditions;
+}
+
+/** Every condition of a list that looks up each device by its key. */
+export function conditionsOf(filter: DeviceFilter, view: DeviceView, bind: Bind): string[] {
+  const { approval_state, trust_tier, liveness, rotation, pending_review, retired } = filter;
+  const conditions: string[] = [];
+  if (approval_state !== undefined) conditions.push(`${approvalStateSql} = ${bind(approval_state)}`);
+  if (trust_tier !== undefined) conditions.push(`${trustTierSql(view, pinnedDenied, bind)} = ${bind(trust_tier)}`);
+  if (liveness !== undefined) conditions.push(`${livenessSql(view, bind)} = ${bind(liveness)}`);
+  if (rotation !== undefined) conditions.push(`${rotationSql(view, bind)} = ${bind(rotation)}`);
+  if (pending_review !== undefined) conditions.push(`${pending_review ? '' : 'NOT '}EXISTS (${reviewApproval})`);
+  if (retired !== undefined) conditions.push(`${retired ? '' : 'NOT '}${retiredSql}`);
+  return [...conditions, ...textConditions(filter, bind)];
+}
+
+/** Names among which all are that fit, far fewer than the fleet, and whether the server should plan for reading all of them. */
+export interface Few {
+  readonly names: string;
+  readonly plan: 'by-key' | 'whole';
+}
+
+/**
+ * What partial indexes know of a filter that few devices fit: without it a page of them is looked for through the whole
+ * fleet. Null when the filter fits most devices, or says nothing that an index knows.
+ */
+export function fewSql(filter: DeviceFilter, view: DeviceView, bind: Bind): Few | null {
+  const of = (condition: string): string => `SELECT device_id FROM device WHERE project_id = $1 AND ${condition}`;
+  const all = (...parts: readonly string[]): Few => ({ names: parts.join(' UNION '), plan: 'by-key' });
+  const untouched = 'SELECT device_id FROM device_first_contact WHERE project_id = $1';
+  // `OFFSET 0` has them found by their end: the order of the page would have them looked for by id.
+  const endsBefore = (at: string): string =>
+    `SELECT device_id FROM (${of(`pinned_not_after < ${bind(at)}::timestamptz`)} OFFSET 0) ending`;
+  const unusual = `(state <> 'approved' OR tier <> 'monitored')`;
+
+  if (filter.pending_review === true) return all(of('review IS NOT NULL'));
+  if (filter.retired === true) return all(of(`state = 'retired'`));
+  switch (filter.approval_state) {
+    case 'rejected':
+    case 'expired':
+      return all(of(`state = '${filter.approval_state}'`));
+    case 'pending':
+      return all(of(`state IN ('pending', 'retired')`), untouched);
+    case 'approved':
+    case undefined:
+  }
+  if (filter.rotation === 'required') return all(endsBefore(shifted(view.now, view.rotation_required_seconds)));
+  if (filter.rotation === 'recommended') return all(endsBefore(shifted(view.now, view.rotation_recommended_seconds)));
+  switch (filter.trust_tier) {
+    case 'trusted':
+      return all(of(`state = 'approved' AND tier = 'trusted'`));
+    case 'observed':
+      return view.identity_verified ? all(of(unusual), untouched) : null;
+    case 'restricted':
+      return all(of(unusual), endsBefore(shifted(view.now, 1)));
+    case 'revoked':
+      return { names: `${deniedNamesSql} UNION ${of(`tier = 'revoked'`)}`, plan: 'whole' };
+    case 'monitored':
+    case undefined:
+  }
+  return null;
+}
+
+function shifted(now: string, seconds: number): string {
+  return new Date(Date.parse(now) + seconds * 1000).toISOString();
+}
