@@ -1,6 +1,7 @@
 // Makes the reference pages and `.env.example` from the tables in contracts/: `npm run docs`.
 import { writeFileSync } from 'node:fs';
 import { configKeys } from '#agent/config.ts';
+import { behaviourKinds, scenarioSchema } from '#agent/fleet/scenario.ts';
 import { problems } from '#contracts/problems.ts';
 import { type SettingName, settings } from '#contracts/settings.ts';
 
@@ -32,6 +33,7 @@ export const pages = {
   problems: { path: 'docs/problems.md', text: problemsPage() },
   env: { path: '.env.example', text: envExample() },
   agent: { path: 'docs/agent-config.md', text: agentConfigPage() },
+  fleet: { path: 'docs/fleet-scenarios.md', text: fleetScenariosPage() },
 } as const;
 
 function settingsPage(): string {
@@ -116,6 +118,65 @@ function agentConfigPage(): string {
     ...rows,
     '',
   ].join('\n');
+}
+
+interface FieldSchema {
+  readonly type?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly enum?: readonly string[];
+  readonly description?: string;
+  readonly required?: readonly string[];
+  readonly properties?: Readonly<Record<string, FieldSchema>>;
+}
+
+function fleetScenariosPage(): string {
+  const kinds = Object.entries(behaviourKinds as unknown as Record<string, FieldSchema>);
+  return [
+    '# Fields of a fleet scenario',
+    '',
+    'A scenario is one JSON object; [the fleet](fleet.md) explains what it is for. A field that is not in these tables',
+    'is refused. Times are since the start of the run.',
+    '',
+    'This page is made from `agent/fleet/scenario.ts` by `npm run docs`.',
+    '',
+    ...fieldTable(fieldRows(scenarioSchema as unknown as FieldSchema, '')),
+    '',
+    '## Behaviours',
+    '',
+    'Each is an object with its `kind`. Those with a `chance` are decided anew at every heartbeat; the others happen once',
+    'to each of the devices they are about. Fields in bold are required.',
+    '',
+    '| `kind` | What happens | Fields |',
+    '| --- | --- | --- |',
+    ...kinds.map(([kind, schema]) => `| \`${kind}\` | ${cell(schema.description ?? '')}. | ${fieldNames(schema)} |`),
+    '',
+    ...fieldTable([...new Set(kinds.flatMap(([, { properties = {} }]) => fieldRows({ properties }, '')))]),
+    '',
+  ].join('\n');
+}
+
+function fieldNames({ properties = {}, required = [] }: FieldSchema): string {
+  return Object.keys(properties)
+    .map((name) => (required.includes(name) ? `**\`${name}\`**` : `\`${name}\``))
+    .join(', ');
+}
+
+function fieldTable(rows: readonly string[]): string[] {
+  return ['| Field | Kind | Meaning |', '| --- | --- | --- |', ...rows];
+}
+
+function fieldRows({ properties = {}, required = [] }: FieldSchema, prefix: string): string[] {
+  return Object.entries(properties).flatMap(([name, field]) => {
+    const mark = required.includes(name) ? ' **Required.**' : '';
+    const row = `| \`${prefix}${name}\` | ${fieldKind(field)} | ${cell(field.description ?? '')}.${mark} |`;
+    return [row, ...fieldRows(field, `${prefix}${name}.`)];
+  });
+}
+
+function fieldKind({ type, minimum, maximum, enum: names }: FieldSchema): string {
+  if (names !== undefined) return names.map((name) => `\`${name}\``).join(', ');
+  return minimum === undefined ? String(type) : `${type}, ${minimum} to ${maximum}`;
 }
 
 function cell(text: string): string {

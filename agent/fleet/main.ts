@@ -4,7 +4,8 @@ import { basename, join, resolve } from 'node:path';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { destination, pino } from 'pino';
-import { createClient } from '#client/client.ts';
+import { ApiProblem } from '#client/api-problem.ts';
+import { createClient, type Client } from '#client/client.ts';
 import { createTransport } from '#client/node-transport.ts';
 import { systemClock as clock, systemRandom as random, type Log } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
@@ -45,6 +46,10 @@ async function main(args: string[]): Promise<number> {
       }
     }
   } catch (error) {
+    if (error instanceof ApiProblem) {
+      stderr.write(`${error.title}: ${error.detail} ${error.advice}\n`);
+      return 1;
+    }
     if (!(error instanceof TrustError)) throw error;
     stderr.write(`${error.message}\n`);
     return 2;
@@ -96,7 +101,12 @@ async function run(wanted: RunArguments): Promise<number> {
   const transport = createTransport({ ca: caCertificatePem });
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
+  const findApi = async (): Promise<(token?: string) => Client> => {
+    const baseUrl = await apiUrl();
+    return (token) => createClient({ baseUrl, fetch: transport.fetch, random, token });
+  };
   try {
+    if (scenario.with_people !== true) await (await findApi())().health.live();
     const report = await runScenario(
       {
         home,
@@ -107,10 +117,7 @@ async function run(wanted: RunArguments): Promise<number> {
         log,
         sleep,
         readPaused: () => readPaused(pausedFile),
-        async findApi() {
-          const baseUrl = await apiUrl();
-          return (token) => createClient({ baseUrl, fetch: transport.fetch, random, token });
-        },
+        findApi,
         passwordOf,
         pendingLimit: settings.SENTINEL_PENDING_DEVICES_LIMIT,
         usage: usageOfProcess,

@@ -86,7 +86,7 @@ export type Behaviour = {
   [Kind in BehaviourKind]: { readonly kind: Kind } & Readonly<Static<(typeof behaviourKinds)[Kind]>>;
 }[BehaviourKind];
 
-export const scenarioFields = {
+export const scenarioSchema = Exactly({
   about: Type.String({ minLength: 1, maxLength: 400, description: 'What it is for, in a sentence' }),
   devices: Type.Integer({ minimum: 1, maximum: maximumDevices, description: 'How many; `--devices` says otherwise' }),
   duration_seconds: Type.Optional(
@@ -133,12 +133,10 @@ export const scenarioFields = {
   ),
   behaviours: Type.Array(Type.Object({ kind: Names(Object.keys(behaviourKinds) as BehaviourKind[]) }), {
     maxItems: 64,
-    description: 'What goes wrong, or happens',
+    description: 'What goes wrong, or happens; see below',
   }),
-} as const;
-
-const Whole = Exactly(scenarioFields);
-export interface Scenario extends Omit<Static<typeof Whole>, 'behaviours'> {
+});
+export interface Scenario extends Omit<Static<typeof scenarioSchema>, 'behaviours'> {
   /** First part of the names of its devices. */
   readonly name: string;
   readonly behaviours: readonly Behaviour[];
@@ -157,7 +155,7 @@ export function parseScenario(name: string, text: string): Scenario {
     ]);
   }
   const value = parseJson(name, text);
-  const problems = problemsOf(Whole, value, '');
+  const problems = problemsOf(scenarioSchema, value, '');
   if (problems.length === 0) {
     for (const [index, { kind, ...fields }] of (value as Scenario).behaviours.entries()) {
       const path = `/behaviours/${index}`;
