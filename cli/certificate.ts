@@ -3,9 +3,11 @@ import { Option, type Command } from 'commander';
 import { certificateRoles, type CertificateListQuery, type ListedCertificate } from '#contracts/http/certificates.ts';
 import { rotationAdvice } from '#contracts/states.ts';
 import { withClient } from './connection.ts';
-import { present, type CliContext } from './context.ts';
-import { readPages, tellOfMore, withPageOptions, type PageOptions } from './pages.ts';
+import type { CliContext } from './context.ts';
+import { withExamples } from './examples.ts';
+import { presentPage, readPages, withPageOptions, type PageOptions } from './pages.ts';
 import { table, type Cell } from './table.ts';
+import { watching } from './watch.ts';
 import { absolute } from './when.ts';
 import { tierCell } from './words.ts';
 
@@ -20,30 +22,38 @@ interface ListOptions extends PageOptions {
 export function addCertificateCommands(program: Command, context: CliContext): void {
   const certificate = program.command('certificate').description('certificates of devices, by when they end');
 
-  withPageOptions(certificate.command('list').description('list certificates, the one that ends first at the top'))
+  const list = withPageOptions(
+    certificate.command('list').description('list certificates, the one that ends first at the top'),
+  )
     .addOption(new Option('--rotation <advice>', 'with this urgency').choices(rotationAdvice))
     .addOption(new Option('--role <role>', 'pinned, or under review').choices(certificateRoles))
     .option('--expiring-soon', 'only those that end soon')
     .option('--expired', 'only those that have ended')
     .option('--search <text>', 'with this in device, subject, serial number or fingerprint')
-    .action(async (options: ListOptions, command: Command) => {
-      const { rotation, role, expiringSoon, expired, search } = options;
-      const query: CertificateListQuery = {
-        ...(rotation === undefined ? {} : { rotation }),
-        ...(role === undefined ? {} : { role }),
-        ...(expiringSoon ? { expiring_soon: true } : {}),
-        ...(expired ? { expired: true } : {}),
-        ...(search === undefined ? {} : { search }),
-      };
-      const page = await withClient(context, command, (client) =>
-        readPages(options, (position) => client.certificates.list({ ...position, ...query })),
-      );
-      present(context, command, page, ({ items }) => {
-        if (items.length === 0) context.terminal.talk('No certificates.');
-        else listCertificates(context, items);
-        tellOfMore(context, page);
-      });
-    });
+    .action((options: ListOptions, command: Command) =>
+      watching(context, command, async (view) => {
+        const query = queryOf(options);
+        const page = await withClient(view, command, (client) =>
+          readPages(view, options, (position) => client.certificates.list({ ...position, ...query })),
+        );
+        presentPage(view, command, page, {
+          none: 'No certificates.',
+          id: ({ device_id }) => device_id,
+          rows: (items) => listCertificates(view, items),
+        });
+      }),
+    );
+  withExamples(list, ['certificate list', 'certificate list --rotation required', 'certificate list --expired --all']);
+}
+
+function queryOf({ rotation, role, expiringSoon, expired, search }: ListOptions): CertificateListQuery {
+  return {
+    ...(rotation === undefined ? {} : { rotation }),
+    ...(role === undefined ? {} : { role }),
+    ...(expiringSoon ? { expiring_soon: true } : {}),
+    ...(expired ? { expired: true } : {}),
+    ...(search === undefined ? {} : { search }),
+  };
 }
 
 function listCertificates(context: CliContext, certificates: readonly ListedCertificate[]): void {
@@ -60,6 +70,7 @@ function listCertificates(context: CliContext, certificates: readonly ListedCert
       one.serial_number,
       one.fingerprint_sha256,
     ]),
+    { spare: ['fingerprint', 'serial number', 'role'] },
   );
 }
 
