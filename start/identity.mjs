@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 export function identify(pid) {
-  const started = process.platform === 'linux' ? startedByProc(pid) : startedByPs(pid);
+  const look = { linux: startedByProc, win32: startedByPowerShell }[process.platform] ?? startedByPs;
+  const started = look(pid);
   return started === null ? null : { pid, started };
 }
 
@@ -30,6 +31,19 @@ function startedByPs(pid) {
     const options = { encoding: 'utf8', timeout: 5_000 };
     const line = execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], options).trim();
     return line === '' || line.startsWith('Z') ? null : line.replace(/^\S+\s+/, '');
+  } catch {
+    return null;
+  }
+}
+
+function startedByPowerShell(pid) {
+  try {
+    // By its full path: Windows would look for a bare name in the present folder first.
+    const program = 'C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe';
+    const command = `(Get-Process -Id ${Number(pid)} -ErrorAction Stop).StartTime.ToFileTimeUtc()`;
+    const options = { encoding: 'utf8', timeout: 15_000, windowsHide: true, stdio: ['ignore', 'pipe', 'ignore'] };
+    const text = execFileSync(program, ['-NoProfile', '-NonInteractive', '-Command', command], options).trim();
+    return text === '' ? null : text;
   } catch {
     return null;
   }

@@ -148,6 +148,19 @@ describe('sentinel-agent', () => {
     );
   });
 
+  it('does not come back before a busy server wants it to', async (t) => {
+    const times: number[] = [];
+    const { identity } = await aDevice(t, (_request, index) => {
+      times.push(performance.now());
+      return index === 0 ? problemAnswer(429, 'rate.limited', {}, { 'retry-after': '2' }) : answered('accepted');
+    });
+    const agent = startAgent(t, ['run', ...identity]);
+    await agent.line(/are refused/);
+    await agent.line(/are accepted/);
+    // A timer may fire a millisecond early.
+    assert.ok((times[1] ?? 0) - (times[0] ?? 0) >= 1_990, String(times));
+  });
+
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     it(`stops on ${signal} while it waits for an answer, gives up its lock and says so`, async (t) => {
       const asked = Promise.withResolvers<void>();

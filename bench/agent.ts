@@ -1,0 +1,109 @@
+// What an agent costs a device: memory and processor time at rest, against a real Sentinel.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Cleanup } from '#tests/harness/cleanup.ts';
+import { eventually, startStack, type Stack } from '#tests/harness/stack.ts';
+import type { Bench, Measurement } from './main.ts';
+
+const settleMs = 15_000;
+const sampleMs = 1_000;
+const samples = 60;
+/** Of proc_pid_stat(5), on every Linux that Node runs on. */
+const ticksPerSecond = 100;
+const source = fileURLToPath(new URL('../agent/main.ts', import.meta.url));
+
+export const agentBench: Bench = async (say) => {
+  const works: (() => Promise<void> | void)[] = [];
+  const cleanup: Cleanup = { after: (work) => void works.push(work) };
+  try {
+    say('starts a Sentinel');
+    const stack = await startStack(cleanup);
+    const folder = await mkdtemp(join(tmpdir(), 'sentinel-bench-'));
+    cleanup.after(() => rm(folder, { recursive: true, force: true }));
+    await enrol(stack, folder);
+    const measurements: Measurement[] = [];
+    for (const { name, program, args } of await programs(folder, say)) {
+      say(`measures ${name} for ${(settleMs + samples * sampleMs) / 1000} s`);
+      const agent = spawn(program, [...args, 'run', '--identity', folder, '--url', stack.instance.api_url], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      try {
+        measurements.push(...(await measure(name, agent)));
+      } finally {
+        agent.kill('SIGTERM');
+        await once(agent, 'exit');
+      }
+    }
+    return { measurements, ratios: {} };
+  } finally {
+    for (const work of works.toReversed()) await work();
+  }
+};
+
+/** As it is installed, in one file, and as it runs from a checkout, where Node removes the types at each start. */
+async function programs(folder: string, say: (progress: string) => void) {
+  say('bundles the agent');
+  const { build } = await import('vite');
+  await build({
+    configFile: false,
+    logLevel: 'silent',
+    ssr: { noExternal: true },
+    build: { ssr: source, outDir: folder, emptyOutDir: false, rolldownOptions: { output: { format: 'cjs' } } },
+  });
+  const file = join(folder, 'main.cjs');
+  return [
+    { name: 'bundled', program: process.execPath, args: [file] },
+    { name: 'from source', program: process.execPath, args: [source] },
+  ];
+}
+
+async function enrol(stack: Stack, folder: string): Promise<void> {
+  const device = await stack.device('bench-1');
+  await device.heartbeat(1);
+  const ann = await stack.as('ann');
+  const digest = await eventually(async () => (await ann.devices.get('bench-1')).pending_review?.digest, 'a review');
+  await ann.devices.identityReview('bench-1', { decision: 'approve', digest });
+  await device.close();
+  await writeFile(join(folder, 'device.key'), device.certificate.keyPem, { mode: 0o600 });
+  await writeFile(join(folder, 'device.crt'), device.certificate.certificatePem);
+  await writeFile(join(folder, 'ca.crt'), stack.ca.caCertificatePem);
+}
+
+async function measure(name: string, agent: ChildProcess): Promise<Measurement[]> {
+  if (agent.stdout === null || agent.pid === undefined) throw new Error('the agent did not start');
+  for await (const line of createInterface({ input: agent.stdout })) if (line.includes('are accepted')) break;
+  await sleep(settleMs);
+  const { pid } = agent;
+  const memory: number[] = [];
+  const before = await ticks(pid);
+  const began = performance.now();
+  for (let sample = 0; sample < samples; sample += 1) {
+    await sleep(sampleMs);
+    memory.push(await residentMegabytes(pid));
+  }
+  const cpu = ((await ticks(pid)) - before) / ticksPerSecond / ((performance.now() - began) / 1000);
+  memory.sort((a, b) => a - b);
+  const at = (part: number): number => memory[Math.min(memory.length - 1, Math.floor(memory.length * part))] ?? 0;
+  return [
+    { label: `resident memory, ${name}`, unit: 'MB', value: at(1), p50: at(0.5), p99: at(0.99) },
+    { label: `processor time at rest, ${name}`, unit: '% of a core', value: cpu * 100, p50: null, p99: null },
+  ];
+}
+
+async function residentMegabytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
+}
+
+/** Of user and system together. */
+async function ticks(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
