@@ -171,7 +171,7 @@ export const importRules: readonly ImportRule[] = [
   {
     files: 'tools/**',
     folders: ['contracts'],
-    single: ['#agent/config.ts'],
+    single: ['#agent/config.ts', '#agent/fleet/scenario.ts'],
     packages: 'any',
     why: 'tools/ generates files from tables',
   },

@@ -36,14 +36,22 @@ export async function approveDemoDevices(
   signal: AbortSignal,
 ): Promise<void> {
   const left = fingerprints.entries();
+  const failures: unknown[] = [];
   await asApprover(deps, signal, async (client) => {
     const voteForRest = async (): Promise<void> => {
       for (const [deviceId, fingerprint] of left) {
-        if (await voteFor(client, { deviceId, fingerprint }, deps, signal)) await settled(deviceId);
+        try {
+          if (await voteFor(client, { deviceId, fingerprint }, deps, signal)) await settled(deviceId);
+        } catch (error) {
+          failures.push(error);
+        }
+        if (failures.length > 0) return;
       }
     };
+    // Nobody signs out while votes are on their way.
     await Promise.all(Array.from({ length: votesAtOnce }, voteForRest));
   });
+  if (failures.length > 0) throw failures[0];
 }
 
 /** Signs in, and out again when the work is done. */

@@ -246,9 +246,16 @@ describe('the approver of the demo', () => {
     [`POST /api/approvals/${approvalId}/review`]: { body: { ...approval, state: 'approved' } },
   };
 
-  async function vote(t: TestContext, changes: Record<string, ScriptedAnswer> = {}) {
+  async function vote(
+    t: TestContext,
+    changes: Record<string, ScriptedAnswer | (() => Promise<ScriptedAnswer>)> = {},
+    deviceIds: readonly string[] = ['lab-1'],
+  ) {
     const routes = { ...usual, ...changes };
-    const { url, seen } = await scriptedApi(t, ({ method, path }) => routes[`${method} ${path}`] ?? { status: 404 });
+    const { url, seen } = await scriptedApi(t, ({ method, path }) => {
+      const answer = routes[`${method} ${path}`] ?? { status: 404 };
+      return typeof answer === 'function' ? answer() : answer;
+    });
     const transport = createTransport();
     t.after(() => transport.close());
     const clientOf = (token?: string) =>
@@ -263,7 +270,7 @@ describe('the approver of the demo', () => {
         decisionOn: () => 'approve',
         watch: { decides() {}, decided() {} },
       },
-      new Map([['lab-1', fingerprint]]),
+      new Map(deviceIds.map((id) => [id, fingerprint])),
       async (id) => void settled.push(id),
       new AbortController().signal,
     );
@@ -332,6 +339,19 @@ describe('the approver of the demo', () => {
       assert.deepEqual(settled, isSettled ? ['lab-1'] : [], code);
       assert.equal(failure, null);
     }
+  });
+
+  it('signs out only when no vote is on its way any more', async (t) => {
+    const slowly = async (): Promise<ScriptedAnswer> => {
+      // Long after the other answer has arrived.
+      for (let turn = 0; turn < 1_000; turn += 1) await new Promise(setImmediate);
+      return { body: { ...approval, state: 'approved' } };
+    };
+    const changes = { 'GET /api/devices/lab-2': problemAnswer(403, 'auth.forbidden'), [reviewed]: slowly };
+    const { settled, failure, routes } = await vote(t, changes, ['lab-1', 'lab-2']);
+    assert.equal((failure as { code: string }).code, 'auth.forbidden');
+    assert.deepEqual(settled, ['lab-1']);
+    assert.equal(routes.at(-1), 'POST /api/admin/logout');
   });
 
   it('signs out although something went wrong', async (t) => {
