@@ -83,9 +83,9 @@ const types: Record<string, string> = {
   '.woff2': 'font/woff2',
 };
 
-/** @param console Folder that `vite build` wrote. */
-export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi> {
-  const fleet = fakeFleet(Date.now());
+/** @param console Folder that `vite build` wrote. @param nowMs The clock of the server, which its answers tell. */
+export async function startFakeApi(t: Cleanup, console: string, nowMs: () => number = Date.now): Promise<FakeApi> {
+  const fleet = fakeFleet(nowMs());
   const sessions = new Map<string, SignedIn>();
   const streams = new Set<ServerResponse>();
   const seen: SeenCall[] = [];
@@ -135,7 +135,7 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
     const username = String(body['username']);
     if (!(username in accounts) || body['password'] !== fakePassword) throw new TrustError('auth.invalid_credentials');
     const token = randomBytes(16).toString('hex');
-    const now = Date.now();
+    const now = nowMs();
     const session: Session = {
       id: randomUUID(),
       username,
@@ -159,7 +159,7 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
     if (body.digest !== approval.digest) throw new TrustError('review.changed');
     if (approval.requested_by.id === username) throw new TrustError('review.own_request');
     if (approval.votes.some((vote) => vote.by === username)) throw new TrustError('review.already_voted');
-    const now = new Date().toISOString();
+    const now = new Date(nowMs()).toISOString();
     const votes = [...approval.votes, { by: username, decision: body.decision, reason: body.reason ?? null, at: now }];
     const isDone = body.decision === 'reject' || votes.length >= approval.required_approvals;
     const state = isDone ? (body.decision === 'reject' ? 'rejected' : 'approved') : 'open';
@@ -215,7 +215,7 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
     const { approval_state: state, trust_tier, attestation, certificate, pending_review } = device;
     const votes = pending_review === null ? [] : (fleet.approvals.get(pending_review.id)?.votes ?? []);
     const settings = readSettings({});
-    const now = new Date().toISOString();
+    const now = new Date(nowMs()).toISOString();
     const tier = attestation.state === 'verified' ? 'trusted' : 'monitored';
     const { settings: names, ...explained } = explainDevice(
       {
@@ -263,7 +263,7 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
         ).flatMap(([role, certificate]): ListedCertificate[] => {
           if (certificate === null) return [];
           const { device_id, trust_tier } = device;
-          const expired = Date.parse(certificate.not_after) <= Date.now();
+          const expired = Date.parse(certificate.not_after) <= nowMs();
           return [{ device_id, role, ...certificate, expired, revoked: trust_tier === 'revoked', trust_tier }];
         }),
       )
@@ -300,7 +300,9 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
           for (const [token, { session }] of sessions) {
             if (session.id === (id === 'logout' ? person.session.id : verb)) sessions.delete(token);
           }
-          return id === 'logout' ? undefined : { ...person.session, id: verb, ended_at: new Date().toISOString() };
+          return id === 'logout'
+            ? undefined
+            : { ...person.session, id: verb, ended_at: new Date(nowMs()).toISOString() };
         }
         return list(
           [...sessions.values()]
@@ -320,7 +322,7 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
         if (verb === 'explanation') return explanationOf(deviceOf(id));
         if (id === 'counts') {
           if (counting.fails) throw new TrustError('device.count_too_slow');
-          return countsOf([...fleet.devices.values()], url);
+          return countsOf([...fleet.devices.values()], url, nowMs());
         }
         if (verb === 'history') return list(fleet.history.get(id) ?? [], url);
         if (verb === 'identity-review') {
@@ -353,7 +355,11 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
             verified_from: 1,
             head_sequence: fleet.audit.length,
             unsealed: 0,
-            checkpoint: { sequence: fleet.audit.length - 2, at: new Date().toISOString(), key_id: 'checkpoint-2026' },
+            checkpoint: {
+              sequence: fleet.audit.length - 2,
+              at: new Date(nowMs()).toISOString(),
+              key_id: 'checkpoint-2026',
+            },
             first_broken_sequence: null,
             reason: null,
           };
@@ -385,6 +391,7 @@ export async function startFakeApi(t: Cleanup, console: string): Promise<FakeApi
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
+    response.setHeader('date', new Date(nowMs()).toUTCString());
     const url = new URL(request.url ?? '/', 'http://fake');
     if (isDown) return void request.socket.destroy();
     if (!url.pathname.startsWith('/api/')) return serveConsole(console, url.pathname, response);
@@ -474,7 +481,7 @@ function matchesDevice(device: Device, url: URL): boolean {
 }
 
 /** As facets are counted: each without its own filter. */
-function countsOf(devices: readonly Device[], url: URL): DeviceCounts {
+function countsOf(devices: readonly Device[], url: URL, nowMs: number): DeviceCounts {
   const of = <Name extends string>(facet: string, names: readonly Name[], value: (device: Device) => string) => {
     const besides = new URL(url);
     besides.searchParams.delete(facet);
@@ -491,7 +498,7 @@ function countsOf(devices: readonly Device[], url: URL): DeviceCounts {
     rotation: of('rotation', rotationAdvice, (device) => device.certificate?.rotation ?? 'none'),
     pending_review: of('pending_review', ['true', 'false'], (device) => String(device.pending_review !== null)),
     retired: of('retired', ['true', 'false'], (device) => String(device.retired)),
-    counted_at: new Date().toISOString(),
+    counted_at: new Date(nowMs).toISOString(),
   };
 }
 
