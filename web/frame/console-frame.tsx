@@ -4,19 +4,13 @@ import { AppShell, Burger, Group, Kbd, Menu, UnstyledButton, useMantineColorSche
 import { useDisclosure, useHotkeys } from '@mantine/hooks';
 import {
   IconBook2,
-  IconCertificate,
   IconChevronDown,
   IconDeviceDesktop,
-  IconDevices,
-  IconHeartbeat,
-  IconHistory,
-  IconHome,
   IconKey,
   IconLogout,
   IconMoon,
   IconSearch,
   IconSun,
-  IconUserCheck,
   type Icon,
 } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
@@ -28,17 +22,9 @@ import { Brand } from './brand.tsx';
 import { ConnectionBanner } from './connection-banner.tsx';
 import classes from './console-frame.module.css';
 import { LiveStatus } from './live-status.tsx';
+import { pages } from './pages.ts';
 
 const Palette = lazy(() => import('./palette.tsx').then(({ Palette: component }) => ({ default: component })));
-
-const pages = [
-  { to: '/', label: 'Overview', icon: IconHome },
-  { to: '/dashboard', label: 'Fleet', icon: IconDevices },
-  { to: '/approvals', label: 'Approvals', icon: IconUserCheck },
-  { to: '/certificates', label: 'Certificates', icon: IconCertificate },
-  { to: '/audit', label: 'Audit trail', icon: IconHistory },
-  { to: '/health', label: 'Health', icon: IconHeartbeat },
-] as const satisfies readonly { to: string; label: string; icon: Icon }[];
 
 export function ConsoleFrame({ me, children }: { readonly me: Me; readonly children: ReactNode }) {
   const [menuOpen, { toggle, close }] = useDisclosure(false);
@@ -94,20 +80,22 @@ export function ConsoleFrame({ me, children }: { readonly me: Me; readonly child
             />
           </div>
           <ul className={classes['links']}>
-            {pages.map(({ to, label, icon: LinkIcon }) => (
-              <li key={to}>
-                <Link
-                  to={to}
-                  className={classes['link']}
-                  activeProps={{ 'data-active': true }}
-                  activeOptions={{ exact: to === '/', includeSearch: false }}
-                >
-                  <LinkIcon size={18} stroke={1.75} aria-hidden />
-                  {label}
-                  {to === '/approvals' && <WaitingCount me={me} />}
-                </Link>
-              </li>
-            ))}
+            {pages
+              .filter(({ inSidebar }) => inSidebar)
+              .map(({ to, label, icon: LinkIcon }) => (
+                <li key={to}>
+                  <Link
+                    to={to}
+                    className={classes['link']}
+                    activeProps={{ 'data-active': true }}
+                    activeOptions={{ exact: to === '/', includeSearch: false }}
+                  >
+                    <LinkIcon size={18} stroke={1.75} aria-hidden />
+                    {label}
+                    {to === '/approvals' && <WaitingCount me={me} />}
+                  </Link>
+                </li>
+              ))}
           </ul>
           <div className={classes['bottom']}>
             <a className={classes['link']} href="/api/docs" target="_blank" rel="noopener">

@@ -1,16 +1,7 @@
 // Ctrl K: jumps to a page, or to a device by part of its name.
 import { Spotlight, type SpotlightRootProps } from '@mantine/spotlight';
 import { useDebouncedValue } from '@mantine/hooks';
-import {
-  IconCertificate,
-  IconDevices,
-  IconHeartbeat,
-  IconHistory,
-  IconHome,
-  IconKey,
-  IconSearch,
-  IconUserCheck,
-} from '@tabler/icons-react';
+import { IconSearch } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { createSpotlight } from '@mantine/spotlight';
@@ -18,19 +9,10 @@ import { useEffect, useState } from 'react';
 import { useServices } from '../data/services.tsx';
 import { tierIcons } from '../parts/badges.tsx';
 import { tierWords } from '../words/states.ts';
+import { pages } from './pages.ts';
 import '@mantine/spotlight/styles.layer.css';
 
 const [store, palette] = createSpotlight();
-
-const pages = [
-  { to: '/', label: 'Overview', icon: IconHome },
-  { to: '/dashboard', label: 'Fleet', icon: IconDevices },
-  { to: '/approvals', label: 'Approvals', icon: IconUserCheck },
-  { to: '/certificates', label: 'Certificates', icon: IconCertificate },
-  { to: '/audit', label: 'Audit trail', icon: IconHistory },
-  { to: '/health', label: 'Health', icon: IconHeartbeat },
-  { to: '/sessions', label: 'Sessions', icon: IconKey },
-] as const;
 
 const found = 8;
 
