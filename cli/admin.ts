@@ -1,6 +1,7 @@
 // sentinel admin: what an administrator prepares for the settings.
 import type { Command } from 'commander';
 import { present, type CliContext } from './context.ts';
+import { withExamples } from './examples.ts';
 import { CliError, wrongUsage } from './failure.ts';
 
 const longest = 1024;
@@ -8,16 +9,17 @@ const longest = 1024;
 export function addAdminCommands(program: Command, context: CliContext): void {
   const admin = program.command('admin').description('prepare accounts');
 
-  admin
+  const hash = admin
     .command('hash-password')
     .description('read a password from standard input and print its hash, for SENTINEL_ADMIN_PASSWORD_HASH')
     .action(async (_options: object, command: Command) => {
       const password = await readPassword(context);
       const { hashPassword } = await import('#protocols/password.ts');
-      present(context, command, { password_hash: await hashPassword(password) }, ({ password_hash: hash }) => {
-        context.terminal.data(hash);
+      present(context, command, { password_hash: await hashPassword(password) }, ({ password_hash: text }) => {
+        context.terminal.data(text);
       });
     });
+  withExamples(hash, ['admin hash-password', 'admin hash-password < password.txt']);
 }
 
 async function readPassword({ terminal }: CliContext): Promise<string> {

@@ -15,8 +15,12 @@ if (node === null || !existsSync(join(modules, 'commander'))) {
   process.exit(1);
 }
 const child = spawn(node, [join(root, 'cli', 'main.ts'), ...process.argv.slice(2)], { stdio: 'inherit' });
-// The terminal sends these to the child too; it decides, and this process ends with it.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+// A terminal sends these to the child too, which decides; this process ends with it. Sent to this process alone, they are
+// passed on after a while: a second one that meets the child while it ends would kill it.
+const graceMs = 500;
+for (const signal of ['SIGINT', 'SIGHUP'])
+  process.on(signal, () => setTimeout(() => child.kill(signal), graceMs).unref());
+process.on('SIGTERM', () => child.kill('SIGTERM'));
 child.once('error', (error) => {
   process.stderr.write(`error: ${node} cannot be started: ${error.message}\n`);
   process.exit(1);

@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isDeviceId } from '#contracts/ids.ts';
 import { homeOf, present, settingsOf, type CliContext } from './context.ts';
+import { withExamples } from './examples.ts';
 import { CliError, wrongUsage } from './failure.ts';
 import { facts } from './table.ts';
 
@@ -18,7 +19,8 @@ interface IssueOptions {
 export function addCaCommands(program: Command, context: CliContext): void {
   const ca = program.command('ca').description('the development authority of this installation');
 
-  ca.command('issue <device_id>')
+  const issue = ca
+    .command('issue <device_id>')
     .description('make device.key, device.crt and ca.crt for a device')
     .requiredOption('--out <dir>', 'folder to write them to')
     .option('--days <n>', 'how long the certificate is good for (default 90)')
@@ -58,7 +60,10 @@ export function addCaCommands(program: Command, context: CliContext): void {
       });
     });
 
-  ca.command('trust')
+  withExamples(issue, ['ca issue lab-1 --out ./lab-1', 'ca issue lab-1 --out ./lab-1 --days 7 --force']);
+
+  const trust = ca
+    .command('trust')
     .description('print where the certificate of the server’s authority is, and how to trust it')
     .option('--out <file>', 'copy it there')
     .action(async (options: { out?: string }, command: Command) => {
@@ -72,6 +77,7 @@ export function addCaCommands(program: Command, context: CliContext): void {
       present(context, command, { ca_file: file }, () => context.terminal.data(file));
       context.terminal.talk(howToTrust(file));
     });
+  withExamples(trust, ['ca trust', 'ca trust --out ./sentinel-ca.crt']);
 }
 
 async function write(path: string, text: string, options: { flag: 'w' | 'wx'; mode: number }): Promise<void> {

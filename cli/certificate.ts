@@ -8,7 +8,7 @@ import { withExamples } from './examples.ts';
 import { presentPage, readPages, withPageOptions, type PageOptions } from './pages.ts';
 import { table, type Cell } from './table.ts';
 import { watching } from './watch.ts';
-import { absolute } from './when.ts';
+import { longTime } from './when.ts';
 import { tierCell } from './words.ts';
 
 interface ListOptions extends PageOptions {
@@ -57,13 +57,12 @@ function queryOf({ rotation, role, expiringSoon, expired, search }: ListOptions)
 }
 
 function listCertificates(context: CliContext, certificates: readonly ListedCertificate[]): void {
-  const now = context.clock.now();
   table(
     context.terminal,
     ['device', 'ends', 'urgency', 'role', 'tier', 'serial number', 'fingerprint'],
     certificates.map((one) => [
       one.device_id,
-      absolute(one.not_after, now),
+      longTime(context, one.not_after),
       urgency(one),
       one.role,
       tierCell(one.trust_tier),

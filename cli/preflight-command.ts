@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { present, type CliContext } from './context.ts';
 import { readEnvFile } from './env-file.ts';
+import { withExamples } from './examples.ts';
 import { CliError } from './failure.ts';
 import { hasErrors, preflightEnvironment, type Files } from './preflight.ts';
 import { table } from './table.ts';
@@ -16,7 +17,7 @@ interface PreflightFlags {
 }
 
 export function addPreflightCommand(program: Command, context: CliContext): void {
-  program
+  const preflight = program
     .command('preflight')
     .description('judge the settings before a server uses them; exit code 1 when one is refused')
     .option('--env-file <file>', 'settings of this file instead of those of the environment')
@@ -48,8 +49,10 @@ export function addPreflightCommand(program: Command, context: CliContext): void
           );
         }
       });
-      if (failed) throw new CliError('The preflight failed.');
+      if (failed)
+        throw new CliError('The preflight failed.', { advice: 'Mend what is an error above, and run it again.' });
     });
+  withExamples(preflight, ['preflight --env-file .env --production']);
 }
 
 function filesFrom(directory: string): Files {

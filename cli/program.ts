@@ -1,19 +1,24 @@
 // The command line as a whole: its nouns, its global options, and what a failure becomes.
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { addAdminCommands } from './admin.ts';
 import { addApprovalCommands } from './approval.ts';
 import { addAuditCommands } from './audit.ts';
 import { addCaCommands } from './ca.ts';
 import { addCertificateCommands } from './certificate.ts';
+import { addCompletionCommands } from './completion.ts';
 import type { CliContext } from './context.ts';
 import { addDeviceCommands } from './device.ts';
+import { withExamples } from './examples.ts';
 import { describeFailure, failureObject, failureOf } from './failure.ts';
 import { addMigrateCommand } from './migrate.ts';
 import { addPreflightCommand } from './preflight-command.ts';
 import { printableJson } from './printable.ts';
+import { referencePage } from './reference.ts';
 import { addSessionCommands } from './session.ts';
 import { addStatusCommand } from './status.ts';
+import { processTerminal } from './terminal.ts';
 
 /**
  * Runs one command.
@@ -35,6 +40,16 @@ export async function runCli(words: readonly string[], context: CliContext): Pro
   }
 }
 
+/** The reference page, which is the same on every machine. */
+export function commandReference(): string {
+  const environment = {};
+  const terminal = processTerminal(environment);
+  const pause = () => Promise.resolve();
+  return referencePage(
+    createProgram({ environment, terminal, pause, clock: systemClock, random: systemRandom, directory: '/' }),
+  );
+}
+
 function createProgram(context: CliContext): Command {
   const { terminal } = context;
   const program = new Command('sentinel')
@@ -52,6 +67,7 @@ function createProgram(context: CliContext): Command {
     })
     .showHelpAfterError('(--help shows what there is)')
     .exitOverride();
+  withExamples(program, ['login', 'status', 'approval list', 'device show lab-1', 'device explain lab-1']);
   addDeviceCommands(program, context);
   addApprovalCommands(program, context);
   addCertificateCommands(program, context);
@@ -62,6 +78,7 @@ function createProgram(context: CliContext): Command {
   addStatusCommand(program, context);
   addMigrateCommand(program, context);
   addPreflightCommand(program, context);
+  addCompletionCommands(program, context);
   return program;
 }
 

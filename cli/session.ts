@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { ApiProblem } from '#client/api-problem.ts';
 import { findTarget, withClientOf } from './connection.ts';
 import { homeOf, present, type CliContext } from './context.ts';
+import { withExamples } from './examples.ts';
 import { CliError, wrongUsage } from './failure.ts';
 import { absolute } from './when.ts';
 
@@ -15,7 +16,7 @@ interface LoginOptions {
 }
 
 export function addSessionCommands(program: Command, context: CliContext): void {
-  program
+  const login = program
     .command('login')
     .description('sign in; the password comes from a file, from standard input or from a question')
     .option('--username <name>', 'who signs in')
@@ -36,7 +37,9 @@ export function addSessionCommands(program: Command, context: CliContext): void 
       });
     });
 
-  program
+  withExamples(login, ['login', 'login --username approver1 --password-file .sentinel/secrets/approver1.password']);
+
+  const logout = program
     .command('logout')
     .description('end the sign-in, here and on the server')
     .action(async (_options: object, command: Command) => {
@@ -65,6 +68,7 @@ export function addSessionCommands(program: Command, context: CliContext): void 
         context.terminal.talk(`${session.username} is signed out.`),
       );
     });
+  withExamples(logout, ['logout']);
 }
 
 async function usernameOf({ terminal, ...context }: CliContext, { username }: LoginOptions): Promise<string> {

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { configKeys } from '#agent/config.ts';
 import { behaviourKinds, scenarioSchema } from '#agent/fleet/scenario.ts';
+import { commandReference } from '#cli/program.ts';
 import { problems } from '#contracts/problems.ts';
 import { type SettingName, settings } from '#contracts/settings.ts';
 
@@ -31,6 +32,7 @@ const toFill: Partial<Record<SettingName, string>> = {
 export const pages = {
   settings: { path: 'docs/settings.md', text: settingsPage() },
   problems: { path: 'docs/problems.md', text: problemsPage() },
+  cli: { path: 'docs/cli.md', text: commandReference() },
   env: { path: '.env.example', text: envExample() },
   agent: { path: 'docs/agent-config.md', text: agentConfigPage() },
   fleet: { path: 'docs/fleet-scenarios.md', text: fleetScenariosPage() },

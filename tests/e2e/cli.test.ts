@@ -109,6 +109,9 @@ describe('sentinel on a running installation', () => {
     assert.match(out, /Signed in\tapprover1 \(approver\)/);
     assert.match(out, /Devices\t4, /);
     assert.match(out, /Open approvals\t1/);
+    assert.match(out, /^demo-004\tenrollment\t0\/1\tapprover, security, admin\t/m);
+    assert.match(out, /^Certificates\tnone expires soon$/m);
+    assert.match(out, /^Audit\tvalid, /m);
     assert.doesNotMatch(out, /postgres:\/\//);
   });
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { verifyPassword } from '#protocols/password.ts';
-import { aDevice, anAuditEvent, anIntegrityReport } from '#tests/fakes/api-objects.ts';
+import { aDevice, anApproval, anAuditEvent, anIntegrityReport } from '#tests/fakes/api-objects.ts';
 import { fakeTerminal } from '#tests/fakes/fake-terminal.ts';
 import { problemAnswer } from '#tests/fakes/scripted-api.ts';
 import { aHome, runCommand } from './run.ts';
@@ -80,7 +80,7 @@ describe('sentinel certificate', () => {
       },
     );
     assert.equal(seen[0]?.path, '/api/certificates?rotation=required&role=pinned&expiring_soon=true&search=lab');
-    assert.match(out, /^lab-1\t2026-04-01 00:00:00Z \(in 88 d\)\trotation required\tpinned\tmonitored\t4a\tf{64}$/m);
+    assert.match(out, /^lab-1\t2026-04-01 00:00:00Z\trotation required\tpinned\tmonitored\t4a\tf{64}$/m);
   });
 });
 
@@ -128,31 +128,76 @@ describe('sentinel ca', () => {
 
 describe('sentinel status', () => {
   const ready = { status: 'degraded', checks: { temporal: { status: 'degraded', detail: 'no answer' } } };
+  const counts = {
+    matching: 2,
+    trust_tier: { revoked: 0, monitored: 2 },
+    liveness: { online: 1, stale: 1, offline: 0 },
+  };
+  const live = { body: { status: 'ok', version: '1.2.3' } };
   const routes = {
+    'GET /api/health/live': live,
+    'GET /api/audit/integrity': { body: anIntegrityReport() },
     'GET /api/health/ready': { body: ready },
     'GET /api/admin/me': { body: { username: 'ada', roles: ['viewer'] } },
-    'GET /api/devices': { body: { items: [aDevice(), aDevice({ liveness: 'stale' })], next_cursor: null } },
+    'GET /api/devices/counts': { body: counts },
+    'GET /api/certificates': { body: { items: [], next_cursor: null } },
     'GET /api/approvals': { body: { items: [], next_cursor: null } },
   };
 
   it('counts devices and approvals, and shows the checks', async (t) => {
     const { exit, out } = await runCommand(t, 'status', { routes });
     assert.equal(exit, 0);
-    assert.match(out, /Devices\t2, 2 monitored, 1 not online/);
+    assert.match(out, /Devices\t2, 2 monitored\n {2}liveness\t1 online, 1 stale\n/);
     assert.match(out, /temporal\tdegraded\tno answer/);
   });
 
+  it('says how to mend a part, whom approvals await, which certificates expire, and how the trail is', async (t) => {
+    const ends = '2026-01-05T03:04:05.000Z';
+    const expiring = { ...aDevice().certificate, device_id: 'lab-9', expired: false, not_after: ends };
+    const { out } = await runCommand(t, 'status', {
+      routes: {
+        ...routes,
+        'GET /api/certificates': { body: { items: [expiring], next_cursor: null } },
+        'GET /api/approvals': { body: { items: [anApproval()], next_cursor: null } },
+      },
+    });
+    assert.match(out, /^Sentinel\t1\.2\.3 at http/);
+    assert.match(out, /^temporal\tdegraded\tno answer\tStart Temporal/m);
+    assert.match(out, /^Certificates\t1 expire soon\n\tlab-9 expires 2026-01-05/m);
+    assert.match(out, /^lab-1\tenrollment\t0\/1\tapprover, security, admin\t/m);
+    assert.match(out, /^Audit\tvalid, \d+ events sealed, 0 not sealed yet$/m);
+  });
+
+  it('fits a terminal of 80 columns and 24 rows', async (t) => {
+    const terminal = fakeTerminal({ columns: 80, rows: 24 });
+    await runCommand(t, 'status', {
+      terminal,
+      routes: { ...routes, 'GET /api/approvals': { body: { items: [anApproval()], next_cursor: null } } },
+    });
+    assert.ok(terminal.dataLines.length <= 24);
+    for (const line of terminal.dataLines) assert.ok(line.length <= 80, line);
+  });
+
+  it('leaves out what this person may not see, and keeps the rest', async (t) => {
+    const { exit, out } = await runCommand(t, 'status', {
+      routes: { ...routes, 'GET /api/audit/integrity': problemAnswer(403, 'auth.forbidden') },
+    });
+    assert.equal(exit, 0);
+    assert.match(out, /Devices\t2/);
+    assert.doesNotMatch(out, /^Audit/m);
+  });
+
   it('stops counting after some pages', async (t) => {
-    const endless = { 'GET /api/devices': { body: { items: [aDevice()], next_cursor: 'next' } } };
+    const endless = { 'GET /api/approvals': { body: { items: [anApproval()], next_cursor: 'next' } } };
     const { out, seen } = await runCommand(t, 'status', { routes: { ...routes, ...endless } });
-    assert.match(out, /Devices\tmore than 4/);
-    assert.equal(seen.filter(({ path }) => path.startsWith('/api/devices')).length, 4);
+    assert.match(out, /Open approvals\tmore than 4/);
+    assert.equal(seen.filter(({ path }) => path.startsWith('/api/approvals')).length, 4);
   });
 
   it('works without a sign-in, and ends with 1 when the installation is not ready', async (t) => {
     const body = { status: 'failed', checks: { database: { status: 'failed', detail: 'no connection' } } };
     const { exit, out, talk } = await runCommand(t, 'status', {
-      routes: { 'GET /api/health/ready': { status: 503, body } },
+      routes: { 'GET /api/health/live': live, 'GET /api/health/ready': { status: 503, body } },
       signedIn: false,
     });
     assert.equal(exit, 1);

@@ -34,7 +34,7 @@ export async function keepSession(home: string, session: { url: string; expires_
 
 export async function runCommand(
   t: TestContext,
-  words: string,
+  words: string | readonly string[],
   options: {
     routes?: Routes;
     terminal?: FakeTerminal;
@@ -54,17 +54,14 @@ export async function runCommand(
   });
   const home = options.home ?? (await aHome(t));
   if (signedIn) await keepSession(home, { url: api.url });
-  const exit = await runCli(
-    words.split(' ').filter((word) => word !== ''),
-    {
-      environment: { SENTINEL_HOME: home, SENTINEL_URL: api.url, ...options.environment },
-      terminal,
-      clock: { now: () => now },
-      random: systemRandom,
-      pause: options.pause ?? (() => new Promise(() => undefined)),
-      directory: home,
-    },
-  );
+  const exit = await runCli(typeof words === 'string' ? words.split(' ').filter((word) => word !== '') : words, {
+    environment: { SENTINEL_HOME: home, SENTINEL_URL: api.url, ...options.environment },
+    terminal,
+    clock: { now: () => now },
+    random: systemRandom,
+    pause: options.pause ?? (() => new Promise(() => undefined)),
+    directory: home,
+  });
   return {
     exit,
     home,
