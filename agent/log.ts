@@ -35,10 +35,12 @@ function showable(value: unknown): unknown {
 /** What the server says is text from outside, and a terminal obeys escape sequences. */
 function plainLine(time: string, level: LogLevel, message: string, fields: Record<string, unknown>): string {
   const colours = { debug: 'dim', info: 'green', warn: 'yellow', error: 'red' } as const;
-  const details = Object.entries(fields)
+  const { advice, ...others } = fields;
+  const details = Object.entries(others)
     .filter(([, value]) => value !== null)
     .map(([key, value]) => `${key}=${printable(typeof value === 'string' ? value : JSON.stringify(value))}`)
     .join('  ');
   const label = styleText(colours[level], level.padEnd(5));
-  return `${time.slice(11, 19)} ${label} ${printable(message)}${details && `  ${styleText('dim', details)}`}\n`;
+  const line = `${time.slice(11, 19)} ${label} ${printable(message)}${details && `  ${styleText('dim', details)}`}\n`;
+  return typeof advice === 'string' ? `${line}               → ${printable(advice)}\n` : line;
 }

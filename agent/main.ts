@@ -102,24 +102,25 @@ async function runCommand(values: Flags): Promise<Exit> {
     });
   }
   if (values.once !== true) {
-    await runAgent(config, runDeps(config.log_level), stop.signal);
+    await runAgent(config, runDeps(config.log_level, process.stdout), stop.signal);
     return exits.done;
   }
-  const outcome = await runOnce(config, runDeps('warn'), stop.signal);
-  const { status, advice, kind } = describe(outcome, config.device_id);
+  // What is printed is the outcome alone.
+  const outcome = await runOnce(config, runDeps('warn', process.stderr), stop.signal);
+  const { status, fields, advice, kind } = describe(outcome, config.device_id);
   const reason = outcome.kind === 'failed' ? `: ${outcome.reason}` : '';
-  if (values.json === true) say(`${JSON.stringify({ ...outcome, advice })}\n`);
+  if (values.json === true) say(`${JSON.stringify({ outcome: kind, message: status, ...fields, advice })}\n`);
   else complain(`${status}${reason}${advice === null ? '' : `\n  → ${advice}`}\n`, exits.done);
   return kind === 'accepted' ? exits.done : kind === 'pending' ? exits.pending : exits.failed;
 }
 
-function runDeps(level: LogLevel): RunDeps {
+function runDeps(level: LogLevel, output: NodeJS.WriteStream): RunDeps {
   return {
     log: createLog({
       level,
-      isTerminal: process.stdout.isTTY,
+      isTerminal: output.isTTY,
       clock,
-      write: (line) => void process.stdout.write(line),
+      write: (line) => void output.write(line),
     }),
     clock,
     random,

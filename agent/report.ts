@@ -29,11 +29,11 @@ export function createReport({ deviceId, log, onStatus, elapsedMs }: ReportDeps)
 
   return {
     outcome(outcome) {
-      const { kind, status, level, advice } = describe(outcome, deviceId);
+      const { kind, status, level, fields, advice } = describe(outcome, deviceId);
       count[kind] += 1;
-      if (status === lastStatus) log.debug({ ...outcome }, status);
+      if (status === lastStatus) log.debug(fields, status);
       else {
-        log[level]({ ...outcome, ...(advice === null ? {} : { advice }) }, status);
+        log[level](advice === null ? fields : { ...fields, advice }, status);
         onStatus(status);
       }
       lastStatus = status;
@@ -55,31 +55,38 @@ interface Description {
   readonly kind: 'accepted' | 'pending' | 'refused' | 'unanswered';
   readonly level: 'info' | 'warn';
   readonly status: string;
+  readonly fields: Readonly<Record<string, string | number | null>>;
   readonly advice: string | null;
 }
 
 /** An outcome in words; outcomes with the same words are no news. */
 export function describe(outcome: HeartbeatOutcome, deviceId: string): Description {
   switch (outcome.kind) {
-    case 'answered':
-      return outcome.status === 'accepted'
-        ? { kind: 'accepted', level: 'info', status: 'Heartbeats are accepted', advice: null }
-        : {
-            kind: 'pending',
-            level: 'info',
-            status: 'Waiting for approval',
-            advice: `Approve it in the console, or with: sentinel device approve ${deviceId}`,
-          };
+    case 'answered': {
+      const fields = { next_heartbeat_seconds: outcome.nextSeconds };
+      if (outcome.status === 'accepted')
+        return { kind: 'accepted', level: 'info', status: 'Heartbeats are accepted', fields, advice: null };
+      const advice = `Approve it in the console, or with: sentinel device approve ${deviceId}`;
+      return { kind: 'pending', level: 'info', status: 'Waiting for approval', fields, advice };
+    }
     case 'refused': {
-      const known = isProblemCode(outcome.code) ? problems[outcome.code] : null;
+      const { code, status, retryAfterSeconds } = outcome;
+      const known = isProblemCode(code) ? problems[code] : null;
       return {
         kind: 'refused',
         level: 'warn',
-        status: `Heartbeats are refused: ${known?.title ?? outcome.code} (${outcome.code})`,
+        status: `Heartbeats are refused: ${known?.title ?? code} (${code})`,
+        fields: { code, status, retry_after_seconds: retryAfterSeconds },
         advice: known?.advice ?? null,
       };
     }
     case 'failed':
-      return { kind: 'unanswered', level: 'warn', status: 'Heartbeats get no answer', advice: null };
+      return {
+        kind: 'unanswered',
+        level: 'warn',
+        status: 'Heartbeats do not get through',
+        fields: { reason: outcome.reason },
+        advice: null,
+      };
   }
 }

@@ -58,6 +58,9 @@ export function addCaCommands(program: Command, context: CliContext): void {
           ['Authority', written.ca],
         ]);
       });
+      const url = (await homeOf(context).instance())?.api_url;
+      const elsewhere = url === undefined || url === 'https://localhost:8443' ? '' : ` --url ${url}`;
+      context.terminal.talk(`Run an agent with it: npm run agent -- run --identity ${options.out}${elsewhere}`);
     });
 
   withExamples(issue, ['ca issue lab-1 --out ./lab-1', 'ca issue lab-1 --out ./lab-1 --days 7 --force']);

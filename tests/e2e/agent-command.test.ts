@@ -43,7 +43,7 @@ describe('sentinel-agent', () => {
     assert.equal(help.code, 0);
     assert.match(help.out, /sentinel-agent preflight/);
     assert.equal(version.code, 0);
-    const packageFile = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
+    const packageFile = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
     assert.equal(version.out, `${(JSON.parse(packageFile) as { version: string }).version}\n`);
   });
 
@@ -104,9 +104,9 @@ describe('sentinel-agent', () => {
       [0, 3, 1, 1, 1],
     );
     assert.deepEqual(JSON.parse(ends[1]?.out ?? ''), {
-      kind: 'answered',
-      status: 'pending',
-      nextSeconds: 15,
+      outcome: 'pending',
+      message: 'Waiting for approval',
+      next_heartbeat_seconds: 15,
       advice: 'Approve it in the console, or with: sentinel device approve lab-1',
     });
     assert.match(ends[2]?.errors ?? '', /certificate\.revoked/);

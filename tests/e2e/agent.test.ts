@@ -52,7 +52,15 @@ describe('the agent on a running installation', () => {
     return device;
   }
 
-  test('the two commands of the README bring a device of your own to its approval', async (t) => {
+  test('the two commands of the README bring a device of your own to its approval (AG-01)', async (t) => {
+    const readme = await readFile(join(root, 'README.md'), 'utf8');
+    assert.ok(readme.includes('`npx --no-install sentinel ca issue my-laptop --out ./my-laptop`'));
+    assert.ok(readme.includes('`npm run agent -- run --identity ./my-laptop`'));
+    const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+      scripts: { agent: string };
+    };
+    assert.equal(scripts.agent, 'node agent/bin.mjs');
+
     const folder = join(await agentFolder(t), 'my-laptop');
     const environment = { ...process.env, SENTINEL_HOME: stack.home };
     await run(process.execPath, [join(root, 'cli/bin.mjs'), 'ca', 'issue', 'my-laptop', '--out', folder], {
@@ -124,7 +132,7 @@ describe('the agent on a running installation', () => {
     const agent = startAgent(t, ['run', ...identity]);
     await agent.line(/Heartbeats are accepted/);
     stack.kill('api', 'SIGKILL');
-    await agent.line(/Heartbeats get no answer/);
+    await agent.line(/Heartbeats do not get through/);
     await agent.line(/Heartbeats are accepted/);
     assert.equal((await ann.devices.get('outage-1')).approval_state, 'approved');
   });

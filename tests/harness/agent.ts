@@ -34,13 +34,13 @@ export interface AgentOptions {
   readonly directory?: string;
 }
 
-const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
+const program = fileURLToPath(new URL('../../agent/bin.mjs', import.meta.url));
 const lineLimitMs = 40_000;
 
 /** Starts it; a test that ends leaves none behind. */
 export function startAgent(t: Cleanup, args: readonly string[], options: AgentOptions = {}): RunningAgent {
   const given = Object.entries(process.env).filter(([name]) => !/^(SENTINEL_|NOTIFY_SOCKET|WATCHDOG_)/.test(name));
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [program, ...args], {
     cwd: options.directory,
     env: { ...Object.fromEntries(given), ...options.environment },
     stdio: ['ignore', 'pipe', 'pipe'],

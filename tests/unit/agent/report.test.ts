@@ -41,7 +41,7 @@ describe('the report of an agent', () => {
     const expected = [
       'Waiting for approval',
       'Heartbeats are accepted',
-      'Heartbeats get no answer',
+      'Heartbeats do not get through',
       'Heartbeats are refused: This certificate was revoked (certificate.revoked)',
       'Heartbeats are accepted',
     ];
@@ -120,10 +120,11 @@ describe('the log of an agent', () => {
 
   it('is plain lines at a terminal, which cannot be told anything by a server', () => {
     const { lines, log } = written({ isTerminal: true, level: 'debug' });
-    log.info({ reason: '\u001b[2Jgone\n', nothing: null, count: 2 }, 'Said');
+    log.info({ reason: '\u001b[2Jgone\n', nothing: null, count: 2, advice: 'Do \u0007this' }, 'Said');
     assert.match(lines[0] ?? '', /^12:00:00 .*info.* Said/);
     assert.match(lines[0] ?? '', /reason=\\u\{1b\}\[2Jgone\\u\{a\} {2}count=2/);
     assert.doesNotMatch(lines[0] ?? '', /nothing/);
+    assert.match(lines[0] ?? '', /\n +→ Do \\u\{7\}this\n$/);
   });
 });
 
