@@ -1,5 +1,6 @@
 // sentinel-agent: tells Sentinel about this device, over mutual TLS, for as long as it runs.
 import { resolve } from 'node:path';
+import { isSea } from 'node:sea';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { printable } from '#cli/printable.ts';
@@ -11,6 +12,14 @@ import { preflight, type Finding } from './preflight.ts';
 import { describe } from './report.ts';
 import { runAgent, runOnce, type RunDeps } from './run.ts';
 import { createServiceManager } from './service-manager.ts';
+import {
+  kindOf,
+  runService,
+  serviceKinds,
+  type ServiceKindName,
+  type ServiceVerb,
+  serviceVerbs,
+} from './service/command.ts';
 import { configOfIdentity, defaultServerUrl, findConfig, loadConfig, writeConfig } from './setup.ts';
 import { createSystem } from './system.ts';
 import { agentVersion } from './version.ts';
@@ -18,17 +27,26 @@ import { agentVersion } from './version.ts';
 const usage = `Usage: sentinel-agent [run] [--once] [--config FILE | --identity DIR [--url URL] [--tag TAG]…]
        sentinel-agent preflight [--json] [the same]
        sentinel-agent init --identity DIR [--url URL] [--tag TAG]… [--out FILE]
+       sentinel-agent service print|write|check|remove [--kind systemd|launchd|windows] [--output FILE] [--force]
+                              [--executable FILE] [--config FILE] [--user NAME]
        sentinel-agent version
 
   run        sends heartbeats until it is stopped; with --once, one
   preflight  looks at everything that run needs, and says what to do about what is missing
   init       writes a configuration for a folder that \`sentinel ca issue\` made
+  service    the definition that systemd, launchd or the Windows Task Scheduler runs the agent by: print shows it, write
+             puts it in its place, check says whether it is as it should be and runs, remove stops and removes it
 
   --config FILE   configuration (default agent/config.json)
   --identity DIR  instead of a configuration: a folder with device.key, device.crt and ca.crt; keeps state.json there
   --url URL       with --identity: where Sentinel is (default SENTINEL_URL, then ${defaultServerUrl})
   --tag TAG       with --identity: what the device is for; may be repeated
   --out FILE      with init: file to write (default agent/config.json)
+  --kind KIND     with service: systemd, launchd or windows (default: what this machine has)
+  --output FILE   with service: another file; the service manager is then left alone
+  --force         with service: also a file that was made or changed by somebody else
+  --executable FILE, --user NAME
+                  with service: what is run, and as whom
   --json          findings, or the outcome of --once, as JSON
 
 Exit codes: 0 done, 1 failed or refused, 2 wrong usage or configuration, 3 (--once) waiting for approval
@@ -48,17 +66,32 @@ const flags = {
   out: { type: 'string' },
   once: { type: 'boolean' },
   json: { type: 'boolean' },
+  kind: { type: 'string' },
+  output: { type: 'string' },
+  executable: { type: 'string' },
+  user: { type: 'string' },
+  force: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>['values'];
 type FlagName = keyof typeof flags;
 
-const commands: Readonly<
-  Record<string, { readonly takes: readonly FlagName[]; readonly run: (values: Flags) => Promise<Exit> }>
-> = {
+interface CommandRow {
+  readonly takes: readonly FlagName[];
+  /** What has to be said beside its name. */
+  readonly verbs?: readonly string[];
+  readonly run: (values: Flags, verb: string) => Promise<Exit>;
+}
+
+const commands: Readonly<Record<string, CommandRow>> = {
   run: { takes: ['config', 'identity', 'url', 'tag', 'once', 'json'], run: runCommand },
   preflight: { takes: ['config', 'identity', 'url', 'tag', 'json'], run: preflightCommand },
   init: { takes: ['identity', 'url', 'tag', 'out'], run: initCommand },
+  service: {
+    takes: ['kind', 'output', 'executable', 'config', 'user', 'force'],
+    verbs: serviceVerbs,
+    run: serviceCommand,
+  },
   version: { takes: [], run: async () => say(`${agentVersion}\n`) },
 };
 
@@ -66,12 +99,15 @@ async function main(args: string[]): Promise<Exit> {
   try {
     const { values, positionals } = parseArgs({ args, options: flags, allowPositionals: true });
     if (values.help === true) return say(usage);
-    const [name = 'run', ...rest] = positionals;
+    const [name = 'run', ...words] = positionals;
     const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-    if (command === undefined || rest.length > 0) throw new UsageError(`What is ${rest[0] ?? name}?`);
+    if (command === undefined) throw new UsageError(`What is ${name}?`);
+    const [verb = '', ...rest] = command.verbs === undefined ? ['', ...words] : words;
+    if (command.verbs?.includes(verb) === false) throw new UsageError(`${name} needs ${command.verbs.join(', ')}.`);
+    if (rest.length > 0) throw new UsageError(`What is ${rest[0]}?`);
     const strange = (Object.keys(values) as FlagName[]).find((flag) => !command.takes.includes(flag));
     if (strange !== undefined) throw new UsageError(`${name} takes no --${strange}.`);
-    return await command.run(values);
+    return await command.run(values, verb);
   } catch (error) {
     return failure(error);
   }
@@ -169,6 +205,27 @@ async function initCommand(values: Flags): Promise<Exit> {
   const path = resolve(values.out ?? 'agent/config.json');
   await writeConfig(path, source);
   return say(`${path}\n`);
+}
+
+async function serviceCommand(values: Flags, verb: string): Promise<Exit> {
+  const name = values.kind ?? kindOf(process.platform);
+  if (name === null || !Object.hasOwn(serviceKinds, name))
+    throw new UsageError(`--kind is one of ${Object.keys(serviceKinds).join(', ')}.`);
+  const kind = serviceKinds[name as ServiceKindName];
+  // An executable of ours installs itself; a checkout, an executable that was put where it belongs.
+  const executable = isSea() && kind.platform === process.platform ? process.execPath : kind.defaults.executable;
+  const { config = kind.defaults.config, user = kind.defaults.user } = values;
+  const isGood = await runService(
+    {
+      verb: verb as ServiceVerb,
+      kind,
+      service: { executable: values.executable ?? executable, config, user },
+      output: values.output === undefined ? null : resolve(values.output),
+      force: values.force === true,
+    },
+    { system: createSystem(process.env['SystemRoot']), random, say, tell: (line) => complain(`${line}\n`, exits.done) },
+  );
+  return isGood ? exits.done : exits.failed;
 }
 
 async function configOf(values: Flags): Promise<{ readonly config: AgentConfig; readonly path: string | null }> {

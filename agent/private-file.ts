@@ -1,4 +1,4 @@
-// Files of one device that nobody else may read, each replaced whole, and on disk before it counts.
+// Files that are replaced whole, and are on disk before they count; most of them nobody else may read.
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Random } from '#contracts/deps.ts';
@@ -11,12 +11,23 @@ export async function readIfThere(path: string): Promise<string | null> {
   });
 }
 
-/** Whatever moment the machine stops at, the file has its old or its new content. */
+/** Makes its folder too, for the owner alone. */
 export async function replacePrivateFile(path: string, content: string, random: Random): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await replaceFile(path, content, { mode: 0o600, random });
+}
+
+/** Whatever moment the machine stops at, the file has its old or its new content. */
+export async function replaceFile(
+  path: string,
+  content: string | Uint8Array,
+  { mode, random }: { readonly mode: number; readonly random: Random },
+): Promise<void> {
   const temporary = `${path}.${random.uuid()}`;
-  const handle = await open(temporary, 'wx', 0o600);
+  const handle = await open(temporary, 'wx', mode);
   try {
+    // Whatever the umask says.
+    await handle.chmod(mode);
     await handle.writeFile(content);
     await handle.sync();
   } finally {

@@ -20,7 +20,7 @@ export interface System {
 }
 
 /** Programs of the operating system, by the place that only its administrator can write to. */
-export type Program = 'fdesetup' | 'powershell' | 'reg' | 'sw_vers' | 'system_profiler';
+export type Program = 'fdesetup' | 'launchctl' | 'powershell' | 'reg' | 'sw_vers' | 'system_profiler' | 'systemctl';
 
 const largestBytes = 64 * 1024;
 const slowestMs = 15_000;
@@ -29,10 +29,12 @@ const slowestMs = 15_000;
 export function createSystem(systemRoot = 'C:\\Windows'): System {
   const programs: Readonly<Record<Program, string>> = {
     fdesetup: '/usr/bin/fdesetup',
+    launchctl: '/bin/launchctl',
     powershell: `${systemRoot}\\System32\\WindowsPowerShell\\v1.0\\powershell.exe`,
     reg: `${systemRoot}\\System32\\reg.exe`,
     sw_vers: '/usr/bin/sw_vers',
     system_profiler: '/usr/sbin/system_profiler',
+    systemctl: '/usr/bin/systemctl',
   };
   return {
     platform: process.platform,
