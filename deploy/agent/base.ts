@@ -1,0 +1,60 @@
+// The Node that an agent executable is built on: fetched once as a package, and checked against its digest every time.
+import { createHash } from 'node:crypto';
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { promisify } from 'node:util';
+import { createGunzip } from 'node:zlib';
+import { extract } from 'tar-stream';
+import { nodeVersion, type Target } from './targets.ts';
+
+const fetchWithinMs = 300_000;
+
+export interface Base {
+  readonly program: Buffer;
+  /** Of Node and what is in it. Packages for Windows come without. */
+  readonly licence: Buffer | null;
+}
+
+/**
+ * @param cache Folder that archives stay in.
+ * @throws Error when the archive cannot be had, or is not the one that was chosen
+ */
+export async function loadBase({ base, integrity, program }: Target, cache: string): Promise<Base> {
+  const path = join(cache, `${base}-${nodeVersion}.tgz`);
+  const kept = await readFile(path).catch(() => null);
+  const archive = kept !== null && digestOf(kept) === integrity ? kept : await fetchArchive(base, path);
+  if (digestOf(archive) !== integrity)
+    throw new Error(`${base} ${nodeVersion} is not the package that deploy/agent/targets.ts names: ${path}`);
+  const files = await filesOf(archive, [`package/${program}`, 'package/LICENSE']);
+  const found = files.get(`package/${program}`);
+  if (found === undefined) throw new Error(`${base} ${nodeVersion} holds no ${program}`);
+  return { program: found, licence: files.get('package/LICENSE') ?? null };
+}
+
+async function fetchArchive(base: string, path: string): Promise<Buffer> {
+  const folder = `${path}.${process.pid}`;
+  await mkdir(folder, { recursive: true });
+  // npm knows which registry this project may use, and through which proxy.
+  const args = ['pack', `${base}@${nodeVersion}`, '--ignore-scripts', '--silent', '--pack-destination', folder];
+  await promisify(execFile)('npm', args, { timeout: fetchWithinMs, shell: process.platform === 'win32' });
+  await rename(join(folder, `${base}-${nodeVersion}.tgz`), path);
+  return readFile(path);
+}
+
+function digestOf(bytes: Buffer): string {
+  return `sha512-${createHash('sha512').update(bytes).digest('base64')}`;
+}
+
+async function filesOf(archive: Buffer, wanted: readonly string[]): Promise<Map<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  const entries = Readable.from([archive]).pipe(createGunzip()).pipe(extract());
+  for await (const entry of entries) {
+    if (entry.header.type === 'file' && wanted.includes(entry.header.name))
+      files.set(entry.header.name, await buffer(entry));
+    else entry.resume();
+  }
+  return files;
+}
