@@ -23,6 +23,7 @@ import { openApiRoutes, registerOpenApi } from './openapi.ts';
 import { refusalOf, registerProblems, sendProblem } from './problems.ts';
 import { registerProjects } from './projects.ts';
 import { createRequestIds } from './request-id.ts';
+import { savedFilterRoutes, type SavedFiltersDeps } from './saved-filters.ts';
 import { registerSealGuard, type SealGuardDeps } from './seal-guard.ts';
 import { bareHeaders, registerSecurityHeaders } from './security-headers.ts';
 import { sessionRoutes, type SessionsDeps } from './sessions.ts';
@@ -40,6 +41,7 @@ export interface ApiDeps {
   readonly sealGuard: SealGuardDeps;
   readonly heartbeat: HeartbeatDeps;
   readonly devices: DevicesDeps;
+  readonly savedFilters: SavedFiltersDeps;
   readonly approvals: ApprovalsDeps;
   readonly audit: AuditDeps;
   readonly certificates: CertificatesDeps;
@@ -99,6 +101,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   await app.register(heartbeatRoutes, deps.heartbeat);
   await app.register(deviceRoutes, deps.devices);
   await app.register(certificateRoutes, deps.certificates);
+  await app.register(savedFilterRoutes, deps.savedFilters);
   await app.register(approvalRoutes, deps.approvals);
   await app.register(auditRoutes, deps.audit);
   await app.register(eventRoutes, deps.events);

@@ -36,6 +36,7 @@ import { sealPending, verifyAudit } from '#store/integrity.ts';
 import { listen } from '#store/listen.ts';
 import { syncOperators } from '#store/operator.ts';
 import { projectExists } from '#store/project.ts';
+import { deleteSavedFilter, listSavedFilters, saveFilter } from '#store/saved-filter.ts';
 import { checkpointEnvelopes } from '#store/sealer.ts';
 import {
   endSession,
@@ -274,6 +275,14 @@ const app = await buildApi({
     listCertificates: (project, filter, page) => listCertificates(store, project, filter, page),
     cursors,
     policy: settings,
+    clock,
+  },
+  savedFilters: {
+    savedFilters: {
+      list: (project, username) => listSavedFilters(store, project, username),
+      save: (project, username, row) => saveFilter(store, project, username, row),
+      delete: (project, username, name) => deleteSavedFilter(store, project, username, name),
+    },
     clock,
   },
   approvals: {

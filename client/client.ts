@@ -9,11 +9,13 @@ import type {
   DeviceCounts,
   DeviceCountsQuery,
   DeviceExplanation,
+  DeviceFilterQuery,
   DeviceList,
   DeviceListQuery,
   HistoryList,
 } from '#contracts/http/devices.ts';
 import type { Live, Ready } from '#contracts/http/health.ts';
+import type { SavedFilter, SavedFilterList } from '#contracts/http/saved-filters.ts';
 import { createCaller, type Call, type CallerOptions, type CallOptions } from './request.ts';
 
 export interface PageQuery {
@@ -36,6 +38,11 @@ export interface Client {
     ): Promise<Device>;
     reset(deviceId: string, body?: { reason?: string }, options?: CallOptions): Promise<Device>;
     retire(deviceId: string, body?: { reason?: string }, options?: CallOptions): Promise<Device>;
+  };
+  readonly savedFilters: {
+    list(options?: CallOptions): Promise<SavedFilterList>;
+    save(name: string, query: DeviceFilterQuery, options?: CallOptions): Promise<SavedFilter>;
+    delete(name: string, options?: CallOptions): Promise<void>;
   };
   readonly approvals: {
     list(query?: ApprovalListQuery, options?: CallOptions): Promise<ApprovalList>;
@@ -88,6 +95,13 @@ export function createClient(options: CallerOptions): Client {
       revoke: (deviceId, body, also) => post(at`/api/devices/${deviceId}/certificate/revoke`, body, also),
       reset: (deviceId, body, also) => post(at`/api/devices/${deviceId}/reset`, body, also),
       retire: (deviceId, body, also) => post(at`/api/devices/${deviceId}/retire`, body, also),
+    },
+    savedFilters: {
+      list: (also) => get('/api/saved-filters', undefined, also),
+      save: async (name, query, also) =>
+        (await call({ ...also, method: 'PUT', path: at`/api/saved-filters/${name}`, body: { query } })) as SavedFilter,
+      delete: async (name, also) =>
+        void (await call({ ...also, method: 'DELETE', path: at`/api/saved-filters/${name}` })),
     },
     approvals: {
       list: (query, also) => get('/api/approvals', query, also),

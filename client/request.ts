@@ -3,11 +3,13 @@ import type { Random } from '#contracts/deps.ts';
 import { problems } from '#contracts/problems.ts';
 import { ApiProblem, parseProblem, unreachable } from './api-problem.ts';
 
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
 /** As much of `fetch` as is used here: the browser's and undici's both fit. */
 export type Fetch = (
   url: string,
   init: {
-    method: 'GET' | 'POST';
+    method: Method;
     headers: Record<string, string>;
     signal: AbortSignal;
     redirect: 'error';
@@ -28,7 +30,7 @@ export interface CallerOptions {
   /** Source of idempotency keys and jitter. */
   readonly random: Random;
   readonly token?: string | undefined;
-  /** Needed with the cookie, on every POST. */
+  /** Needed with the cookie, on everything that changes something. */
   readonly csrfToken?: (() => string | undefined) | undefined;
   readonly project?: string | undefined;
   /** Limit of one attempt. */
@@ -52,7 +54,7 @@ export interface CallOptions {
 export interface Call extends Omit<CallOptions, 'idempotencyKey'> {
   /** `null` for a POST that has its own protection against repetition. */
   readonly idempotencyKey?: string | null;
-  readonly method: 'GET' | 'POST';
+  readonly method: Method;
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>> | undefined;
   readonly body?: unknown;
@@ -99,7 +101,8 @@ export function createCaller(options: CallerOptions): Caller {
 }
 
 function idempotencyKeyOf(request: Call, random: Random): string | null {
-  if (request.method === 'GET' || request.idempotencyKey === null) return null;
+  // The others do the same however often they come.
+  if (request.method !== 'POST' || request.idempotencyKey === null) return null;
   return request.idempotencyKey ?? random.uuid();
 }
 
@@ -114,7 +117,7 @@ async function send(options: CallerOptions, request: Call, key: string | null): 
       signal,
       // A redirect would carry the token to another place.
       redirect: 'error',
-      ...(request.method === 'POST' ? { body: JSON.stringify(request.body ?? {}) } : {}),
+      ...(hasBody(request) ? { body: JSON.stringify(request.body ?? {}) } : {}),
     });
     return read(answer, await answer.text(), request.answers ?? []);
   } catch (error) {
@@ -125,11 +128,13 @@ async function send(options: CallerOptions, request: Call, key: string | null): 
   }
 }
 
+const hasBody = ({ method }: Call): boolean => method === 'POST' || method === 'PUT';
+
 function headersOf(options: CallerOptions, request: Call, key: string | null): Record<string, string> {
-  const csrfToken = request.method === 'POST' ? options.csrfToken?.() : undefined;
+  const csrfToken = request.method === 'GET' ? undefined : options.csrfToken?.();
   return {
     accept: 'application/json',
-    ...(request.method === 'POST' ? { 'content-type': 'application/json' } : {}),
+    ...(hasBody(request) ? { 'content-type': 'application/json' } : {}),
     ...(key === null ? {} : { 'idempotency-key': key }),
     ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
     ...(csrfToken === undefined ? {} : { 'x-csrf-token': csrfToken }),

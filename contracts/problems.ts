@@ -186,6 +186,12 @@ export const problems = {
     advice: 'Nothing is left to do.',
     retryable: false,
   },
+  'filter.too_many': {
+    status: 409,
+    title: 'You keep as many filters as there may be',
+    advice: 'Delete a saved filter that you no longer need.',
+    retryable: false,
+  },
   'device.count_too_slow': {
     status: 503,
     title: 'Counting the devices takes too long',

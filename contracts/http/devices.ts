@@ -140,11 +140,12 @@ const DeviceFilters = {
   retired: Type.Optional(Type.Boolean()),
 };
 
-export const DeviceListQuery = Exactly({
-  ...ListQuery,
-  ...DeviceFilters,
-  order: Type.Optional(Names(deviceOrders)),
-});
+const order = Type.Optional(Names(deviceOrders));
+/** A list without its pages. */
+export const DeviceFilterQuery = Exactly({ ...DeviceFilters, order });
+export type DeviceFilterQuery = Static<typeof DeviceFilterQuery>;
+
+export const DeviceListQuery = Exactly({ ...ListQuery, ...DeviceFilters, order });
 export type DeviceListQuery = Static<typeof DeviceListQuery>;
 export const DeviceList = List(Device);
 export type DeviceList = Static<typeof DeviceList>;

@@ -10,7 +10,7 @@ import {
   DeviceLiveness,
   DeviceObservation,
 } from './device.ts';
-import { AdminPasswordRehash, AdminSession, IdempotencyKey, Operator, TotpUse } from './people.ts';
+import { AdminPasswordRehash, AdminSession, IdempotencyKey, Operator, SavedFilter, TotpUse } from './people.ts';
 import { Organisation, Project, TrustAnchor } from './tenancy.ts';
 
 export const entities = [
@@ -33,6 +33,7 @@ export const entities = [
   AdminPasswordRehash,
   TotpUse,
   IdempotencyKey,
+  SavedFilter,
   AuditEvent,
   OutboxEvent,
   AuditHead,

@@ -1,5 +1,6 @@
 // People, their sessions, and the requests that they may repeat.
 import { defineEntity, p } from '@mikro-orm/core';
+import type { JsonObject } from '#contracts/deps.ts';
 import { count, instant, textList } from './types.ts';
 
 /** The live directory, without secrets. */
@@ -43,6 +44,18 @@ export const TotpUse = defineEntity({
   name: 'TotpUse',
   tableName: 'totp_use',
   properties: { username: p.text().primary(), time_step: count().primary() },
+});
+
+export const SavedFilter = defineEntity({
+  name: 'SavedFilter',
+  tableName: 'saved_filter',
+  properties: {
+    project_id: p.text().primary(),
+    username: p.text().primary(),
+    name: p.text().primary(),
+    query: p.json<JsonObject>(),
+    saved_at: instant(),
+  },
 });
 
 export const IdempotencyKey = defineEntity({

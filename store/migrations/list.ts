@@ -9,6 +9,7 @@ import { FleetLists } from './fleet-lists.ts';
 import { HeartbeatPath } from './heartbeat-path.ts';
 import { People } from './people.ts';
 import { Reconciling } from './reconciling.ts';
+import { SavedFilters } from './saved-filters.ts';
 import { Tenancy } from './tenancy.ts';
 
 export const migrations = [
@@ -22,4 +23,5 @@ export const migrations = [
   { name: '0008-heard-revocations', class: HeardRevocations },
   { name: '0009-certificate-expiry', class: CertificateExpiry },
   { name: '0010-fleet-lists', class: FleetLists },
+  { name: '0011-saved-filters', class: SavedFilters },
 ] as const satisfies readonly MigrationObject[];

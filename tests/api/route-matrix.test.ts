@@ -29,6 +29,9 @@ const matrix: Readonly<Record<string, Row>> = {
   'POST /api/devices/:device_id/reset': [401, 403, 403, 403, 200, 200, 404],
   'POST /api/devices/:device_id/retire': [401, 403, 200, 403, 200, 200, 404],
   'GET /api/certificates': reader,
+  'GET /api/saved-filters': reader,
+  'PUT /api/saved-filters/:name': reader,
+  'DELETE /api/saved-filters/:name': [401, 204, 204, 204, 204, 204, 404],
   'GET /api/approvals': reader,
   'GET /api/approvals/:id': readerOfOne,
   'POST /api/approvals/:id/review': reviewer,
@@ -66,6 +69,7 @@ const bodies: Readonly<Record<string, object>> = {
   'POST /api/heartbeat': { device_id: 'device-1', heartbeat_counter: 1 },
   'POST /api/admin/login': { username: 'viewer', password },
   'POST /api/devices/:device_id/identity-review': { decision: 'approve' },
+  'PUT /api/saved-filters/:name': { query: { liveness: 'stale' } },
   'POST /api/approvals/:id/review': { decision: 'approve' },
   'POST /api/temporal/codec/decode': { payloads: [] },
 };
@@ -107,7 +111,7 @@ describe('route matrix', () => {
 /** Asks an API in which everything that a route names exists, each time anew. */
 async function asking(t: Parameters<typeof fakeApi>[0]) {
   const { port } = upstream.address() as AddressInfo;
-  const { app, as, registry, sessions } = await fakeApi(t, {
+  const { app, as, registry, sessions, savedFilters } = await fakeApi(t, {
     change: (deps) => ({
       ...deps,
       temporalUi: { ...deps.temporalUi, upstream: `http://127.0.0.1:${port}` },
@@ -120,6 +124,8 @@ async function asking(t: Parameters<typeof fakeApi>[0]) {
     registry.addDevice(approvedDevice('device-1'));
     registry.addDevice(pendingDevice('pending-1'));
     registry.addApproval(openApproval());
+    for (const username of roles)
+      await savedFilters.save('default', username, { name: 'mine', query: {}, saved_at: '2026-11-22T12:00:00.000Z' });
     const victim = randomUUID();
     const times = { createdAt: '2026-11-22T12:00:00.000Z', expiresAt: '2026-11-23T12:00:00.000Z' };
     sessions.add({ id: victim, username: 'somebody', ...times });
@@ -130,7 +136,8 @@ async function asking(t: Parameters<typeof fakeApi>[0]) {
       .replace('*', 'page')
       .replace(':device_id', pattern.endsWith('/identity-review') ? 'pending-1' : 'device-1')
       .replace(':session_id', victim)
-      .replace(':id', reviewId);
+      .replace(':id', reviewId)
+      .replace(':name', 'mine');
     const payload = bodies[`${method} ${pattern}`] ?? (method === 'POST' ? {} : undefined);
     const headers = {
       accept: pattern === '*' ? 'text/html' : 'application/json',

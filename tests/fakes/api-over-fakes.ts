@@ -28,6 +28,7 @@ import { fakeEvents } from '#tests/fakes/fake-events.ts';
 import { fakeIdempotency } from '#tests/fakes/fake-idempotency.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { fakeRegistry } from '#tests/fakes/fake-registry.ts';
+import { fakeSavedFilters } from '#tests/fakes/fake-saved-filters.ts';
 import { fakeSessions } from '#tests/fakes/fake-sessions.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 
@@ -73,6 +74,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
   const cursors = createCursors(secretKey);
   const metrics = createMetrics();
   const registry = fakeRegistry();
+  const savedFilters = fakeSavedFilters();
   const events = fakeEvents();
   const notified: { project: string; id: string; starts: boolean }[] = [];
   const notifier: ActorNotifier = {
@@ -150,6 +152,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
       clock,
     },
     certificates: { listCertificates: registry.listCertificates, cursors, policy: readSettings({}), clock },
+    savedFilters: { savedFilters, clock },
     approvals: { ...voting, listApprovals: registry.approvalStore.listApprovals, cursors, links },
     audit: { listAudit: events.listAudit, verify: events.verify, cursors },
     events: {
@@ -190,6 +193,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     directory,
     announced,
     registry,
+    savedFilters,
     events,
     notified,
     metrics,

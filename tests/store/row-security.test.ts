@@ -5,6 +5,7 @@ import { before, describe, it } from 'node:test';
 import pg from 'pg';
 import { startIdempotent } from '#store/idempotency.ts';
 import { databaseRoles } from '#store/roles.ts';
+import { saveFilter } from '#store/saved-filter.ts';
 import { sealChain } from '#store/sealer.ts';
 import { syncTrustAnchors } from '#store/trust-anchor.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
@@ -93,6 +94,7 @@ describe('row security', () => {
     const actor = { kind: 'device' as const, project, id: 'asks' };
     await commit(worker, 'run-1', deviceCommit({ actor, audit: [auditEntry()], requirements: [consumed] }));
     await startIdempotent(api, { project, principal: 'ann', route: '/r', key: 'k' }, digest('body'), new Date(noon));
+    await saveFilter(api, project, 'ann', { name: 'mine', query: {}, saved_at: noon });
     const anchor = { fingerprint_sha256: digest(project), subject: 'CN=CA', pem: 'PEM' };
     await syncTrustAnchors(api, project, [anchor], noon);
     await sealChain(sealer, { project, stream: 'audit' }, 1);

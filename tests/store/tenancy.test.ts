@@ -32,6 +32,7 @@ const grants: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     organisation: 'S',
     outbox_event: 'SI',
     project: 'S',
+    saved_filter: 'SIUD',
     schema_migration: 'S',
     sealer_status: 'S',
     totp_use: 'SI',

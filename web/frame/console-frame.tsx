@@ -11,7 +11,6 @@ import {
   IconMoon,
   IconSearch,
   IconSun,
-  type Icon,
 } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useLocation, useRouter } from '@tanstack/react-router';
