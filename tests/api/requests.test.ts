@@ -7,6 +7,13 @@ import { fakeApi, problemOf } from '#tests/fakes/api-over-fakes.ts';
 const login = { method: 'POST', url: '/api/admin/login' } as const;
 const json = { 'content-type': 'application/json' };
 
+interface OpenApi {
+  readonly paths: Record<
+    string,
+    Record<string, { readonly parameters?: readonly { name: string; in: string }[]; readonly requestBody?: unknown }>
+  >;
+}
+
 describe('a request', () => {
   it('that nothing answers is a problem with the id of the request', async (t) => {
     const { app } = await fakeApi(t);
@@ -87,6 +94,31 @@ describe('a request', () => {
     const answer = await app.inject({ url: '/api/%ff' });
     assert.equal(problemOf(answer).code, 'request.invalid');
     assert.equal(answer.headers['x-content-type-options'], 'nosniff');
+  });
+
+  it('with NUL in its path, its query or its body is refused, whatever the route: no text of the store can hold it', async (t) => {
+    const { app, as } = await fakeApi(t);
+    const headers = { ...(await as('admin')), 'sec-fetch-site': 'same-origin' };
+    const document = (await app.inject({ url: '/api/openapi.json' })).json<OpenApi>();
+    const refused: string[] = [];
+    for (const [path, operations] of Object.entries(document.paths)) {
+      for (const [method, { parameters = [], requestBody }] of Object.entries(operations)) {
+        const ask = async (url: string, payload?: string): Promise<void> => {
+          const type = payload === undefined ? {} : json;
+          const answer = await app.inject({ method, url, payload, headers: { ...headers, ...type } } as never);
+          assert.equal(problemOf(answer).code, 'request.invalid', `${method} ${url} ${payload}`);
+          refused.push(`${method} ${path}`);
+        };
+        const own = path.replaceAll(/\{\w+\}/g, 'device-1');
+        for (const { name, in: place } of parameters) {
+          if (place === 'path') await ask(path.replace(`{${name}}`, 'a%00b'));
+          if (place === 'query') await ask(`${own}?${name}=a%00b`);
+        }
+        if (requestBody !== undefined && path !== '/api/heartbeat')
+          for (const text of ['{"a":"\\u0000"}', '{"\\u0000":1}']) await ask(own, text);
+      }
+    }
+    assert.ok(refused.length > 40, `only ${refused.length} were asked`);
   });
 
   it('with a query that is not understood is refused, by field', async (t) => {
