@@ -11,7 +11,7 @@ import { addCompletionCommands } from './completion.ts';
 import type { CliContext } from './context.ts';
 import { addDeviceCommands } from './device.ts';
 import { withExamples } from './examples.ts';
-import { describeFailure, failureObject, failureOf } from './failure.ts';
+import { describeFailure, failureObject, failureOf, wrongUsage, type CliError } from './failure.ts';
 import { addMigrateCommand } from './migrate.ts';
 import { addPreflightCommand } from './preflight-command.ts';
 import { printableJson } from './printable.ts';
@@ -26,18 +26,24 @@ import { processTerminal } from './terminal.ts';
  * @returns The exit code: 0 done, 1 failed, 2 wrong usage.
  */
 export async function runCli(words: readonly string[], context: CliContext): Promise<number> {
-  const program = createProgram(context);
+  const json = words.includes('--json');
+  const program = createProgram(context, { json });
   try {
     await program.parseAsync(words, { from: 'user' });
     return 0;
   } catch (error) {
-    // commander has said what was wrong.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    const failure = failureOf(error);
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    const failure = failureOf(error instanceof CommanderError ? misused(error) : error);
     if (failure === null) throw error;
-    context.terminal.talk(words.includes('--json') ? printableJson(failureObject(failure)) : describeFailure(failure));
+    if (json) context.terminal.talk(printableJson(failureObject(failure)));
+    // To people, commander has said what was wrong.
+    else if (!(error instanceof CommanderError)) context.terminal.talk(describeFailure(failure));
     return failure.exit;
   }
+}
+
+function misused({ message }: CommanderError): CliError {
+  return wrongUsage(message.replace(/^error: /, ''), 'Run it with --help to see what there is.');
 }
 
 /** The reference page, which is the same on every machine. */
@@ -46,11 +52,14 @@ export function commandReference(): string {
   const terminal = processTerminal(environment);
   const pause = () => Promise.resolve();
   return referencePage(
-    createProgram({ environment, terminal, pause, clock: systemClock, random: systemRandom, directory: '/' }),
+    createProgram(
+      { environment, terminal, pause, clock: systemClock, random: systemRandom, directory: '/' },
+      { json: false },
+    ),
   );
 }
 
-function createProgram(context: CliContext): Command {
+function createProgram(context: CliContext, { json }: { json: boolean }): Command {
   const { terminal } = context;
   const program = new Command('sentinel')
     .description('Operate Sentinel: devices, approvals, audit.')
@@ -63,7 +72,8 @@ function createProgram(context: CliContext): Command {
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => terminal.data(text.trimEnd()),
-      writeErr: (text) => terminal.talk(text.trimEnd()),
+      // With --json the failure goes out as an object instead.
+      writeErr: (text) => (json ? undefined : terminal.talk(text.trimEnd())),
     })
     .showHelpAfterError('(--help shows what there is)')
     .exitOverride();

@@ -117,7 +117,7 @@ function passes({ status, code, detail }: ApiProblem): boolean {
 function secondsOf(text: string): number {
   const seconds = Number(text);
   if (!/^\d{1,4}$/.test(text) || seconds < 1 || seconds > 3600) {
-    throw new InvalidArgumentError('Say a number of seconds from 1 to 3600.');
+    throw new InvalidArgumentError('Say a number of seconds from 1 to 3600, or --watch last.');
   }
   return seconds;
 }

@@ -172,6 +172,24 @@ describe('sentinel on a running installation', () => {
     assert.equal((await read<Device>('device show demo-003')).approval_state, 'rejected');
   });
 
+  it('takes ids from a list, tells of each, and says what would be done', async () => {
+    const { out: ids } = await sentinel('device list --all --quiet');
+    assert.deepEqual(ids.trim().split('\n'), ['demo-001', 'demo-002', 'demo-003', 'demo-004']);
+    const planned = await sentinel('device retire - --dry-run', ids);
+    assert.equal(planned.code, 0, planned.talk);
+    assert.match(planned.out, /^would retire demo-004; it is approved, tier monitored$/m);
+    assert.equal((await read<Device>('device show demo-004')).retired, false);
+    const mixed = await sentinel('device reset demo-999 demo-998 --yes');
+    assert.equal(mixed.code, 1);
+    assert.match(mixed.talk, /^demo-999: error: [^]*^demo-998: error: [^]*^error: 2 of 2/m);
+  });
+
+  it('offers ids to a shell', async () => {
+    const { code, out } = await sentinel('__complete -- device show demo-00');
+    assert.equal(code, 0);
+    assert.match(out, /^demo-004\tapproved, monitored$/m);
+  });
+
   it('reads back what happened, and verifies the trail of it', async () => {
     const { items: history } = await read<ItemsOf<HistoryEntry>>('device history demo-003');
     assert.ok(history.length >= 3);

@@ -1,7 +1,8 @@
 // sentinel audit, ca, status, preflight, and the start of the program.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -9,8 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { verifyPassword } from '#protocols/password.ts';
 import { aDevice, anApproval, anAuditEvent, anIntegrityReport } from '#tests/fakes/api-objects.ts';
 import { fakeTerminal } from '#tests/fakes/fake-terminal.ts';
-import { problemAnswer } from '#tests/fakes/scripted-api.ts';
-import { aHome, runCommand } from './run.ts';
+import { problemAnswer, scriptedApi } from '#tests/fakes/scripted-api.ts';
+import { aHome, keepSession, runCommand } from './run.ts';
 
 const bin = fileURLToPath(new URL('../../../cli/bin.mjs', import.meta.url));
 
@@ -243,6 +244,19 @@ describe('sentinel preflight', () => {
   });
 });
 
+describe('sentinel --json', () => {
+  it('says what was wrong with a call as an object too', async (t) => {
+    for (const words of ['device show --json', 'device list --tier best --json', 'devise list --json']) {
+      const { exit, talk, out } = await runCommand(t, words);
+      assert.equal(exit, 2, words);
+      assert.equal(out, '');
+      const { error } = JSON.parse(talk) as { error: { message: string; advice: string } };
+      assert.match(error.message, /argument|unknown/);
+      assert.match(error.advice, /--help/);
+    }
+  });
+});
+
 describe('sentinel as a program', () => {
   const run = (script: string, args: readonly string[]) =>
     new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
@@ -258,6 +272,19 @@ describe('sentinel as a program', () => {
     assert.equal(wrong.code, 2);
     assert.match(wrong.stderr, /unknown command/);
     assert.equal(wrong.stdout, '');
+  });
+
+  it('ends with 0 when a watch is interrupted', async (t) => {
+    const api = await scriptedApi(t, () => ({ body: aDevice() }));
+    const home = await aHome(t);
+    await keepSession(home, { url: api.url, expires_at: '2999-01-01T00:00:00.000Z' });
+    const child = spawn(process.execPath, [bin, 'device', 'show', 'lab-1', '--watch'], {
+      env: { SENTINEL_HOME: home, SENTINEL_URL: api.url },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    await once(child.stdout, 'data');
+    child.kill('SIGINT');
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
   });
 
   it('says what to do when the packages are missing', async (t) => {
