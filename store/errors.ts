@@ -27,10 +27,18 @@ export function isUnreachable(error: unknown): boolean {
   return error instanceof Error && unreachableMessages.test(error.message);
 }
 
-/** Gives what a later attempt may cure the code that says so; everything else stays what it is. */
+/** Every table of a project refers to it. */
+function isWithoutProject(error: unknown): boolean {
+  const { constraint } = error as { constraint?: unknown };
+  return codeOf(error) === '23503' && typeof constraint === 'string' && constraint.endsWith('_project_id_fkey');
+}
+
+/** Gives what a later attempt may cure, and a project that is not there, the code that says so; all else stays what it is. */
 export function withProblemCode(error: unknown): unknown {
   if (error instanceof TrustError) return error;
   if (isUnreachable(error) || isContention(error)) return new TrustError('service.unavailable', { cause: error });
+  if (isWithoutProject(error))
+    return new TrustError('resource.not_found', { detail: 'There is no such project', cause: error });
   return error;
 }
 

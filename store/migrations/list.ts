@@ -4,6 +4,7 @@ import { Actors } from './actors.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { CertificateExpiry } from './certificate-expiry.ts';
 import { Devices } from './devices.ts';
+import { EventProjects } from './event-projects.ts';
 import { HeardRevocations } from './heard-revocations.ts';
 import { FleetLists } from './fleet-lists.ts';
 import { HeartbeatPath } from './heartbeat-path.ts';
@@ -24,4 +25,5 @@ export const migrations = [
   { name: '0009-certificate-expiry', class: CertificateExpiry },
   { name: '0010-fleet-lists', class: FleetLists },
   { name: '0011-saved-filters', class: SavedFilters },
+  { name: '0012-event-projects', class: EventProjects },
 ] as const satisfies readonly MigrationObject[];

@@ -177,6 +177,22 @@ describe('events that are recorded', () => {
     assert.equal(foreign.length, 1);
   });
 
+  it('of a project that is not there are refused: they would wait for their place for ever', async () => {
+    await assert.rejects(write([auditEntry()], [], 'nowhere'), {
+      code: 'resource.not_found',
+      message: 'There is no such project',
+    });
+    // What goes out too, and for whoever does not come through the store.
+    await assert.rejects(
+      database.rows(
+        `INSERT INTO outbox_event (project_id, id, occurred_at, type, subject_kind, subject_id, data, canonical, created_at)
+         VALUES ('nowhere', gen_random_uuid(), now(), 'x', 'user', 'ann', '{}', '', now())`,
+      ),
+      { constraint: 'outbox_event_project_id_fkey' },
+    );
+    assert.deepEqual(await database.rows(`SELECT FROM audit_event WHERE project_id = 'nowhere'`), []);
+  });
+
   it('that went out are followed by place, and the last place is known', async () => {
     await sealAll();
     const head = await headSequence(database.api, 'other', 'outbox');

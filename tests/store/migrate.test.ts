@@ -94,6 +94,26 @@ describe('migrations', () => {
     assert.deepEqual(await migrate(database.ownerUrl), { applied: names.slice(2) });
   });
 
+  it('do not pass over events of a project that is not there, and go through once it is', async (t) => {
+    const database = await testDatabase(t, { migrated: false });
+    const place = names.indexOf('0012-event-projects');
+    await migrate(database.ownerUrl, { to: names[place - 1] ?? '' });
+    await sql(
+      t,
+      database.superuserUrl,
+      `INSERT INTO audit_event (project_id, id, occurred_at, category, action, actor_kind, actor_id, subject_kind,
+         subject_id, outcome, details, canonical, created_at)
+       VALUES ('ghost', gen_random_uuid(), now(), 'auth', 'x', 'user', 'ann', 'user', 'ann', 'success', '{}', '', now())`,
+    );
+    await assert.rejects(migrate(database.ownerUrl), /audit_event_project_id_fkey/);
+    await sql(
+      t,
+      database.superuserUrl,
+      `INSERT INTO project (id, organisation_id, name) VALUES ('ghost', 'default', 'Ghost')`,
+    );
+    assert.deepEqual(await migrate(database.ownerUrl), { applied: names.slice(place) });
+  });
+
   it('of several processes at once are applied once', async (t) => {
     const { ownerUrl } = await testDatabase(t, { migrated: false });
     const all = await Promise.all(Array.from({ length: 4 }, () => migrate(ownerUrl)));

@@ -234,13 +234,15 @@ describe('the sealer', () => {
 
   it('seals the other chains when one cannot be sealed, signs them, and says so', async (t) => {
     const { checkpoints, rows } = await checkpointing(t);
-    // Comes first in the order of names, and is no project.
-    await write(1, database.api, 'a-ghost');
+    // Comes first in the order of names.
+    await addProject(database, 'ailing');
+    await database.rows(`ALTER TABLE audit_head ADD CHECK (project_id <> 'ailing')`);
+    await write(1, database.api, 'ailing');
     await write(1);
     const sealer = sealerWith(checkpoints);
     try {
       await eventually(async () => (await headSequence(database.api, 'default', 'outbox')) === 1, 'the other chains');
-      await eventually(async () => (await lastError()) === '23503', 'the error');
+      await eventually(async () => (await lastError()) === '23514', 'the error');
       assert.equal(await headSequence(database.api, 'default', 'audit'), 1);
       assert.equal((await rows()).length, 1);
       await write(2);

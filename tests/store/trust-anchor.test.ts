@@ -79,7 +79,7 @@ describe('authorities', () => {
     assert.equal(await projectExists(database.api, 'nowhere'), false);
     for (const id of [`other' --`, '', 'Default', '-x', 'x'.repeat(64)])
       assert.equal(await projectExists(database.api, id), false, id);
-    await assert.rejects(sync('nowhere', ['one']), { code: '23503' });
+    await assert.rejects(sync('nowhere', ['one']), { code: 'resource.not_found', message: /no such project/ });
     await assert.rejects(sync(`other' --`, ['one']), { code: 'resource.not_found' });
   });
 });
