@@ -86,7 +86,7 @@ export function describe(outcome: HeartbeatOutcome, deviceId: string): Descripti
         level: 'warn',
         status: 'Heartbeats do not get through',
         fields: { reason: outcome.reason },
-        advice: null,
+        advice: 'If this goes on, sentinel-agent preflight finds the step on the way to the server that fails',
       };
   }
 }

@@ -1,5 +1,5 @@
 // Where an agent gets its configuration from: a file, or a folder as `sentinel ca issue` makes it.
-import { open, readFile, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseConfig, readConfig, type AgentConfig } from './config.ts';
 import { FileProblem, fileProblem } from './file-problem.ts';
@@ -79,6 +79,7 @@ export async function configOfIdentity(
  */
 export async function writeConfig(path: string, source: Readonly<Record<string, unknown>>): Promise<void> {
   try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const handle = await open(path, 'wx', 0o600);
     try {
       await handle.writeFile(`${JSON.stringify(source, null, 2)}\n`);

@@ -15,13 +15,20 @@ export async function checkAccess(
   const found = await stat(path).catch(() => null);
   if (found === null || userId === null) return [];
   const findings: Finding[] = [];
-  if (found.uid !== userId && found.uid !== 0)
-    findings.push(error(subject, `${path} belongs to another user`, `Make it yours: chown ${userId} ${path}`));
+  if (found.uid !== userId && found.uid !== 0) findings.push(foreign(subject, path, found.uid, userId));
   if (isSecret && (found.mode & 0o077) !== 0)
     findings.push(error(subject, `${path} can be read or changed by others`, `Close it: chmod 600 ${path}`));
   if (!isSecret && (found.mode & 0o022) !== 0)
     findings.push(warning(subject, `${path} can be changed by others`, `Close it: chmod go-w ${path}`));
   return findings;
+}
+
+/** Somebody who checks as root may do so for an agent that runs as another user. */
+function foreign(subject: string, path: string, owner: number, userId: number): Finding {
+  const problem = `${path} belongs to another user (${owner})`;
+  return userId === 0
+    ? warning(subject, problem, `Right if the agent runs as that user; otherwise: chown root ${path}`)
+    : error(subject, problem, `Make it yours: chown ${userId} ${path}`);
 }
 
 /** The failure of a check as a finding; other failures are faults of the program. */

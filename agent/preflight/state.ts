@@ -27,10 +27,12 @@ export async function checkState(
   }
 }
 
+/** Leaves nothing behind: a folder that root makes here would be closed to an agent that runs as another user. */
 async function checkWritable(folder: string, random: Random): Promise<Finding> {
   const trial = join(folder, `.preflight-${random.uuid()}`);
+  let made: string | undefined;
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    made = await mkdir(folder, { recursive: true, mode: 0o700 });
     await writeFile(trial, '', { flag: 'wx', mode: 0o600 });
     return ok(subject, `${folder} can be written to`);
   } catch (failure) {
@@ -41,6 +43,6 @@ async function checkWritable(folder: string, random: Random): Promise<Finding> {
       'Give the folder to the user that the agent runs as, or name another.',
     );
   } finally {
-    await rm(trial, { force: true }).catch(() => {});
+    await rm(made ?? trial, { force: true, recursive: true }).catch(() => {});
   }
 }

@@ -6,6 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { systemClock as clock, systemRandom as random } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { problemAnswer, scriptedApi, type Script } from '#tests/fakes/scripted-api.ts';
+import { eventually } from '#tests/harness/stack.ts';
 import { agentFolder, runAgent, startAgent, writeIdentity } from '#tests/harness/agent.ts';
 
 const answered = (status: 'accepted' | 'pending', next = 15) => ({
@@ -177,6 +178,28 @@ describe('sentinel-agent', () => {
       await assert.rejects(stat(join(folder, 'state.json.lock')), { code: 'ENOENT' });
     });
   }
+
+  it('tells systemd that it is ready, how it is, that it lives while it waits, and that it stops (AG-02)', async (t) => {
+    const { folder, identity } = await aDevice(t);
+    const heard = join(folder, 'heard');
+    const program = `#!/bin/sh\necho "$NOTIFY_SOCKET $*" >> '${heard}'\n`;
+    await writeFile(join(folder, 'systemd-notify'), program, { mode: 0o755 });
+    const agent = startAgent(t, ['run', ...identity], {
+      environment: {
+        NOTIFY_SOCKET: '/run/notify',
+        WATCHDOG_USEC: '2000000',
+        PATH: `${folder}:${process.env['PATH'] ?? ''}`,
+      },
+    });
+    const said = async () => (await readFile(heard, 'utf8').catch(() => '')).split('\n').slice(0, -1);
+    await eventually(async () => (await said()).filter((line) => line.endsWith('WATCHDOG=1')).length >= 2, 'two signs');
+    agent.child.kill('SIGTERM');
+    assert.equal((await agent.ended).code, 0);
+    const lines = (await said()).map((line) => line.replace('/run/notify ', ''));
+    assert.match(lines[0] ?? '', /^--ready --status=/);
+    assert.equal(lines[1], '--status=Heartbeats are accepted');
+    assert.equal(lines.at(-1), '--stopping');
+  });
 
   it('writes a configuration that it can run with, and never over another', async (t) => {
     const { folder, api, identity } = await aDevice(t);

@@ -78,7 +78,8 @@ export function startAgent(t: Cleanup, args: readonly string[], options: AgentOp
       const over = ended.then((end) => {
         throw new Error(`the agent ended before ${message}: ${JSON.stringify(end)}`);
       });
-      over.catch(() => {});
+      // Either may come after the line, when nobody waits for it any more.
+      for (const promise of [tooLate, over]) promise.catch(() => {});
       for (;;) {
         while (seen < lines.length) {
           const line = lines[seen];

@@ -1,13 +1,14 @@
 // The preflight of an agent, on real files and against a real TLS server: what it finds, and what it says to do.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { readConfig } from '#agent/config.ts';
 import { preflight, type Finding } from '#agent/preflight.ts';
+import { checkAccess } from '#agent/preflight/files.ts';
 import { checkClock } from '#agent/preflight/server.ts';
 import { systemClock as clock, systemRandom as random } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
@@ -51,7 +52,8 @@ async function aDevice(
     attestation_public_key_path: '',
     update_signing_public_key_path: '',
   };
-  const look = async (changes: object = {}, userId = process.getuid?.() ?? 0): Promise<Finding[]> =>
+  const userId = process.getuid?.() ?? 0;
+  const look = async (changes: object = {}): Promise<Finding[]> =>
     preflight(readConfig({ ...source, ...changes }, folder), null, { clock, random, userId });
   return { folder, ca, api, look };
 }
@@ -93,12 +95,16 @@ describe('the preflight of an agent', () => {
     assert.match(text, /warning server_ca_path: .* can be changed by others/);
   });
 
-  it('finds files of another user', async (t) => {
-    const { look } = await aDevice(t);
-    const other = 4_242;
-    const isRoot = process.getuid?.() === 0;
-    // What belongs to root is root's to change, whoever the agent runs as.
-    assert.equal(/belongs to another user/.test(words(await look({}, other))), !isRoot);
+  it('finds files of another user, and tells root that they may be right', async (t) => {
+    const { folder } = await aDevice(t);
+    const path = join(folder, 'device.crt');
+    const { uid } = await stat(path);
+    const look = (userId: number) => checkAccess('certificate_path', path, { isSecret: false, userId });
+    assert.deepEqual(await look(uid), []);
+    if (process.getuid?.() === 0) await chown(path, 4_242, 4_242);
+    const owner = (await stat(path)).uid;
+    assert.match(words(await look(owner + 1)), /error certificate_path: .* belongs to another user .* → Make it yours/);
+    assert.match(words(await look(0)), /warning certificate_path: .* → Right if the agent runs as that user/);
   });
 
   it('finds a certificate that has expired, is not valid yet, or soon runs out', async (t) => {
@@ -207,11 +213,13 @@ describe('the preflight of an agent', () => {
     assert.doesNotMatch(wrong, /BEGIN/);
   });
 
-  it('makes the folder of the state, so that the agent finds it', async (t) => {
+  it('leaves no folder of the state behind, which could be closed to the agent', async (t) => {
     const { folder, look } = await aDevice(t);
-    assert.deepEqual(bad(await look({ state_path: 'new/state.json' })), []);
-    assert.deepEqual(await readdir(join(folder, 'new')), []);
+    const before = await readdir(folder);
+    assert.deepEqual(bad(await look({ state_path: 'new/deep/state.json' })), []);
+    assert.deepEqual(await readdir(folder), before);
     await mkdir(join(folder, 'state'));
     assert.match(words(await look({ state_path: 'state' })), /error state_path: .* is a folder/);
+    assert.deepEqual(await readdir(join(folder, 'state')), []);
   });
 });
