@@ -26,6 +26,8 @@ export interface Answer {
   readonly ms: number;
 }
 
+type Wrong = Pick<Answer, 'status' | 'requestId' | 'detail'> & { readonly answered: string };
+
 /** A request on its way. It ends in exactly one of these. */
 export interface Pending {
   answered(answer: Answer): void;
@@ -121,7 +123,7 @@ export function createJudge({ tally, clock, pendingLimit, withPeople }: JudgeDep
       if (isContact) contacting -= 1;
     }
 
-    function wrong(answer: Omit<Answer, 'ms'>, right: string): void {
+    function wrong(answer: Wrong, right: string): void {
       tally.mismatch({
         device_id: deviceId,
         at: clock.now().toISOString(),
@@ -165,7 +167,7 @@ export function createJudge({ tally, clock, pendingLimit, withPeople }: JudgeDep
         learn(deviceId, (before) => afterSilence(before, sent));
         tally.silence('outage');
         if (withPeople) return;
-        wrong({ answered: 'service.unavailable', status: 0, requestId: null, retryAfterSeconds: null, detail }, names);
+        wrong({ answered: 'no answer', status: 0, requestId: null, detail }, names);
       },
     };
   }

@@ -113,7 +113,7 @@ export function presentReport(report: Report): string {
     ['latency', `half within ${ms(p50)}, 95 % ${ms(p95)}, 99 % ${ms(p99)}, all ${ms(max)}`],
     ['done', listed(report.acts)],
     ['on record', census === null ? 'not asked' : `${census.found} devices, versions: ${listed(census.versions)}`],
-    ['this process', `${process.cpu_seconds} s of CPU, ${process.memory_mb} MB`],
+    ['this process', `${process.cpu_seconds} s of CPU, ${process.memory_mb} MB at most`],
   ];
   return [
     ...columns(facts),
