@@ -15,7 +15,7 @@ import {
   type Surroundings,
 } from './oracle.ts';
 import type { ActKind } from './plan.ts';
-import type { Tally } from './tally.ts';
+import type { Mismatch, Tally } from './tally.ts';
 
 export interface Answer {
   readonly answered: Answered;
@@ -26,7 +26,7 @@ export interface Answer {
   readonly ms: number;
 }
 
-type Wrong = Pick<Answer, 'status' | 'requestId' | 'detail'> & { readonly answered: string };
+type Named = Pick<Answer, 'status' | 'requestId' | 'detail'> & { readonly answered: string };
 
 /** A request on its way. It ends in exactly one of these. */
 export interface Pending {
@@ -123,18 +123,18 @@ export function createJudge({ tally, clock, pendingLimit, withPeople }: JudgeDep
       if (isContact) contacting -= 1;
     }
 
-    function wrong(answer: Wrong, right: string): void {
-      tally.mismatch({
+    function named({ answered, status, requestId, detail }: Named, right: string): Mismatch {
+      return {
         device_id: deviceId,
         at: clock.now().toISOString(),
         act,
         counter: sent.counter,
         expected: right,
-        answered: answer.answered,
-        status: answer.status,
-        request_id: answer.requestId,
-        detail: answer.detail,
-      });
+        answered,
+        status,
+        request_id: requestId,
+        detail,
+      };
     }
 
     return {
@@ -151,7 +151,7 @@ export function createJudge({ tally, clock, pendingLimit, withPeople }: JudgeDep
             (withPeople && dependsOnPeople.has(answered) && [...allowed].some((code) => dependsOnPeople.has(code))));
         tally.answered({ expected: names, answered, right: isRight, ms });
         if (isBusy(answered)) tally.busy();
-        if (!isRight) wrong(fault === null ? answer : { ...answer, detail: fault }, names);
+        if (!isRight) tally.mismatch(named(fault === null ? answer : { ...answer, detail: fault }, names));
         learn(deviceId, (before) =>
           isBusy(answered) ? afterSilence(before, sent) : afterAnswer(before, sent, answered),
         );
@@ -166,8 +166,7 @@ export function createJudge({ tally, clock, pendingLimit, withPeople }: JudgeDep
         end();
         learn(deviceId, (before) => afterSilence(before, sent));
         tally.silence('outage');
-        if (withPeople) return;
-        wrong({ answered: 'no answer', status: 0, requestId: null, detail }, names);
+        if (!withPeople) tally.unanswered(named({ answered: 'none', status: 0, requestId: null, detail }, names));
       },
     };
   }

@@ -34,6 +34,8 @@ export interface Report {
   /** What the API has on record; null when it was not asked. */
   readonly census: Census | null;
   readonly problems: readonly string[];
+  /** The first of the requests that nobody cut off, and that got no answer. */
+  readonly unanswered: readonly Mismatch[];
   readonly mismatches: { readonly total: number; readonly first: readonly Mismatch[] };
   readonly process: { readonly cpu_seconds: number; readonly memory_mb: number };
 }
@@ -55,11 +57,16 @@ export interface RunFacts {
 
 export function makeReport(facts: RunFacts, tally: Tally, judge: Judge): Report {
   const counts = tally.counts();
-  const { answers, busy, mismatches, broken } = tally.totals;
+  const { answers, busy, mismatches, unanswered, broken } = tally.totals;
   const problems = [...facts.problems];
   if (answers === 0) problems.push('the API answered nothing');
   if (busy > facts.busyShare * answers)
     problems.push(`${busy} of ${answers} answers were 503, more than a share of ${facts.busyShare}`);
+  const [first] = counts.unanswered;
+  if (first !== undefined)
+    problems.push(
+      `requests without an answer: ${unanswered}, the first of ${first.device_id} at ${first.at}: ${first.detail}`,
+    );
   const identities = new Map<string, number>();
   let reported = 0;
   for (const { seen, identity } of judge.all().values()) {
@@ -92,6 +99,7 @@ export function makeReport(facts: RunFacts, tally: Tally, judge: Judge): Report 
     acts: counts.acts,
     census: facts.census,
     problems,
+    unanswered: counts.unanswered,
     mismatches: { total: mismatches, first: counts.mismatches },
     process: facts.process,
   };
@@ -133,8 +141,13 @@ export function presentReport(report: Report): string {
       .slice(0, shownMismatches)
       .map(([deviceId, reason]) => `${deviceId} could not run: ${reason}`),
     ...report.problems.map((problem) => `Problem: ${problem}`),
-    report.right ? 'Every answer was right.' : `NOT RIGHT: ${report.mismatches.total} mismatches.`,
+    verdictOf(report),
   ].join('\n');
+}
+
+function verdictOf({ right, mismatches: { total } }: Report): string {
+  if (right) return 'Every answer was right.';
+  return total === 0 ? 'Every answer that came was right, but not all is well.' : `NOT RIGHT: ${total} mismatches.`;
 }
 
 function mismatchLines({ mismatches: { first, total } }: Report): string[] {

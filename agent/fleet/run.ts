@@ -171,8 +171,8 @@ function numbers(tally: Tally, judge: Judge, planned: number, seconds: number): 
     if (seen === 'yes') up += 1;
     if (seen === 'yes' && identity !== 'approved' && identity !== 'rejected') waiting += 1;
   }
-  const { answers, mismatches, broken } = tally.totals;
-  return { seconds, up, planned, answers, waiting, wrong: mismatches + broken };
+  const { answers, mismatches, unanswered, broken } = tally.totals;
+  return { seconds, up, planned, answers, waiting, wrong: mismatches + unanswered + broken };
 }
 
 function secondsSince({ monotonicMs }: Pick<RunDeps, 'monotonicMs'>, startMs: number): number {

@@ -30,12 +30,15 @@ export interface Tally {
   /** No answer, as it was planned, or because the run ended. */
   silence(why: 'lost_request' | 'lost_answer' | 'stopped' | 'outage'): void;
   mismatch(mismatch: Mismatch): void;
+  /** A request that nobody cut off, and that got no answer. */
+  unanswered(request: Mismatch): void;
   /** A device that cannot run at all. */
   broken(deviceId: string, reason: string): void;
   readonly totals: {
     readonly answers: number;
     readonly busy: number;
     readonly mismatches: number;
+    readonly unanswered: number;
     readonly broken: number;
   };
   latencyMs(): { readonly p50: number; readonly p95: number; readonly p99: number; readonly max: number };
@@ -44,12 +47,15 @@ export interface Tally {
     readonly answers: readonly AnswerCount[];
     readonly silences: Readonly<Record<string, number>>;
     readonly mismatches: readonly Mismatch[];
+    readonly unanswered: readonly Mismatch[];
     readonly broken: Readonly<Record<string, string>>;
   };
 }
 
 /** Mismatches and broken devices that are kept in words; all are counted. */
 const maximumKept = 1_000;
+/** They come in floods, and one is like the other. */
+const maximumUnansweredKept = 20;
 
 /** @param onMismatch told of every mismatch, also of those that are not kept */
 export function createTally(onMismatch: (mismatch: Mismatch) => void = () => {}): Tally {
@@ -57,9 +63,10 @@ export function createTally(onMismatch: (mismatch: Mismatch) => void = () => {})
   const silences = new Map<string, number>();
   const answers = new Map<string, { expected: string; answered: string; right: boolean; count: number }>();
   const mismatches: Mismatch[] = [];
+  const unanswered: Mismatch[] = [];
   const broken = new Map<string, string>();
   const latency = createHistogram({ lowest: 1, highest: 600_000_000, figures: 3 });
-  const totals = { answers: 0, busy: 0, mismatches: 0, broken: 0 };
+  const totals = { answers: 0, busy: 0, mismatches: 0, unanswered: 0, broken: 0 };
 
   return {
     totals,
@@ -81,6 +88,10 @@ export function createTally(onMismatch: (mismatch: Mismatch) => void = () => {})
       onMismatch(found);
       if (mismatches.length < maximumKept) mismatches.push(found);
     },
+    unanswered(request) {
+      totals.unanswered += 1;
+      if (unanswered.length < maximumUnansweredKept) unanswered.push(request);
+    },
     broken(deviceId, reason) {
       totals.broken += 1;
       if (broken.size < maximumKept) broken.set(deviceId, reason);
@@ -94,6 +105,7 @@ export function createTally(onMismatch: (mismatch: Mismatch) => void = () => {})
       answers: [...answers.values()].toSorted((a, b) => Number(a.right) - Number(b.right) || b.count - a.count),
       silences: inOrder(silences),
       mismatches: [...mismatches],
+      unanswered: [...unanswered],
       broken: Object.fromEntries(broken),
     }),
   };

@@ -197,6 +197,6 @@ describe('a run', () => {
     const report = await run(t, () => ({ hangUp: true }), [], 4);
     assert.equal(report.right, false);
     assert.ok((report.answers.missing['outage'] ?? 0) > 0);
-    assert.match(report.mismatches.first[0]?.detail ?? '', /No connection/);
+    assert.match(report.problems.join(), /requests without an answer: \d+, the first of lab-00\d at .*: No connection/);
   });
 });

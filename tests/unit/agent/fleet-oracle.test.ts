@@ -285,7 +285,10 @@ describe('the judge of a run', () => {
     judge.sends('lab-1', 'heartbeat', sent(1)).lost('stopped');
     assert.deepEqual(mismatches(), []);
     judge.sends('lab-1', 'heartbeat', sent(2)).unanswered('No connection');
-    assert.equal(mismatches()[0]?.detail, 'No connection');
+    assert.deepEqual(mismatches(), []);
+    assert.equal(tally.totals.unanswered, 1);
+    const [first] = tally.counts().unanswered;
+    assert.deepEqual([first?.device_id, first?.counter, first?.detail], ['lab-1', 2, 'No connection']);
     assert.deepEqual(tally.counts().silences, { lost_answer: 1, outage: 1, stopped: 1 });
   });
 
@@ -304,11 +307,11 @@ describe('the judge of a run', () => {
   });
 
   it('judges nothing that depends on people where people interfere, and all the rest', () => {
-    const { judge, say, send, mismatches } = aJudge({ withPeople: true });
+    const { judge, say, send, tally, mismatches } = aJudge({ withPeople: true });
     for (const code of ['accepted', 'heartbeat.replayed', 'device.retired', 'certificate.revoked'] as const)
       send(1, say(code));
     judge.sends('lab-1', 'heartbeat', sent(2)).unanswered('No connection');
-    assert.deepEqual(mismatches(), []);
+    assert.deepEqual([mismatches(), tally.totals.unanswered], [[], 0]);
     send(0, say('accepted'));
     send(3, say('internal.error'));
     assert.equal(mismatches().length, 2);

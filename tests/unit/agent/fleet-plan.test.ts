@@ -242,6 +242,10 @@ describe('the report of a run', () => {
         /lab-001 replay, counter 7: expected heartbeat.replayed, answered accepted \(200\), request req-1/,
       ],
       [(tally) => tally.broken('lab-002', 'the counter is damaged'), /lab-002 could not run: the counter is damaged/],
+      [
+        (tally) => tally.unanswered({ ...mismatch, detail: 'No answer within 10 s' }),
+        /Problem: requests without an answer: 1, the first of lab-001 .*\nEvery answer that came was right, but/,
+      ],
       [(tally) => tally.busy(), /Problem: 1 of 1 answers were 503/],
     ];
     for (const [spoil, message] of wrong) {
