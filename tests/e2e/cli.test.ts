@@ -179,7 +179,7 @@ describe('sentinel on a running installation', () => {
     assert.equal(planned.code, 0, planned.talk);
     assert.match(planned.out, /^would retire demo-004; it is approved, tier monitored$/m);
     assert.equal((await read<Device>('device show demo-004')).retired, false);
-    const mixed = await sentinel('device reset demo-999 demo-998 --yes');
+    const mixed = await sentinel('device approve demo-999 demo-998 --yes');
     assert.equal(mixed.code, 1);
     assert.match(mixed.talk, /^demo-999: error: [^]*^demo-998: error: [^]*^error: 2 of 2/m);
   });
