@@ -15,7 +15,8 @@ export function presentProgress(now: ProgressNumbers, before: ProgressNumbers): 
   return `${Math.round(now.seconds)} s  ${now.up}/${now.planned} up  ${perSecond} answers/s  ${now.waiting} waiting  ${wrong}`;
 }
 
-/** Replaces the line on the terminal. */
+/** Replaces the line on the terminal, which may not know how wide it is. */
 export function drawLine(stream: { write(text: string): unknown; readonly columns?: number }, line: string): void {
-  stream.write(`\r\u001b[K${line.slice(0, (stream.columns ?? 80) - 1)}`);
+  const { columns } = stream;
+  stream.write(`\r\u001b[K${line.slice(0, (columns === undefined || columns === 0 ? 80 : columns) - 1)}`);
 }

@@ -118,7 +118,10 @@ export function presentReport(report: Report): string {
     ['certificates', `${certificates.made} made, ${certificates.kept} kept, in ${certificates.seconds} s`],
     ['answers', `${answers.total}, ${answers.per_second} a second, ${answers.busy} of them 503`],
     ['no answer', listed(answers.missing) || 'none'],
-    ['latency', `half within ${ms(p50)}, 95 % ${ms(p95)}, 99 % ${ms(p99)}, all ${ms(max)}`],
+    [
+      'latency',
+      answers.total === 0 ? 'none' : `half within ${ms(p50)}, 95 % ${ms(p95)}, 99 % ${ms(p99)}, all ${ms(max)}`,
+    ],
     ['done', listed(report.acts)],
     ['on record', census === null ? 'not asked' : `${census.found} devices, versions: ${listed(census.versions)}`],
     ['this process', `${process.cpu_seconds} s of CPU, ${process.memory_mb} MB at most`],
@@ -126,16 +129,7 @@ export function presentReport(report: Report): string {
   return [
     ...columns(facts),
     '',
-    ...columns([
-      ['', 'expected', 'answered', 'times'],
-      ...answers.table.map(({ expected, answered, count, right }) => [
-        right ? 'right' : 'WRONG',
-        expected,
-        answered,
-        String(count),
-      ]),
-    ]),
-    '',
+    ...answerLines(answers.table),
     ...mismatchLines(report),
     ...Object.entries(devices.broken)
       .slice(0, shownMismatches)
@@ -143,6 +137,17 @@ export function presentReport(report: Report): string {
     ...report.problems.map((problem) => `Problem: ${problem}`),
     verdictOf(report),
   ].join('\n');
+}
+
+function answerLines(table: Report['answers']['table']): string[] {
+  if (table.length === 0) return [];
+  const rows = table.map(({ expected, answered, count, right }) => [
+    right ? 'right' : 'WRONG',
+    expected,
+    answered,
+    String(count),
+  ]);
+  return [...columns([['', 'expected', 'answered', 'times'], ...rows]), ''];
 }
 
 function verdictOf({ right, mismatches: { total } }: Report): string {

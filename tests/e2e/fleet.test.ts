@@ -61,7 +61,7 @@ describe('the simulated fleet', () => {
     return file;
   }
 
-  it('goes through everything, a rollout of a new version too, and every answer is right (CP-22)', async () => {
+  it('goes through everything, a rollout of a new version too, and every answer is right (CP-22, HB-02, HB-05, HB-07)', async () => {
     const args = [
       '--scenario',
       'everything',

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { readArguments } from '#agent/fleet/arguments.ts';
 import { createJudge } from '#agent/fleet/judge.ts';
 import { mishapsAt, planFleet, type DevicePlan } from '#agent/fleet/plan.ts';
-import { presentProgress } from '#agent/fleet/progress.ts';
+import { drawLine, presentProgress } from '#agent/fleet/progress.ts';
 import { makeReport, presentReport, type RunFacts } from '#agent/fleet/report.ts';
 import { behaviourKinds, parseScenario, type Scenario } from '#agent/fleet/scenario.ts';
 import { seededRandom } from '#agent/fleet/seeded.ts';
@@ -275,5 +275,14 @@ describe('the report of a run', () => {
       '12 s  5/10 up  30 answers/s  2 waiting  all right',
     );
     assert.match(presentProgress({ ...before, wrong: 3 }, before), /3 WRONG$/);
+    for (const [columns, shown] of [
+      [5, '1234'],
+      [0, '123456789'],
+      [undefined, '123456789'],
+    ] as const) {
+      let drawn = '';
+      drawLine({ write: (text) => (drawn += text), ...(columns === undefined ? {} : { columns }) }, '123456789');
+      assert.equal(drawn, `\r\u001b[K${shown}`);
+    }
   });
 });
