@@ -1,12 +1,14 @@
 // What an agent costs a device: memory and processor time at rest, against a real Sentinel.
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { buildBundle, openWorkshop } from '#deploy/agent/bundle.ts';
+import { targetOf } from '#deploy/agent/targets.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { eventually, startStack, type Stack } from '#tests/harness/stack.ts';
 import type { Bench, Measurement } from './main.ts';
@@ -16,8 +18,8 @@ const sampleMs = 1_000;
 const samples = 60;
 /** Of proc_pid_stat(5), on every Linux that Node runs on. */
 const ticksPerSecond = 100;
-const source = fileURLToPath(new URL('../agent/main.ts', import.meta.url));
-const checkout = fileURLToPath(new URL('../agent/bin.mjs', import.meta.url));
+const root = fileURLToPath(new URL('../', import.meta.url));
+const checkout = join(root, 'agent', 'bin.mjs');
 
 export const agentBench: Bench = async (say) => {
   const works: (() => Promise<void> | void)[] = [];
@@ -47,23 +49,29 @@ export const agentBench: Bench = async (say) => {
   }
 };
 
-/** As it is installed, in one file, and as it runs from a checkout. */
+/** The executable that is installed, and the agent as it runs from a checkout. */
 async function programs(folder: string, say: (progress: string) => void) {
-  say('bundles the agent');
-  const { build } = await import('vite');
-  await build({
-    configFile: false,
-    logLevel: 'silent',
-    ssr: { noExternal: true },
-    build: { ssr: source, outDir: folder, emptyOutDir: false, rolldownOptions: { output: { format: 'cjs' } } },
-  });
-  const file = join(folder, 'main.cjs');
   // The first start from a checkout fills its cache.
   execFileSync(process.execPath, [checkout, 'version']);
-  return [
-    { name: 'bundled', program: process.execPath, args: [file] },
-    { name: 'from a checkout', program: process.execPath, args: [checkout] },
-  ];
+  const fromCheckout = { name: 'from a checkout', program: process.execPath, args: [checkout] };
+  try {
+    say('builds the executable');
+    return [{ name: 'executable', program: await executable(folder), args: [] }, fromCheckout];
+  } catch (error) {
+    say(`the executable cannot be built here: ${(error as Error).message}`);
+    return [fromCheckout];
+  }
+}
+
+async function executable(folder: string): Promise<string> {
+  const target = targetOf(process.platform, process.arch);
+  if (target === null) throw new Error('this machine is none of its targets');
+  const cache = join(root, '.sentinel', 'cache', 'node');
+  await mkdir(cache, { recursive: true });
+  const workshop = await openWorkshop({ root, work: folder, cache, version: '0.0.0' }, target);
+  const program = join(folder, 'sentinel-agent');
+  await writeFile(program, (await buildBundle(target, workshop)).executable, { mode: 0o755 });
+  return program;
 }
 
 async function enrol(stack: Stack, folder: string): Promise<void> {
