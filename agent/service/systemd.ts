@@ -72,6 +72,7 @@ ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
+PrivateMounts=yes
 PrivateUsers=yes
 ProtectClock=yes
 ProtectControlGroups=yes

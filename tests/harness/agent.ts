@@ -32,15 +32,18 @@ export interface RunningAgent {
 export interface AgentOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly directory?: string;
+  /** A built one instead of the checkout's. */
+  readonly executable?: string;
 }
 
-const program = fileURLToPath(new URL('../../agent/bin.mjs', import.meta.url));
+const checkout = fileURLToPath(new URL('../../agent/bin.mjs', import.meta.url));
 const lineLimitMs = 40_000;
 
 /** Starts it; a test that ends leaves none behind. */
 export function startAgent(t: Cleanup, args: readonly string[], options: AgentOptions = {}): RunningAgent {
   const given = Object.entries(process.env).filter(([name]) => !/^(SENTINEL_|NOTIFY_SOCKET|WATCHDOG_)/.test(name));
-  const child = spawn(process.execPath, [program, ...args], {
+  const [program, ...words] = options.executable === undefined ? [process.execPath, checkout] : [options.executable];
+  const child = spawn(program, [...words, ...args], {
     cwd: options.directory,
     env: { ...Object.fromEntries(given), ...options.environment },
     stdio: ['ignore', 'pipe', 'pipe'],
