@@ -13,7 +13,7 @@ interface Site {
   /** Changes when another build took its place. */
   readonly stamp: string;
   readonly files: ReadonlyMap<string, StaticFile>;
-  /** Policy of each page, which names the scripts in it. */
+  /** Policy of each page, which names the scripts in it, and of each script. */
   readonly policies: ReadonlyMap<string, string>;
 }
 
@@ -84,7 +84,8 @@ async function stampOf(directory: string): Promise<string | null> {
 async function readSite(directory: string, stamp: string): Promise<Site | null> {
   const files = await readStaticFiles(directory);
   if (files === null || !files.has('/index.html')) return null;
-  const pages = [...files].filter(([path]) => path.endsWith('.html'));
+  // The search runs in a worker, which has the policy of its script.
+  const pages = [...files].filter(([path]) => /\.(html|js)$/.test(path));
   return { stamp, files, policies: new Map(pages.map(([path, { body }]) => [path, policyOf(body.toString('utf8'))])) };
 }
 

@@ -107,11 +107,15 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, refuse
   // RFC 9110 §11.6.1; the other 401s are about client certificates, which no challenge can ask for.
   if (refused.code.startsWith('auth.') && status === 401)
     void reply.header('www-authenticate', 'Bearer realm="sentinel"');
-  return reply
-    .code(status)
-    .header('cache-control', 'no-store')
-    .type(problemMediaType)
-    .send(JSON.stringify(presentProblem(refused, request.id)));
+  return (
+    reply
+      .code(status)
+      .header('cache-control', 'no-store')
+      // RFC 8288: where a person reads what this code means.
+      .header('link', `</docs/problems/#${refused.code}>; rel="help"`)
+      .type(problemMediaType)
+      .send(JSON.stringify(presentProblem(refused, request.id)))
+  );
 }
 
 /** Makes problems the only answer of this app to anything that fails. */

@@ -25,6 +25,9 @@ export function referencePage(program: Command): string {
   ].join('\n');
 }
 
+/** Said to the test that runs the commands of the documentation. */
+const examplesNote = 'an example with names that nobody has';
+
 function commandSection(command: Command): string[] {
   const examples = examplesOf(command);
   return [
@@ -36,7 +39,9 @@ function commandSection(command: Command): string[] {
     `${pathOf(command)} ${command.usage()}`.trim(),
     '```',
     '',
-    ...(examples.length > 0 ? ['```sh', ...examples.map((line) => `sentinel ${line}`), '```', ''] : []),
+    ...(examples.length > 0
+      ? [`\`\`\`sh no-run="${examplesNote}"`, ...examples.map((line) => `sentinel ${line}`), '```', '']
+      : []),
     ...(command.createHelp().visibleOptions(command).length > 1 ? [...optionRows(command), ''] : []),
   ];
 }

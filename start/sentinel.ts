@@ -9,6 +9,7 @@ import type { SettingName, Settings } from '#contracts/settings.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { temporalConnection } from '#protocols/temporal-connection.ts';
 import { migrate, prepareLogins } from '#store/migrate.ts';
+import { buildDocsSite } from '#tools/docs-site/build.ts';
 import { type Accounts, keepAccounts } from './accounts.ts';
 import { addressesOf, requirePorts } from './addresses.ts';
 import { environmentOf, type SettingTexts, systemEnvironment } from './child-settings.ts';
@@ -61,6 +62,7 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
   let instance: Omit<Instance, 'pids'> | null = null;
   let pids: Readonly<Record<string, number>> = {};
   const stopping = new AbortController();
+  let docsSite: Promise<void> = Promise.resolve();
 
   const supervisor: Supervisor = createSupervisor({
     ...deps,
@@ -116,7 +118,24 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
       admin_password_file: accounts.adminPasswordFile,
     };
     await writeInstance();
+    docsSite = renewDocsSite();
     return { instance: { ...instance, pids }, approvers: accounts.approvers };
+  }
+
+  /** Nobody waits for the documentation; what cannot be built is as it was. */
+  async function renewDocsSite(): Promise<void> {
+    try {
+      await buildDocsSite({
+        root,
+        environment: systemEnvironment(environment),
+        signal: stopping.signal,
+        say: () => {},
+        mayInstall: false,
+      });
+    } catch {
+      if (stopping.signal.aborted) return;
+      progress.note('The documentation at /docs is an older one. To see why: npm run build-docs-site');
+    }
   }
 
   type Tls = Record<'SENTINEL_TLS_CERT' | 'SENTINEL_TLS_KEY' | 'SENTINEL_TLS_CA', string>;
@@ -252,6 +271,7 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     home.announceStop();
     await rm(home.instanceFile, { force: true });
     await supervisor.stop();
+    await docsSite;
     // A change of pids may have been on its way to the disk.
     await rm(home.instanceFile, { force: true });
     await home.release();

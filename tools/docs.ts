@@ -41,7 +41,7 @@ export const pages = {
 function settingsPage(): string {
   const rows = settingRows.map(([name, setting]) => {
     const marks = setting.secret === true ? ' **Secret.**' : '';
-    return `| \`${name}\` | ${kindOf(setting)} | ${defaultOf(setting)} | ${cell(setting.meaning)}${marks} |`;
+    return `| ${anchored(name)} | ${kindOf(setting)} | ${defaultOf(setting)} | ${cell(setting.meaning)}${marks} |`;
   });
   return [
     '# Settings',
@@ -70,7 +70,7 @@ function defaultOf({ default: value }: Pick<AnySetting, 'default'>): string {
 function problemsPage(): string {
   const rows = Object.entries(problems).map(
     ([code, { status, title, advice, retryable }]) =>
-      `| \`${code}\` | ${status} | ${cell(title)} | ${cell(advice)} | ${retryable ? 'yes' : 'no'} |`,
+      `| ${anchored(code)} | ${status} | ${cell(title)} | ${cell(advice)} | ${retryable ? 'yes' : 'no'} |`,
   );
   return [
     '# Problem codes',
@@ -181,8 +181,19 @@ function fieldKind({ type, minimum, maximum, enum: names }: FieldSchema): string
   return minimum === undefined ? String(type) : `${type}, ${minimum} to ${maximum}`;
 }
 
+/** A row that a link can lead to, wherever the page is read. */
+function anchored(name: string): string {
+  return `<a id="${name}"></a>\`${name}\``;
+}
+
 function cell(text: string): string {
-  return text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
+  return (
+    text
+      .replaceAll('|', '\\|')
+      .replaceAll('<', '&lt;')
+      // An address that a person completes is no link.
+      .replaceAll(/https?:\/\/[^\s,]*[^\s,.]/g, '`$&`')
+  );
 }
 
 function envExample(): string {

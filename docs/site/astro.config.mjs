@@ -10,6 +10,8 @@ export default defineConfig({
   trailingSlash: 'always',
   // The API's policy allows no inline style.
   build: { inlineStylesheets: 'never' },
+  // Nor fonts and images inside of style sheets.
+  vite: { build: { assetsInlineLimit: 0 } },
   image: { service: passthroughImageService() },
   integrations: [
     starlight({

@@ -6,8 +6,8 @@ import { pathToFileURL } from 'node:url';
 import { acquireLock } from '#start/lock.mjs';
 import { runProgram } from '#start/run-program.ts';
 import { drawDiagram } from './diagram.ts';
+import { finishPages } from './finish-pages.ts';
 import { decisionsIndex, makePage, placePages } from './pages.ts';
-import { withoutStyleAttributes } from './style-attributes.ts';
 
 export interface DocsSiteBuild {
   /** The folder of the clone. */
@@ -52,7 +52,7 @@ export async function buildDocsSite(build: DocsSiteBuild): Promise<'built' | 'cu
     await writeSources(root, site);
     const astro = join(site, 'node_modules', 'astro', 'bin', 'astro.mjs');
     await run(process.execPath, [astro, 'build', '--outDir', join(work, 'new')], build, site);
-    await withoutStyleAttributes(join(work, 'new'));
+    await finishPages(join(work, 'new'));
     await mkdir(target, { recursive: true });
     await rename(target, join(work, 'before'));
     await rename(join(work, 'new'), target);

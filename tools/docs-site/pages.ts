@@ -18,11 +18,13 @@ export const sections: readonly Section[] = [
     label: 'Install an agent',
     files: [
       'docs/agent.md',
+      'docs/agent-config.md',
       'docs/agent-services.md',
       'deploy/systemd/README.md',
       'deploy/windows/README.md',
       'deploy/macos/README.md',
       'docs/fleet.md',
+      'docs/fleet-scenarios.md',
     ],
   },
   {

@@ -1,4 +1,4 @@
-// Turns the style attributes of built pages into classes: the API's policy allows no inline style, and colours of code are set so.
+// Finishes built pages: style attributes become classes, since the API's policy allows none, and what scrolls can be reached by keyboard.
 import { createHash } from 'node:crypto';
 import { glob, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,12 +6,12 @@ import { join } from 'node:path';
 const sheet = '_astro/attributes';
 
 /** Changes all pages of the folder, and adds the one style sheet that they share. */
-export async function withoutStyleAttributes(directory: string): Promise<void> {
+export async function finishPages(directory: string): Promise<void> {
   const rules = new Map<string, string>();
   const pages = new Map<string, string>();
   for await (const name of glob('**/*.html', { cwd: directory })) {
     const file = join(directory, name);
-    pages.set(file, stylesAsClasses(await readFile(file, 'utf8'), rules));
+    pages.set(file, scrollable(stylesAsClasses(await readFile(file, 'utf8'), rules)));
   }
   const css = [...rules].map(([style, name]) => `.${name}{${style}}`).join('\n');
   const digest = createHash('sha256').update(css).digest('base64url').slice(0, 8);
@@ -37,4 +37,9 @@ export function stylesAsClasses(page: string, rules: Map<string, string>): strin
         : bare.replace(/^<[a-z][a-z0-9-]*/i, (found) => `${found} class="${name}"`);
     },
   );
+}
+
+/** Wide tables and code scroll by themselves; who has no mouse goes there by Tab. */
+function scrollable(page: string): string {
+  return page.replace(/<(table|pre)(?=[\s>])(?![^>]*tabindex)/g, '<$1 tabindex="0"');
 }
