@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { findFreePort } from '#start/ports.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { processesOf, repository } from '#tests/harness/npm-start.ts';
-import { documentationPages, type CommandBlock } from '#tests/harness/page-commands.ts';
+import { changesTheMachine, documentationPages, type CommandBlock } from '#tests/harness/page-commands.ts';
 import { requires } from '#tests/harness/requires.ts';
 import { eventually } from '#tests/harness/stack.ts';
 
@@ -99,7 +99,7 @@ describe('the commands of the documentation', { skip: requires('curl') || requir
   }
 
   for (const { file, blocks } of documentationPages()) {
-    const runnable = blocks.filter(({ noRun }) => noRun === null);
+    const runnable = blocks.filter(({ noRun, text }) => noRun === null && !changesTheMachine(text));
     if (runnable.length === 0) continue;
     it(`of ${file} work (DC-03)`, { timeout: 600_000 }, async () => {
       let together: CommandBlock[] = [];

@@ -76,16 +76,23 @@ export interface NamedCommand {
   readonly words: readonly string[];
 }
 
+/** Whether a command changes the machine and not only its folder: no test may type that. */
+export function changesTheMachine(text: string): boolean {
+  return /^\s*(?:sudo|systemctl|launchctl|useradd|apt-get|install .* \/|runuser)\b/m.test(text);
+}
+
 /** What a text tells people to start of ours: the nouns and verbs of `sentinel`, and scripts of npm. */
 export function commandsIn(text: string): NamedCommand[] {
   const sentinel = [...text.matchAll(/(?:^|[\s`(|;&])sentinel((?: [a-z][a-z-]*)+)/gm)].map(([, words = '']) => ({
     program: 'sentinel' as const,
     words: words.trim().split(' '),
   }));
-  const scripts = [...text.matchAll(/\bnpm run (?:-s |--silent )?([a-z][a-z:-]*)/g)].map(([, name = '']) => ({
-    program: 'npm run' as const,
-    words: [name],
-  }));
+  const scripts = [...text.matchAll(/\bnpm run (?:-s |--silent )?([a-z][a-z:-]*)(?![a-z:…<-])/g)].map(
+    ([, name = '']) => ({
+      program: 'npm run' as const,
+      words: [name],
+    }),
+  );
   return [...sentinel, ...scripts];
 }
 

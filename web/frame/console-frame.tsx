@@ -6,6 +6,7 @@ import {
   IconBook2,
   IconChevronDown,
   IconDeviceDesktop,
+  IconHelp,
   IconKey,
   IconLogout,
   IconMoon,
@@ -97,6 +98,10 @@ export function ConsoleFrame({ me, children }: { readonly me: Me; readonly child
               ))}
           </ul>
           <div className={classes['bottom']}>
+            <a className={classes['link']} href="/docs/" target="_blank" rel="noopener">
+              <IconHelp size={18} stroke={1.75} aria-hidden />
+              Documentation
+            </a>
             <a className={classes['link']} href="/api/docs" target="_blank" rel="noopener">
               <IconBook2 size={18} stroke={1.75} aria-hidden />
               API reference

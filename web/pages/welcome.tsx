@@ -35,6 +35,9 @@ export function Welcome() {
       <header className={classes['top']}>
         <Brand />
         <nav aria-label="Main">
+          <a href="/docs/" className={classes['quiet']}>
+            Documentation
+          </a>
           <a href="/api/docs" className={classes['quiet']}>
             API reference
           </a>
