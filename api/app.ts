@@ -11,6 +11,7 @@ import { requireStatedAccess } from './authorization.ts';
 import { bodyLimitBytes, registerBodies } from './body.ts';
 import { codecRoutes, type CodecDeps } from './codec.ts';
 import { consoleRoutes, type ConsoleDeps } from './console.ts';
+import { timelineRoutes, type TimelineDeps } from './timeline.ts';
 import { certificateRoutes, type CertificatesDeps } from './certificates.ts';
 import { deviceRoutes, type DevicesDeps } from './devices.ts';
 import { docsSiteRoutes, type DocsSiteDeps } from './docs-site.ts';
@@ -45,6 +46,7 @@ export interface ApiDeps {
   readonly approvals: ApprovalsDeps;
   readonly audit: AuditDeps;
   readonly certificates: CertificatesDeps;
+  readonly timeline: TimelineDeps;
   readonly events: EventsDeps;
   readonly sessions: SessionsDeps;
   readonly health: HealthDeps;
@@ -100,6 +102,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
 
   await app.register(heartbeatRoutes, deps.heartbeat);
   await app.register(deviceRoutes, deps.devices);
+  await app.register(timelineRoutes, deps.timeline);
   await app.register(certificateRoutes, deps.certificates);
   await app.register(savedFilterRoutes, deps.savedFilters);
   await app.register(approvalRoutes, deps.approvals);

@@ -7,7 +7,7 @@ import type { ApprovalFilter, ApprovalPosition, ApprovalRow } from '#store/appro
 import type { Cursors } from './cursors.ts';
 import { filterOf, readPage, type Page } from './pages.ts';
 import { projectOf } from './projects.ts';
-import { castVote, type VoteDeps } from './votes.ts';
+import { castVote, permissionOf, type VoteDeps } from './votes.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
 
 export interface ApprovalsDeps extends VoteDeps {
@@ -102,6 +102,7 @@ export function presentApproval(row: ApprovalRow, links: WorkflowLinks): Approva
     state: row.state,
     requested_by: row.requested_by as unknown as Approval['requested_by'],
     required_approvals: row.required_approvals,
+    permission: permissionOf(row),
     votes: row.votes as unknown as Approval['votes'],
     opened_at: row.opened_at,
     expires_at: row.expires_at,

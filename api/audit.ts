@@ -65,7 +65,7 @@ export const auditRoutes: FastifyPluginAsyncTypebox<AuditDeps> = async (app, { l
   );
 };
 
-function presentAuditEvent(row: SealedAuditEvent): AuditEvent {
+export function presentAuditEvent(row: SealedAuditEvent): AuditEvent {
   return {
     sequence: row.sequence,
     occurred_at: row.occurred_at,

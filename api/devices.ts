@@ -15,7 +15,6 @@ import {
   HistoryList,
   ReasonBody,
   RevokeBody,
-  type HistoryEntry,
 } from '#contracts/http/devices.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { DeviceOrder } from '#contracts/states.ts';
@@ -31,7 +30,7 @@ import type { Cursors } from './cursors.ts';
 import type { CountDevices } from './device-counts.ts';
 import { actionId } from './idempotency.ts';
 import { filterOf, readPage, type Page } from './pages.ts';
-import { presentDevice, presentExplanation, type DevicePolicy } from './present-device.ts';
+import { presentDevice, presentExplanation, presentHistory, type DevicePolicy } from './present-device.ts';
 import { projectOf } from './projects.ts';
 import { castVote, type VoteDeps } from './votes.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
@@ -265,16 +264,3 @@ const timeFor: Record<DeviceOrder, (row: DeviceRow) => string | null> = {
   first_seen: ({ liveness }) => liveness?.first_seen_at ?? null,
   certificate_end: ({ grant }) => grant?.pinned_certificate?.not_after ?? null,
 };
-
-function presentHistory({ revision, epoch, at, event, by, from_state, to_state, details }: HistoryRow): HistoryEntry {
-  return {
-    revision,
-    epoch,
-    at,
-    event,
-    by: { kind: by.kind, id: by.id },
-    from_state,
-    to_state,
-    details: { ...details },
-  };
-}

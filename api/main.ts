@@ -23,6 +23,7 @@ import { temporalConnection } from '#protocols/temporal-connection.ts';
 import { verifyTotp } from '#protocols/totp.ts';
 import { workflowId } from '#protocols/workflow-id.ts';
 import { findApproval, listApprovals } from '#store/approval.ts';
+import { listSilences, listTimeline } from '#store/timeline.ts';
 import { listCertificates } from '#store/certificate.ts';
 import { headSequence, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
 import { checkpointFolder } from '#store/checkpoint-files.ts';
@@ -152,6 +153,7 @@ const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>({
       {
         pendingLimit: settings.SENTINEL_PENDING_DEVICES_LIMIT,
         signalIntervalSeconds: settings.SENTINEL_HEARTBEAT_SIGNAL_INTERVAL_SECONDS,
+        silenceSeconds: settings.SENTINEL_DEVICE_STALE_SECONDS,
       },
       now(),
     ),
@@ -268,6 +270,14 @@ const app = await buildApi({
     notifier,
     cursors,
     links,
+    policy: settings,
+    clock,
+  },
+  timeline: {
+    findDevice: (project, id) => findDevice(store, project, id),
+    listTimeline: (project, id, kinds, page) => listTimeline(store, { project, device_id: id }, kinds, page),
+    listSilences: (project, id, since) => listSilences(store, { project, device_id: id }, since),
+    cursors,
     policy: settings,
     clock,
   },

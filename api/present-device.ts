@@ -1,13 +1,13 @@
 // The device object of the API: what was decided, what was reported, and what both come to now.
 import type { CertificateFacts } from '#contracts/certificate.ts';
-import type { Certificate, Device, DeviceExplanation } from '#contracts/http/devices.ts';
-import { permissions, type Permission } from '#contracts/permissions.ts';
+import type { Certificate, Device, DeviceExplanation, HistoryEntry } from '#contracts/http/devices.ts';
 import type { DeviceApprovalState } from '#contracts/states.ts';
 import { certificateLife } from '#machines/certificate-life.ts';
 import { effectiveTier, type TierInputs } from '#machines/effective-tier.ts';
 import { explainDevice, type ExplanationPolicy, type OpenReview } from '#machines/explanation.ts';
 import { livenessOf } from '#machines/liveness.ts';
-import type { DeviceRow } from '#store/device.ts';
+import type { DeviceRow, HistoryRow } from '#store/device.ts';
+import { permissionOf } from './votes.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
 
 /** The settings that a device is presented by: those of its explanation are all of them. */
@@ -16,7 +16,6 @@ export type DevicePolicy = ExplanationPolicy;
 export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, links: WorkflowLinks): Device {
   const { grant, liveness, observation } = row;
   const { tier } = effectiveTier(tierInputsOf(row, policy), now.toISOString());
-  const counts = liveness !== null && liveness.heartbeat_counter > 0 && liveness.counter_epoch === grant?.counter_epoch;
   return {
     device_id: row.device_id,
     project: row.project_id,
@@ -26,7 +25,7 @@ export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, l
     liveness: livenessOf(liveness?.last_seen_at ?? null, now.toISOString(), policy),
     last_seen_at: liveness?.last_seen_at ?? null,
     first_seen_at: liveness?.first_seen_at ?? null,
-    heartbeat_counter: counts ? liveness.heartbeat_counter : null,
+    heartbeat_counter: countedBy(row),
     token_version: grant?.epoch ?? 0,
     reported_tags: [...(observation?.reported_tags ?? [])],
     assigned_tags: [...(grant?.assigned_tags ?? [])],
@@ -42,6 +41,12 @@ export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, l
     reason: grant?.reason ?? null,
     workflow: links.to({ kind: 'device', project: row.project_id, id: row.device_id }, null),
   };
+}
+
+/** The last counter that was accepted; those before a reset do not count. */
+export function countedBy({ grant, liveness }: DeviceRow): number | null {
+  const counts = liveness !== null && liveness.heartbeat_counter > 0 && liveness.counter_epoch === grant?.counter_epoch;
+  return counts ? liveness.heartbeat_counter : null;
 }
 
 /** What the tier depends on, for the decision and for its explanation alike. */
@@ -90,9 +95,8 @@ export function presentExplanation(row: DeviceRow, now: Date, policy: DevicePoli
 
 function openReviewOf({ grant, review_voters, review_permission }: DeviceRow): OpenReview | null {
   if (!grant?.review) return null;
-  const permission = review_permission ?? 'identity.review';
-  if (!Object.hasOwn(permissions, permission)) throw new TypeError('an approval names a permission of ours');
-  return { ...grant.review, voters: review_voters, permission: permission as Permission };
+  const permission = permissionOf({ permission: review_permission ?? 'identity.review' });
+  return { ...grant.review, voters: review_voters, permission };
 }
 
 /** A retired device keeps what people decided about it before. */
@@ -120,4 +124,18 @@ function presentReview({ grant, review_voters }: DeviceRow): Device['pending_rev
   if (!grant?.review) return null;
   const { id, kind, digest, expires_at, required } = grant.review;
   return { id, kind, digest, expires_at, approvals: review_voters.length, required };
+}
+
+export function presentHistory(row: HistoryRow): HistoryEntry {
+  const { revision, epoch, at, event, by, from_state, to_state, details } = row;
+  return {
+    revision,
+    epoch,
+    at,
+    event,
+    by: { kind: by.kind, id: by.id },
+    from_state,
+    to_state,
+    details: { ...details },
+  };
 }

@@ -56,7 +56,8 @@ async function explain(error: unknown, project: string, id: string, { findApprov
   });
 }
 
-function permissionOf({ permission }: ApprovalRow): Permission {
+/** What a vote on it takes. */
+export function permissionOf({ permission }: Pick<ApprovalRow, 'permission'>): Permission {
   if (!Object.hasOwn(permissions, permission)) throw new TypeError('an approval names a permission of ours');
   return permission as Permission;
 }

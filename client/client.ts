@@ -12,6 +12,8 @@ import type {
   DeviceFilterQuery,
   DeviceList,
   DeviceListQuery,
+  DeviceTimeline,
+  TimelineQuery,
   HistoryList,
 } from '#contracts/http/devices.ts';
 import type { Live, Ready } from '#contracts/http/health.ts';
@@ -29,6 +31,7 @@ export interface Client {
     counts(query?: DeviceCountsQuery, options?: CallOptions): Promise<DeviceCounts>;
     get(deviceId: string, options?: CallOptions): Promise<Device>;
     explanation(deviceId: string, options?: CallOptions): Promise<DeviceExplanation>;
+    timeline(deviceId: string, query?: TimelineQuery, options?: CallOptions): Promise<DeviceTimeline>;
     history(deviceId: string, query?: PageQuery, options?: CallOptions): Promise<HistoryList>;
     identityReview(deviceId: string, body: ReviewBody, options?: CallOptions): Promise<Device>;
     revoke(
@@ -90,6 +93,7 @@ export function createClient(options: CallerOptions): Client {
       counts: (query, also) => get('/api/devices/counts', query, also),
       get: (deviceId, also) => get(at`/api/devices/${deviceId}`, undefined, also),
       explanation: (deviceId, also) => get(at`/api/devices/${deviceId}/explanation`, undefined, also),
+      timeline: (deviceId, query, also) => get(at`/api/devices/${deviceId}/timeline`, query, also),
       history: (deviceId, query, also) => get(at`/api/devices/${deviceId}/history`, query, also),
       identityReview: (deviceId, body, also) => post(at`/api/devices/${deviceId}/identity-review`, body, also),
       revoke: (deviceId, body, also) => post(at`/api/devices/${deviceId}/certificate/revoke`, body, also),

@@ -157,7 +157,7 @@ const wordings: Record<FactName, Wording> = {
   },
   'identity.rejected': {
     about: 'identity',
-    text: ({ reason }) => `People have rejected its identity${quoted(reason)}.`,
+    text: ({ reason }) => `Its identity was rejected${quoted(reason)}.`,
     change: approval('Somebody resets the device, and people approve its new enrollment.'),
   },
   'identity.retired': {

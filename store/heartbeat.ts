@@ -47,6 +47,8 @@ export interface HeartbeatOptions {
   readonly pendingLimit: number;
   /** A steady device signals its actor at most this often; 0 = every time. */
   readonly signalIntervalSeconds: number;
+  /** A device that was not heard for longer was silent, which is remembered when it is heard again. */
+  readonly silenceSeconds: number;
 }
 
 /** News is announced again after this long, until the grant shows that it was taken in. */
@@ -160,7 +162,7 @@ async function callBatch(
     name: 'heartbeat_batch',
     text: `SELECT code, first_contact, signal, needs_observation, needs_candidate, acknowledged, state, tier, epoch,
              pinned_not_after, pinned_revoked
-           FROM heartbeat_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+           FROM heartbeat_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
     values: [
       items.map(({ project }) => project),
       items.map(({ device_id }) => device_id),
@@ -175,6 +177,7 @@ async function callBatch(
       options.signalIntervalSeconds,
       newsIntervalSeconds,
       inboxLimit,
+      options.silenceSeconds,
     ],
   });
   return rows;

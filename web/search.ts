@@ -1,7 +1,7 @@
 // Search parameters: plain text in the address, typed by the schemas of the API, and never trusted.
 // The router passes on what a route does not validate, so pages parse again what they read: `useSearch({ select: parse… })`.
 import { CertificateListQuery } from '#contracts/http/certificates.ts';
-import { DeviceListQuery } from '#contracts/http/devices.ts';
+import { DeviceListQuery, timelineKinds, type TimelineKind } from '#contracts/http/devices.ts';
 import { ApprovalListQuery } from '#contracts/http/approvals.ts';
 import { AuditListQuery } from '#contracts/http/audit.ts';
 import type { ApprovalState } from '#contracts/states.ts';
@@ -61,12 +61,25 @@ export function parseApprovalsSearch(raw: Raw): ApprovalsSearch {
 
 export const parseAuditSearch = (raw: Raw): AuditListQuery => pick(AuditListQuery, raw);
 
-export const deviceTabs = ['overview', 'history', 'audit', 'json'] as const;
+export const deviceTabs = ['overview', 'timeline', 'json'] as const;
 export type DeviceTab = (typeof deviceTabs)[number];
 
-export function parseDeviceSearch(raw: Raw): { tab?: DeviceTab } {
+/** Tabs that there once were, in addresses that people have kept. */
+const formerTabs: Readonly<Record<string, TimelineKind>> = { history: 'transition', audit: 'audit' };
+
+export interface DeviceSearch {
+  readonly tab?: DeviceTab;
+  /** Of the timeline. */
+  readonly kind?: TimelineKind;
+}
+
+export function parseDeviceSearch(raw: Raw): DeviceSearch {
+  const former = formerTabs[String(raw['tab'])];
+  if (former !== undefined) return { tab: 'timeline', kind: former };
   const tab = deviceTabs.find((name) => name === raw['tab']);
-  return tab === undefined || tab === 'overview' ? {} : { tab };
+  if (tab === undefined || tab === 'overview') return {};
+  const kind = timelineKinds.find((name) => name === raw['kind']);
+  return tab === 'timeline' && kind !== undefined ? { tab, kind } : { tab };
 }
 
 export interface LoginSearch {

@@ -1,5 +1,6 @@
 // /api/approvals: what waits for people, who voted, and how it ended.
 import { Type, type Static } from 'typebox';
+import { permissionNames } from '../permissions.ts';
 import { approvalKinds, approvalStates } from '../states.ts';
 import { Digest, Exactly, Instant, List, ListQuery, Names, Nullable, Uuid, WorkflowLink } from './common.ts';
 
@@ -16,6 +17,7 @@ export const Approval = Type.Object({
   state: Names(approvalStates),
   requested_by: Type.Object({ kind: Type.String(), id: Type.String() }),
   required_approvals: Type.Integer(),
+  permission: Names(permissionNames),
   votes: Type.Array(
     Type.Object({
       by: Type.String(),

@@ -110,6 +110,18 @@ export const DeviceInbox = defineEntity({
   },
 });
 
+/** A stretch without heartbeats, written when it is over; the newest of each device are kept. */
+export const DeviceSilence = defineEntity({
+  name: 'DeviceSilence',
+  tableName: 'device_silence',
+  properties: {
+    project_id: p.text().primary(),
+    device_id: p.text().primary(),
+    from_at: instant(),
+    until_at: instant().primary(),
+  },
+});
+
 /** Certificates that are refused for ever, also after a reset. */
 export const CertificateDenylist = defineEntity({
   name: 'CertificateDenylist',

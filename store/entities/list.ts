@@ -9,6 +9,7 @@ import {
   DeviceInbox,
   DeviceLiveness,
   DeviceObservation,
+  DeviceSilence,
 } from './device.ts';
 import { AdminPasswordRehash, AdminSession, IdempotencyKey, Operator, SavedFilter, TotpUse } from './people.ts';
 import { Organisation, Project, TrustAnchor } from './tenancy.ts';
@@ -23,6 +24,7 @@ export const entities = [
   DeviceObservation,
   DeviceCandidate,
   DeviceInbox,
+  DeviceSilence,
   CertificateDenylist,
   Actor,
   ActorTransition,

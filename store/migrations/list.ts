@@ -3,6 +3,7 @@ import type { MigrationObject } from '@mikro-orm/core';
 import { Actors } from './actors.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { CertificateExpiry } from './certificate-expiry.ts';
+import { DeviceTimeline } from './device-timeline.ts';
 import { Devices } from './devices.ts';
 import { EventProjects } from './event-projects.ts';
 import { HeardRevocations } from './heard-revocations.ts';
@@ -26,4 +27,5 @@ export const migrations = [
   { name: '0010-fleet-lists', class: FleetLists },
   { name: '0011-saved-filters', class: SavedFilters },
   { name: '0012-event-projects', class: EventProjects },
+  { name: '0013-device-timeline', class: DeviceTimeline },
 ] as const satisfies readonly MigrationObject[];

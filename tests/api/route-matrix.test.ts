@@ -23,6 +23,7 @@ const matrix: Readonly<Record<string, Row>> = {
   'GET /api/devices/counts': reader,
   'GET /api/devices/:device_id': readerOfOne,
   'GET /api/devices/:device_id/explanation': readerOfOne,
+  'GET /api/devices/:device_id/timeline': readerOfOne,
   'GET /api/devices/:device_id/history': readerOfOne,
   'POST /api/devices/:device_id/identity-review': reviewer,
   'POST /api/devices/:device_id/certificate/revoke': [401, 403, 403, 403, 200, 200, 404],

@@ -52,9 +52,9 @@ describe('the console on the real API', { skip: requires('chromium') }, () => {
     assert.equal((await device.heartbeat(1)).status, 200);
 
     await row(page, 'console-1').getByRole('link', { name: 'console-1' }).click();
-    await page.getByRole('tab', { name: 'History' }).click();
+    await page.getByRole('tab', { name: 'Timeline' }).click();
     await page.getByText('Pending → Approved').waitFor();
-    await page.getByRole('tab', { name: 'Audit' }).click();
+    await page.getByRole('button', { name: 'Audit' }).click();
     await page.getByText('Device identity approved').waitFor();
     assert.deepEqual(faults, []);
   });
@@ -67,7 +67,7 @@ describe('the console on the real API', { skip: requires('chromium') }, () => {
     await card.getByRole('button', { name: 'Reject' }).click({ timeout: 30_000 });
     await card.waitFor({ state: 'detached', timeout: 30_000 });
     await page.goto(`${stack.instance.api_url}/devices/console-2`);
-    await page.getByText('Its identity was rejected.').waitFor();
+    await page.getByText('Its identity was rejected').first().waitFor();
     assert.equal((await device.heartbeat(2)).status, 403);
     assert.deepEqual(faults, []);
   });

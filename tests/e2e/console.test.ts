@@ -12,7 +12,7 @@ import { AxeBuilder } from '@axe-core/playwright';
 import type { Page } from 'playwright-core';
 import { trustTiers } from '#contracts/states.ts';
 import { fakePassword, startFakeApi, type FakeApi } from '#tests/fakes/fake-api.ts';
-import { fakeDevice, putUnderReview } from '#tests/fakes/fake-fleet.ts';
+import { appendAudit, fakeDevice, putUnderReview } from '#tests/fakes/fake-fleet.ts';
 import { startBrowser, type Browser, type Look, type Tab } from '#tests/harness/browser.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { requires } from '#tests/harness/requires.ts';
@@ -272,7 +272,7 @@ describe('the console', { skip: requires('chromium') }, () => {
       const { api, page } = await open(t, '/devices/gate-south-01', { as: 'approver1' });
       const device = api.fleet.devices.get('gate-south-01');
       const review = page.getByRole('region', { name: 'Pending review' });
-      await review.getByText('It replaces').waitFor();
+      await review.getByRole('columnheader', { name: 'Pinned now' }).waitFor();
       await review.getByText(device?.certificate?.fingerprint_sha256 ?? '').waitFor();
       await review.getByText(device?.candidate_certificate?.fingerprint_sha256 ?? '').waitFor();
       await review.getByRole('button', { name: 'Reject' }).click();
@@ -323,6 +323,47 @@ describe('the console', { skip: requires('chromium') }, () => {
       await review.getByRole('button', { name: 'Approve' }).click();
       await review.waitFor({ state: 'detached' });
       assert.equal(api.seen.at(-1)?.body['digest'], 'f'.repeat(64));
+    });
+
+    it('sets the certificate that is pinned beside the one that would replace it, and marks what differs (CP-37)', async (t) => {
+      const { page, faults } = await open(t, '/approvals?kind=rotation', { as: 'approver1' });
+      const table = page.getByRole('table', { name: /^The certificate that is pinned now/ });
+      const line = (name: string) => table.getByRole('row').filter({ hasText: name });
+      await line('Fingerprint').getByText('Changed').waitFor();
+      await line('Issuer').getByText('Same').waitFor();
+      await page.getByText('Anyone with identity.review (approver, security or admin), once each.').waitFor();
+      assert.deepEqual(faults, []);
+    });
+
+    it('is a queue for the keyboard, and moves nothing under the pointer (CP-37)', async (t) => {
+      const { api, page, faults } = await open(t, '/approvals', { as: 'approver1' });
+      const reviews = page.locator('[data-review]');
+      await reviews.nth(2).waitFor();
+      const focused = () => page.evaluate(() => document.activeElement?.getAttribute('data-review'));
+      const ids = await reviews.evaluateAll((all) => all.map((one) => one.getAttribute('data-review')));
+      for (const [key, index] of [
+        ['j', 0],
+        ['j', 1],
+        ['j', 2],
+        ['j', 2],
+        ['k', 1],
+      ] as const) {
+        await page.keyboard.press(key);
+        assert.equal(await focused(), ids[index], `${key} to ${index}`);
+      }
+      await reviews.nth(0).hover();
+      putUnderReview(api.fleet, fakeDevice('latecomer', Date.now()), Date.now(), { kind: 'enrollment', required: 1 });
+      const first = api.fleet.approvals.get(ids[0] ?? '');
+      assert.ok(first);
+      const vote = { by: 'approver2', decision: 'approve', reason: null, at: new Date().toISOString() } as const;
+      api.fleet.approvals.set(first.id, { ...first, required_approvals: 2, votes: [vote] });
+      api.emit('approval.opened', { kind: 'approval', id: first.id });
+      await reviews.nth(0).getByText('1 of 2 approvals').waitFor();
+      await page.getByText('Held while you point at the table').waitFor();
+      assert.equal(await reviews.count(), ids.length);
+      await page.getByRole('heading', { level: 1 }).hover();
+      await page.getByRole('link', { name: 'latecomer' }).waitFor();
+      assert.deepEqual(faults, []);
     });
 
     it('says why a person without the permission may not decide', async (t) => {
@@ -392,17 +433,39 @@ describe('the console', { skip: requires('chromium') }, () => {
       assert.deepEqual(faults, []);
     });
 
-    it('shows history and audit, and says that a device does not exist', async (t) => {
+    it('shows all that happened in one timeline, by kind, and says that a device does not exist', async (t) => {
       const { api, page } = await open(t, '/devices/gate-north-01', { as: 'viewer1' });
-      await page.getByRole('tab', { name: 'History' }).click();
-      await page.waitForURL(/tab=history/);
-      await page.getByText('Device first contact').waitFor();
-      await page.getByRole('tab', { name: 'Audit' }).click();
-      await page
-        .getByRole('button', { name: /^Details of event/ })
-        .first()
-        .click();
-      await page.getByText('Previous hash').waitFor();
+      await page.getByRole('tab', { name: 'Timeline' }).click();
+      await page.waitForURL(/tab=timeline/);
+      const entries = page.getByRole('list', { name: 'What happened, newest first' }).getByRole('listitem');
+      await entries.filter({ hasText: 'Device first contact' }).waitFor();
+      await entries.filter({ hasText: 'Device identity approved' }).waitFor();
+      assert.match(await entries.first().innerText(), /^Heard again after 30 min of silence/);
+      await page.getByRole('img', { name: /^In the last 24 hours it was silent 2 times, 3 h 30 min in all/ }).waitFor();
+      await page.getByRole('button', { name: 'Heartbeats' }).click();
+      await page.waitForURL(/kind=heartbeat/);
+      await entries.filter({ hasText: 'Device identity approved' }).waitFor({ state: 'detached' });
+      await page.getByRole('button', { name: 'Audit' }).click();
+      await entries.filter({ hasText: 'Device identity approved' }).getByText('Details').click();
+      await page.getByText('Hash', { exact: true }).first().waitFor();
+      await page.getByRole('button', { name: 'Everything' }).click();
+      const before = await entries.count();
+      appendAudit(api.fleet, {
+        occurred_at: new Date().toISOString(),
+        category: 'identity',
+        action: 'device.identity.reset',
+        actor: { kind: 'user', id: 'security1', ip: null },
+        subject: { kind: 'device', id: 'gate-north-01' },
+        outcome: 'success',
+        details: {},
+        request_id: null,
+      });
+      await entries.nth(1).hover();
+      api.emit('device.identity.reset', { kind: 'device', id: 'gate-north-01' });
+      await page.getByText('Held while you point at it').waitFor();
+      assert.equal(await entries.count(), before, 'no row moves under the pointer');
+      await page.getByRole('heading', { level: 1 }).hover();
+      await entries.filter({ hasText: 'Device identity reset' }).waitFor();
       await page.goto(`${api.url}/devices/nobody`);
       await page.getByText('There is no such device in this project').waitFor();
     });
@@ -501,8 +564,8 @@ describe('the console', { skip: requires('chromium') }, () => {
         '/dashboard',
         '/dashboard?search=nothing',
         '/devices/vault-door-01',
-        '/devices/gate-north-01?tab=history',
-        '/devices/gate-north-01?tab=audit',
+        '/devices/kiosk-berlin-03?tab=timeline',
+        '/devices/gate-north-01?tab=timeline&kind=heartbeat',
         '/devices/gate-north-01?tab=json',
         '/devices/nobody',
         '/approvals',

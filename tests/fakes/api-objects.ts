@@ -72,6 +72,7 @@ export function anApproval(changes: Partial<Approval> = {}): Approval {
     state: 'open',
     requested_by: { kind: 'device', id: 'lab-1' },
     required_approvals: 1,
+    permission: 'identity.review',
     votes: [],
     opened_at: '2026-01-02T00:00:00.000Z',
     expires_at: '2026-01-09T00:00:00.000Z',

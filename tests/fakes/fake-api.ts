@@ -13,7 +13,14 @@ import { permissionsOf, type Role } from '#contracts/permissions.ts';
 import { problems, TrustError } from '#contracts/problems.ts';
 import { readSettings } from '#contracts/settings.ts';
 import { explainDevice } from '#machines/explanation.ts';
-import type { Device, DeviceCounts, DeviceExplanation } from '#contracts/http/devices.ts';
+import {
+  timelineKinds,
+  type Device,
+  type DeviceCounts,
+  type DeviceExplanation,
+  type DeviceTimeline,
+  type TimelineEntry,
+} from '#contracts/http/devices.ts';
 import { deviceApprovalStates, livenessStates, rotationAdvice, trustTiers } from '#contracts/states.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { appendAudit, type FakeFleet, fakeFleet } from './fake-fleet.ts';
@@ -250,6 +257,46 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
     } as DeviceExplanation;
   }
 
+  /** What was made up for it, in one order. */
+  function timelineOf(device: Device, url: URL): DeviceTimeline {
+    const [now, hour] = [Date.now(), 3600_000];
+    const instant = (ms: number) => new Date(ms).toISOString();
+    const entry = { transition: null, audit: null, silence: null };
+    const silences = [
+      { from: instant(now - 5.5 * hour), until: instant(now - 5 * hour) },
+      { from: instant(now - 15 * hour), until: instant(now - 12 * hour) },
+    ];
+    const items: TimelineEntry[] = [
+      ...(fleet.history.get(device.device_id) ?? []).map((transition) => {
+        return { ...entry, kind: 'transition' as const, at: transition.at, transition };
+      }),
+      ...fleet.audit
+        .filter(({ subject }) => subject.id === device.device_id)
+        .map((audit) => ({ ...entry, kind: 'audit' as const, at: audit.occurred_at, audit })),
+      ...silences.map((silence) => ({ ...entry, kind: 'heartbeat' as const, at: silence.until, silence })),
+      { ...entry, kind: 'heartbeat' as const, at: device.first_seen_at ?? instant(now) },
+    ];
+    const { liveness, last_seen_at, heartbeat_counter } = device;
+    const isOnline = liveness === 'online';
+    const until = instant(now);
+    return {
+      ...list(
+        items.filter(({ kind }) => fits(url, 'kind', kind)).toSorted((a, b) => (a.at < b.at ? 1 : -1)),
+        url,
+      ),
+      kinds: [...timelineKinds],
+      presence: {
+        liveness,
+        last_seen_at,
+        online_since: isOnline ? (silences[0]?.until ?? null) : null,
+        heartbeat_counter,
+        since: instant(now - 24 * hour),
+        until,
+        silences: [...(isOnline || last_seen_at === null ? [] : [{ from: last_seen_at, until }]), ...silences],
+      },
+    };
+  }
+
   /** By their end, as the real list is. */
   function certificatesOf(url: URL): ListedCertificate[] {
     const search = url.searchParams.get('search') ?? '';
@@ -324,6 +371,7 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
           if (counting.fails) throw new TrustError('device.count_too_slow');
           return countsOf([...fleet.devices.values()], url, nowMs());
         }
+        if (verb === 'timeline') return timelineOf(deviceOf(id), url);
         if (verb === 'history') return list(fleet.history.get(id) ?? [], url);
         if (verb === 'identity-review') {
           const { pending_review } = deviceOf(id);

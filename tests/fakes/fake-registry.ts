@@ -5,6 +5,8 @@ import type { Revocation } from '#store/denylist.ts';
 import type { DeviceGroup } from '#store/device-count.ts';
 import type { DeviceRow, HistoryRow } from '#store/device.ts';
 import type { CertificatesDeps } from '#api/certificates.ts';
+import type { TimelineDeps } from '#api/timeline.ts';
+import type { Silence, TimelineRow } from '#store/timeline.ts';
 import type { CertificateRow } from '#store/certificate.ts';
 import type { ApprovalsDeps } from '#api/approvals.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
@@ -169,6 +171,15 @@ export function fakeRegistry() {
     news: async (device) => void asked.push({ what: 'news', request: device }),
   };
 
+  /** The newest first, in the order in which a test wrote them down. */
+  const timeline: TimelineRow[] = [];
+  const silences: Silence[] = [];
+  const listTimeline: TimelineDeps['listTimeline'] = async (_project, _id, kinds, { limit, after }) =>
+    timeline
+      .filter(({ kind }) => kinds.includes(kind))
+      .filter(({ at }) => after === null || at < after.at)
+      .slice(0, limit);
+
   const listCertificates: CertificatesDeps['listCertificates'] = async (project, filter, { limit, after }) =>
     [...devices.values()]
       .filter(({ project_id }) => project_id === project)
@@ -207,6 +218,9 @@ export function fakeRegistry() {
     actors,
     approvalStore,
     listCertificates,
+    timeline,
+    silences,
+    listTimeline,
     history,
     asked,
     addDevice: (row: DeviceRow) => devices.set(key(row.project_id, row.device_id), row),

@@ -64,7 +64,7 @@ export function heartbeat(
 }
 
 /** What an API with settings that nobody changed allows. */
-export const heartbeatLimits = { pendingLimit: 1000, signalIntervalSeconds: 43_200 };
+export const heartbeatLimits = { pendingLimit: 1000, signalIntervalSeconds: 43_200, silenceSeconds: 60 };
 
 /** Sends a heartbeat, alone in its batch. */
 export async function report(store: Store, item: HeartbeatItem, now = noon): Promise<HeartbeatVerdict> {

@@ -12,6 +12,7 @@ import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import {
   approval,
   approvalCommit,
+  after,
   approved,
   auditEntry,
   commit,
@@ -41,6 +42,7 @@ const acrossProjects: Readonly<Record<string, Readonly<Record<string, string>>>>
     device_inbox: 'I',
     device_liveness: 'SIUD',
     device_observation: 'SIUD',
+    device_silence: 'SIUD',
   },
   sentinel_reconciler: {
     actor: 'S',
@@ -80,7 +82,8 @@ describe('row security', () => {
     await report(api, heartbeat('waits', { project }));
     await report(api, heartbeat('reports', { project }));
     await decide(worker, { project, id: 'reports' }, approved('reports-1'));
-    await report(api, heartbeat('reports', { project, acknowledgements: [{ kind: 'acknowledgement', payload: {} }] }));
+    const acknowledgements = [{ kind: 'acknowledgement', payload: {} }];
+    await report(api, heartbeat('reports', { project, acknowledgements }), after(3600));
     await revoke(api, 'waits', null, { project });
     const id = randomUUID();
     const row = approval({ subject_id: 'asks', state: 'approved', closed_at: noon });

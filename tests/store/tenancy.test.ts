@@ -27,6 +27,7 @@ const grants: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     device_inbox: 'S',
     device_liveness: 'S',
     device_observation: 'S',
+    device_silence: 'S',
     idempotency_key: 'SIUD',
     operator: 'SIUD',
     organisation: 'S',
@@ -79,6 +80,7 @@ const grants: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     device_inbox: 'I',
     device_liveness: 'SIU',
     device_observation: 'SIU',
+    device_silence: 'SID',
   },
   sentinel_reconciler: {
     actor: 'S',

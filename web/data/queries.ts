@@ -5,7 +5,7 @@ import type { Me } from '#contracts/http/admin.ts';
 import type { ApprovalListQuery } from '#contracts/http/approvals.ts';
 import type { AuditListQuery } from '#contracts/http/audit.ts';
 import type { CertificateListQuery } from '#contracts/http/certificates.ts';
-import type { DeviceCountsQuery, DeviceListQuery } from '#contracts/http/devices.ts';
+import type { DeviceCountsQuery, DeviceListQuery, TimelineKind } from '#contracts/http/devices.ts';
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
 
 /** First parts of the keys; live events name these. */
@@ -54,13 +54,22 @@ export function createQueries(client: Client) {
         queryFn: ({ signal }) => client.devices.explanation(id, { signal }),
         refetchInterval: livenessMs,
       }),
-    history: (id: string) =>
+    timeline: (id: string, kind: TimelineKind | undefined) =>
       infiniteQueryOptions({
-        queryKey: ['devices', 'history', id] satisfies [Area, ...unknown[]],
+        queryKey: ['devices', 'timeline', id, kind ?? null] satisfies [Area, ...unknown[]],
         queryFn: ({ signal, pageParam }) =>
-          client.devices.history(id, { limit: 50, ...(pageParam === null ? {} : { cursor: pageParam }) }, { signal }),
+          client.devices.timeline(
+            id,
+            {
+              limit: 50,
+              ...(kind === undefined ? {} : { kind }),
+              ...(pageParam === null ? {} : { cursor: pageParam }),
+            },
+            { signal },
+          ),
         initialPageParam: null as string | null,
         getNextPageParam: (page) => page.next_cursor,
+        refetchInterval: quietMs,
       }),
     certificates: (query: CertificateListQuery) =>
       queryOptions({

@@ -1,10 +1,13 @@
 // The approvals queue: what exactly is asked, by whom, who has voted, until when; and the vote itself.
 import type { Approval } from '#contracts/http/approvals.ts';
 import { approvalKinds, approvalStates } from '#contracts/states.ts';
-import { Button, NativeSelect, Stack } from '@mantine/core';
+import { Button, Kbd, NativeSelect, Stack } from '@mantine/core';
 import { IconCircleCheck, IconFilterOff } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { createLazyRoute, Link, useNavigate } from '@tanstack/react-router';
+import { useHotkeys } from '@mantine/hooks';
+import { useRef, useState } from 'react';
+import { useHeld } from '../data/held.ts';
 import { useBarrier, useServices } from '../data/services.tsx';
 import { ApprovalBadge } from '../parts/badges.tsx';
 import { Freshness } from '../parts/freshness.tsx';
@@ -33,7 +36,15 @@ function Approvals() {
   const barrier = useBarrier('approval.read');
   const query = { limit: pageSize, ...search, ...(state === 'all' ? {} : { state }) };
   const approvals = useQuery({ ...queries.approvals(query), enabled: barrier === null });
-  const items = approvals.data?.items;
+  const { items, isHeld, pointer, onVoted } = useStillQueue(
+    approvals.data?.items,
+    `${JSON.stringify(wanted)} ${approvals.isPlaceholderData}`,
+  );
+  const list = useRef<HTMLDivElement>(null);
+  useHotkeys([
+    ['j', () => focusReview(list.current, 1)],
+    ['k', () => focusReview(list.current, -1)],
+  ]);
 
   const change = (part: { [Name in keyof ApprovalsSearch]?: ApprovalsSearch[Name] | undefined }) =>
     void navigate({ search: refined(wanted, part) });
@@ -42,7 +53,7 @@ function Approvals() {
     <Page
       title="Approvals"
       description="What waits for people to decide, and what they decided. Each vote is bound to the digest of what was seen."
-      actions={<Freshness query={approvals} />}
+      actions={<Freshness query={approvals} held={isHeld} />}
     >
       {barrier !== null && <Barrier text={barrier} />}
       {barrier === null && (
@@ -75,6 +86,9 @@ function Approvals() {
                 ...approvalKinds.map((value) => ({ value, label: kindWords[value].label })),
               ]}
             />
+            <span className={classes['keys']}>
+              <Kbd size="xs">J</Kbd> <Kbd size="xs">K</Kbd> next and previous
+            </span>
             {search.subject_id !== undefined && (
               <Button size="compact-sm" variant="light" onClick={() => change({ subject_id: undefined })}>
                 Only {search.subject_id}: show all
@@ -95,10 +109,10 @@ function Approvals() {
             </Panel>
           )}
           {items !== undefined && items.length > 0 && (
-            <Stack gap="md">
+            <Stack gap="md" ref={list} {...pointer}>
               {items.map((approval) =>
                 approval.closed_at === null ? (
-                  <OpenApproval key={approval.id} approval={approval} />
+                  <OpenApproval key={approval.id} approval={approval} onVoted={() => onVoted(approval.id)} />
                 ) : (
                   <ClosedApproval key={approval.id} approval={approval} />
                 ),
@@ -118,36 +132,43 @@ function Approvals() {
   );
 }
 
-function OpenApproval({ approval }: { readonly approval: Approval }) {
+interface OpenApprovalProps {
+  readonly approval: Approval;
+  readonly onVoted: () => void;
+}
+
+function OpenApproval({ approval, onVoted }: OpenApprovalProps) {
   return (
-    <Panel
-      title={kindWords[approval.kind].label}
-      aside={
-        <>
-          <SubjectLink approval={approval} />
-          <ApprovalBadge state={approval.state} />
-        </>
-      }
-      actions={
-        <span className={classes['facts']}>
-          <VoteCount approval={approval} />
-          <span>
-            Expires <Moment at={approval.expires_at} />
+    <div data-review={approval.id} tabIndex={-1} className={classes['review']}>
+      <Panel
+        title={kindWords[approval.kind].label}
+        aside={
+          <>
+            <SubjectLink approval={approval} />
+            <ApprovalBadge state={approval.state} />
+          </>
+        }
+        actions={
+          <span className={classes['facts']}>
+            <VoteCount approval={approval} />
+            <span>
+              Expires <Moment at={approval.expires_at} />
+            </span>
+            <Link to="/approvals/$id" params={{ id: approval.id }}>
+              Details
+            </Link>
           </span>
-          <Link to="/approvals/$id" params={{ id: approval.id }}>
-            Details
-          </Link>
-        </span>
-      }
-    >
-      <div className={classes['columns']}>
-        <ReviewSubject approval={approval} />
-        <Stack gap="md">
-          <Votes approval={approval} />
-          <ReviewForm approval={approval} via="approval" />
-        </Stack>
-      </div>
-    </Panel>
+        }
+      >
+        <div className={classes['columns']}>
+          <ReviewSubject approval={approval} />
+          <Stack gap="md">
+            <Votes approval={approval} />
+            <ReviewForm approval={approval} via="approval" onDone={onVoted} />
+          </Stack>
+        </div>
+      </Panel>
+    </div>
   );
 }
 
@@ -174,6 +195,32 @@ function SubjectLink({ approval: { subject } }: { readonly approval: Approval })
       {subject.id}
     </Link>
   );
+}
+
+/**
+ * The queue without jumps: while a mouse is over it nothing comes or goes but what this person has decided, and what is
+ * there is up to date.
+ */
+function useStillQueue(current: readonly Approval[] | undefined, key: string) {
+  const [voted, setVoted] = useState<ReadonlySet<string>>(new Set());
+  const held = useHeld(current, key);
+  const fresh = new Map(current?.map((approval) => [approval.id, approval]));
+  const items = held.shown?.flatMap((approval) => fresh.get(approval.id) ?? (voted.has(approval.id) ? [] : approval));
+  return {
+    items,
+    isHeld: held.waiting && items?.map(({ id }) => id).join() !== current?.map(({ id }) => id).join(),
+    pointer: held.pointer,
+    onVoted: (id: string) => setVoted((before) => new Set([...before, id])),
+  };
+}
+
+/** Goes to the next review, or back; from anywhere else to the first. */
+function focusReview(list: HTMLElement | null, step: 1 | -1): void {
+  const reviews = [...(list?.querySelectorAll<HTMLElement>('[data-review]') ?? [])];
+  const present = reviews.findIndex((review) => review.contains(document.activeElement));
+  const next = reviews[present === -1 ? 0 : Math.min(Math.max(present + step, 0), reviews.length - 1)];
+  next?.focus({ preventScroll: true });
+  next?.scrollIntoView({ block: 'start', behavior: 'instant' });
 }
 
 function EmptyQueue() {

@@ -16,11 +16,10 @@ import { Barrier } from '../parts/barrier.tsx';
 import { WorkflowLink } from '../parts/workflow-link.tsx';
 import { deviceTabs, parseDeviceSearch } from '../search.ts';
 import { DeviceActions } from './device/device-actions.tsx';
-import { DeviceAudit } from './device/device-audit.tsx';
 import { AttestationPanel, CommandPanel, IdentityPanel, PosturePanel, TagsPanel } from './device/device-facts.tsx';
 import { CertificatePanel } from './device/certificate-panel.tsx';
-import { DeviceHistory } from './device/device-history.tsx';
 import { DeviceReview } from './device/device-review.tsx';
+import { DeviceTimeline } from './device/device-timeline.tsx';
 import { WhyPanel } from './device/why-panel.tsx';
 import classes from './device.module.css';
 import { LinkButton } from '../parts/link-button.tsx';
@@ -117,10 +116,10 @@ function Summary({ device }: { readonly device: Device }) {
   );
 }
 
-const tabLabels = { overview: 'Overview', history: 'History', audit: 'Audit', json: 'JSON' } as const;
+const tabLabels = { overview: 'Overview', timeline: 'Timeline', json: 'JSON' } as const;
 
 function DeviceTabs({ device }: { readonly device: Device }) {
-  const { tab = 'overview' } = deviceRoute.useSearch({ select: parseDeviceSearch });
+  const { tab = 'overview', kind } = deviceRoute.useSearch({ select: parseDeviceSearch });
   const navigate = useNavigate({ from: '/devices/$deviceId' });
   return (
     <Tabs
@@ -141,11 +140,17 @@ function DeviceTabs({ device }: { readonly device: Device }) {
       <Tabs.Panel value="overview">
         <DeviceOverview device={device} />
       </Tabs.Panel>
-      <Tabs.Panel value="history">
-        <DeviceHistory deviceId={device.device_id} />
-      </Tabs.Panel>
-      <Tabs.Panel value="audit">
-        <DeviceAudit deviceId={device.device_id} />
+      <Tabs.Panel value="timeline">
+        <DeviceTimeline
+          deviceId={device.device_id}
+          kind={kind}
+          onKind={(chosen) =>
+            void navigate({
+              search: { tab: 'timeline', ...(chosen === undefined ? {} : { kind: chosen }) },
+              replace: true,
+            })
+          }
+        />
       </Tabs.Panel>
       <Tabs.Panel value="json">
         <Panel title="The device as the API sends it">

@@ -40,7 +40,8 @@ export function ObjectFacts({ value }: { readonly value: Values }) {
   );
 }
 
-function AnyValue({ name, value }: { readonly name: string; readonly value: unknown }) {
+/** A value of unknown kind, under its name. */
+export function AnyValue({ name, value }: { readonly name: string; readonly value: unknown }) {
   if (value === null || value === undefined || value === '') return <span className={classes['none']}>None</span>;
   if (typeof value === 'boolean') return value ? 'Yes' : 'No';
   if (typeof value === 'number') return value.toLocaleString();
@@ -59,7 +60,8 @@ function AnyValue({ name, value }: { readonly name: string; readonly value: unkn
   return <code className={classes['json']}>{JSON.stringify(value)}</code>;
 }
 
-function isObject(value: unknown): value is Values {
+/** Fields with names, of whatever kind. */
+export function isObject(value: unknown): value is Values {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -1,5 +1,6 @@
 // One review: what exactly is up for approval, who has voted, and the form to vote with.
 import type { Approval } from '#contracts/http/approvals.ts';
+import type { Device } from '#contracts/http/devices.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
 import { Button, Group, Stack, Textarea } from '@mantine/core';
 import { IconCheck, IconX } from '@tabler/icons-react';
@@ -9,8 +10,9 @@ import { useBarrier, useMe, useServices } from '../data/services.tsx';
 import { reviewBarrier } from '../words/review.ts';
 import { kindWords } from '../words/states.ts';
 import { Barrier } from './barrier.tsx';
+import { CertificateComparison } from './certificate-comparison.tsx';
 import { CopyText } from './copy.tsx';
-import { Fact, Facts, ObjectFacts } from './facts.tsx';
+import { Fact, Facts, isObject, ObjectFacts } from './facts.tsx';
 import { FullMoment, Moment, useNowMs } from './moment.tsx';
 import { ProblemAlert } from './problem.tsx';
 import { say } from './say.ts';
@@ -18,14 +20,18 @@ import classes from './review.module.css';
 
 /** Exactly what a vote is for, and the digest that binds the vote to it. */
 export function ReviewSubject({ approval }: { readonly approval: Approval }) {
+  const pinned = usePinned(approval);
+  const { certificate, ...rest } = approval.content;
+  const isCompared = pinned !== null && isObject(certificate);
   return (
     <Stack gap="sm">
       <p className={classes['asks']}>{kindWords[approval.kind].asks}</p>
+      {isCompared && <CertificateComparison before={pinned} after={certificate} />}
       <div className={classes['content']}>
-        <ObjectFacts value={approval.content} />
+        <ObjectFacts value={isCompared ? rest : approval.content} />
       </div>
       <Facts>
-        <Fact name="Digest of the above">
+        <Fact name={isCompared ? 'Digest of all asked for' : 'Digest of the above'}>
           <CopyText text={approval.digest} what="the digest" />
         </Fact>
         <Fact name="Requested by">
@@ -44,33 +50,17 @@ export function ReviewSubject({ approval }: { readonly approval: Approval }) {
           </Fact>
         )}
       </Facts>
-      {approval.kind === 'rotation' && approval.closed_at === null && <Replaced deviceId={approval.subject.id} />}
     </Stack>
   );
 }
 
-/** What an approval would take away: the certificate that is pinned now. */
-function Replaced({ deviceId }: { readonly deviceId: string }) {
+/** What an approval of a rotation would take away: the certificate that is pinned now. */
+function usePinned({ kind, closed_at, subject }: Approval): Device['certificate'] {
   const { queries } = useServices();
-  const pinned = useQuery({ ...queries.device(deviceId), enabled: useBarrier('device.read') === null }).data
-    ?.certificate;
-  if (pinned === undefined || pinned === null) return null;
-  return (
-    <Stack gap="xs">
-      <p className={classes['asks']}>It replaces</p>
-      <div className={classes['content']}>
-        <Facts>
-          <Fact name="Fingerprint (SHA-256)">
-            <CopyText text={pinned.fingerprint_sha256} what="the fingerprint of the pinned certificate" />
-          </Fact>
-          <Fact name="Issuer">{pinned.issuer}</Fact>
-          <Fact name="Not after">
-            <FullMoment at={pinned.not_after} />
-          </Fact>
-        </Facts>
-      </div>
-    </Stack>
-  );
+  const isAsked = kind === 'rotation' && closed_at === null;
+  const mayRead = useBarrier('device.read') === null;
+  const device = useQuery({ ...queries.device(subject.id), enabled: isAsked && mayRead });
+  return isAsked ? (device.data?.certificate ?? null) : null;
 }
 
 interface ReviewFormProps {

@@ -1,8 +1,8 @@
 // Who has voted, and how many votes are missing.
 import type { Approval } from '#contracts/http/approvals.ts';
 import { IconCircleCheck, IconCircleDashed, IconCircleX } from '@tabler/icons-react';
-import { approvals, missingVotes } from '../words/review.ts';
-import { Moment } from './moment.tsx';
+import { approvals, missingVotes, whoMayVote } from '../words/review.ts';
+import { FullMoment, Moment } from './moment.tsx';
 import classes from './votes.module.css';
 
 /** `1 of 2 approvals`, as marks and in words. */
@@ -39,7 +39,12 @@ export function Votes({ approval }: { readonly approval: Approval }) {
       {approval.state === 'open' && (
         <li data-decision="none">
           <IconCircleDashed size={17} aria-hidden />
-          <span>{missingVotes(approval)} One rejection ends it.</span>
+          <span>
+            {missingVotes(approval)} One rejection ends it.
+            <span className={classes['who']}>
+              {whoMayVote(approval)} Until <FullMoment at={approval.expires_at} />, <Moment at={approval.expires_at} />.
+            </span>
+          </span>
         </li>
       )}
     </ul>

@@ -1,11 +1,12 @@
 // Whether this person may vote on this approval, and if not, why; the API decides, this only says it in advance.
 import type { Me } from '#contracts/http/admin.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
+import { permissions } from '#contracts/permissions.ts';
 import { closedApprovalStates } from '#contracts/states.ts';
 import { missingPermission } from './permission.ts';
 import { approvalWords } from './states.ts';
 
-type Reviewed = Pick<Approval, 'state' | 'votes' | 'requested_by' | 'required_approvals' | 'expires_at'>;
+type Reviewed = Pick<Approval, 'state' | 'votes' | 'requested_by' | 'required_approvals' | 'permission' | 'expires_at'>;
 
 /** The reason why the buttons are not offered, or null. */
 export function reviewBarrier(approval: Reviewed, me: Me, nowMs: number): string | null {
@@ -22,7 +23,7 @@ export function reviewBarrier(approval: Reviewed, me: Me, nowMs: number): string
   if (mine !== undefined) {
     return `You have voted to ${mine.decision}. ${missingVotes(approval)}`;
   }
-  return missingPermission(me, 'identity.review');
+  return missingPermission(me, approval.permission);
 }
 
 /** `1 more person has to approve.` */
@@ -30,6 +31,20 @@ export function missingVotes(approval: Pick<Reviewed, 'votes' | 'required_approv
   const missing = approval.required_approvals - approvals(approval);
   if (missing <= 0) return 'Enough people have approved.';
   return missing === 1 ? 'One more person has to approve.' : `${missing} more people have to approve.`;
+}
+
+/** Who can still decide it. */
+export function whoMayVote({
+  permission,
+  requested_by,
+  votes,
+}: Pick<Reviewed, 'permission' | 'requested_by' | 'votes'>): string {
+  const roles = [...permissions[permission].roles, 'admin'];
+  const except = [
+    ...new Set([...(requested_by.kind === 'user' ? [requested_by.id] : []), ...votes.map(({ by }) => by)]),
+  ];
+  const who = `Anyone with ${permission} (${roles.slice(0, -1).join(', ')} or ${roles.at(-1)})`;
+  return except.length === 0 ? `${who}, once each.` : `${who}, but ${except.join(', ')}; once each.`;
 }
 
 export function approvals(approval: Pick<Reviewed, 'votes'>): number {

@@ -32,3 +32,13 @@ export const utcTime = (at: string): string => `${new Date(at).toISOString().sli
 
 /** For a tooltip: the same instant for the reader and for everyone else. */
 export const bothTimes = (at: string): string => `${localTime(at)} (your time)\n${utcTime(at)}`;
+
+/** How long something lasted, in two units: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`. */
+export function lengthText(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 1) return `${Math.max(0, Math.round(ms / 1000))} s`;
+  const [days, hours, rest] = [Math.floor(minutes / 1440), Math.floor((minutes % 1440) / 60), minutes % 60];
+  const parts =
+    days > 0 ? [`${days} d`, hours > 0 && `${hours} h`] : [hours > 0 && `${hours} h`, rest > 0 && `${rest} min`];
+  return parts.filter((part) => part !== false).join(' ');
+}

@@ -21,11 +21,10 @@ export const certificateColumns: Column<ListedCertificate>[] = [
   { id: 'role', header: 'Role', cell: ({ row }) => <RoleBadge certificate={row.original} /> },
   { id: 'trust', header: 'Device trust', cell: ({ row }) => <TierBadge tier={row.original.trust_tier} plain /> },
   {
-    id: 'issuer',
-    header: 'Issuer',
-    cell: ({ row }) => <Issuer certificate={row.original} />,
+    id: 'fingerprint',
+    header: 'Fingerprint and issuer',
+    cell: ({ row }) => <Fingerprint certificate={row.original} />,
   },
-  { id: 'fingerprint', header: 'Fingerprint', cell: ({ row }) => <Fingerprint certificate={row.original} /> },
 ];
 
 export function CertificateCard({ certificate }: Shown) {
@@ -75,14 +74,6 @@ function Urgency({ certificate: { revoked, rotation } }: Shown) {
   );
 }
 
-function Issuer({ certificate: { issuer } }: Shown) {
-  return (
-    <span className={classes['cut']} title={issuer}>
-      {issuer}
-    </span>
-  );
-}
-
 function RoleBadge({ certificate: { role } }: Shown) {
   const isPinned = role === 'pinned';
   const RoleIcon = isPinned ? IconPin : IconClock;
@@ -97,12 +88,17 @@ function RoleBadge({ certificate: { role } }: Shown) {
   );
 }
 
-function Fingerprint({ certificate: { fingerprint_sha256, device_id } }: Shown) {
+function Fingerprint({ certificate: { fingerprint_sha256, device_id, issuer } }: Shown) {
   return (
-    <CopyText
-      text={fingerprint_sha256}
-      shown={shortened(fingerprint_sha256)}
-      what={`the fingerprint of the certificate of ${device_id}`}
-    />
+    <span className={classes['cell']}>
+      <CopyText
+        text={fingerprint_sha256}
+        shown={shortened(fingerprint_sha256)}
+        what={`the fingerprint of the certificate of ${device_id}`}
+      />
+      <small className={classes['cut']} title={issuer}>
+        by {issuer}
+      </small>
+    </span>
   );
 }

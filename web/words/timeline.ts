@@ -1,0 +1,45 @@
+// What happened to a device as one line of its timeline.
+import type { TimelineEntry } from '#contracts/http/devices.ts';
+import { eventTitle, stateChange } from './history.ts';
+import { plainName } from './names.ts';
+import type { Tone } from './states.ts';
+import { lengthText } from './time.ts';
+
+export interface TimelineWords {
+  readonly title: string;
+  /** What it became, or what was said of it. */
+  readonly text: string;
+  readonly tone: Tone;
+}
+
+const outcomeTones = { success: 'info', refused: 'watch', failed: 'bad' } as const;
+
+export function timelineWords({ transition, audit, silence }: TimelineEntry): TimelineWords {
+  if (transition !== null) {
+    return { title: eventTitle(transition), text: stateChange(transition), tone: stateTone(transition.to_state) };
+  }
+  if (audit !== null) {
+    const { code, reason } = audit.details;
+    const said = [code, reason].filter((part) => typeof part === 'string' && part !== '').join(': ');
+    const outcome = audit.outcome === 'success' ? '' : `${plainName(audit.outcome)}`;
+    return {
+      title: plainName(audit.action),
+      text: [outcome, said].filter((part) => part !== '').join(', '),
+      tone: outcomeTones[audit.outcome],
+    };
+  }
+  if (silence === null) return { title: 'Heard for the first time', text: '', tone: 'good' };
+  const length = lengthText(Date.parse(silence.until) - Date.parse(silence.from));
+  return { title: 'Heard again', text: `after ${length} of silence`, tone: 'watch' };
+}
+
+function stateTone(state: string): Tone {
+  if (state === 'approved') return 'good';
+  return state === 'rejected' || state === 'retired' ? 'bad' : 'quiet';
+}
+
+/** The key of an entry: stable while others come before it. */
+export function timelineKey({ kind, at, transition, audit }: TimelineEntry): string {
+  if (transition !== null) return `${kind} ${transition.epoch} ${transition.revision}`;
+  return audit === null ? `${kind} ${at}` : `${kind} ${audit.sequence}`;
+}
