@@ -1,7 +1,7 @@
 // The Node that an agent executable is built on: fetched once as a package, and checked against its digest every time.
 import { createHash } from 'node:crypto';
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -18,14 +18,23 @@ export interface Base {
   readonly licence: Buffer | null;
 }
 
+/** Gets the archive of a package to a path. */
+type Fetch = (base: string, path: string) => Promise<void>;
+
 /**
  * @param cache Folder that archives stay in.
  * @throws Error when the archive cannot be had, or is not the one that was chosen
  */
-export async function loadBase({ base, integrity, program }: Target, cache: string): Promise<Base> {
+export async function loadBase(
+  { base, integrity, program }: Pick<Target, 'base' | 'integrity' | 'program'>,
+  cache: string,
+  fetch: Fetch = fetchWithNpm,
+): Promise<Base> {
   const path = join(cache, `${base}-${nodeVersion}.tgz`);
   const kept = await readFile(path).catch(() => null);
-  const archive = kept !== null && digestOf(kept) === integrity ? kept : await fetchArchive(base, path);
+  const isKept = kept !== null && digestOf(kept) === integrity;
+  if (!isKept) await fetch(base, path);
+  const archive = isKept ? kept : await readFile(path);
   if (digestOf(archive) !== integrity)
     throw new Error(`${base} ${nodeVersion} is not the package that deploy/agent/targets.ts names: ${path}`);
   const files = await filesOf(archive, [`package/${program}`, 'package/LICENSE']);
@@ -34,14 +43,14 @@ export async function loadBase({ base, integrity, program }: Target, cache: stri
   return { program: found, licence: files.get('package/LICENSE') ?? null };
 }
 
-async function fetchArchive(base: string, path: string): Promise<Buffer> {
+/** npm knows which registry this project may use, and through which proxy. */
+async function fetchWithNpm(base: string, path: string): Promise<void> {
   const folder = `${path}.${process.pid}`;
   await mkdir(folder, { recursive: true });
-  // npm knows which registry this project may use, and through which proxy.
   const args = ['pack', `${base}@${nodeVersion}`, '--ignore-scripts', '--silent', '--pack-destination', folder];
   await promisify(execFile)('npm', args, { timeout: fetchWithinMs, shell: process.platform === 'win32' });
   await rename(join(folder, `${base}-${nodeVersion}.tgz`), path);
-  return readFile(path);
+  await rm(folder, { recursive: true });
 }
 
 function digestOf(bytes: Buffer): string {

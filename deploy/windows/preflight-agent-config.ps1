@@ -42,9 +42,13 @@ function Get-GrantedRights([string] $Path, [string[]] $Sids) {
     return $allowed
 }
 
-# Each of these is enough to put something else there.
-$changing = [int] ([System.Security.AccessControl.FileSystemRights] 'WriteData, AppendData, Delete, DeleteSubdirectoriesAndFiles, ChangePermissions, TakeOwnership')
-$reading = [int] ([System.Security.AccessControl.FileSystemRights] 'ReadData')
+# Each of these is enough to put something else there, or to read. Rights may also be given as generic ones: all, write, read.
+$genericAll = 0x10000000
+$genericWrite = 0x40000000
+$genericRead = [int]::MinValue
+$changing = $genericAll -bor $genericWrite -bor [int] ([System.Security.AccessControl.FileSystemRights] 'WriteData, AppendData, Delete, DeleteSubdirectoriesAndFiles, ChangePermissions, TakeOwnership')
+$reading = $genericAll -bor $genericRead -bor [int] ([System.Security.AccessControl.FileSystemRights] 'ReadData')
+$writing = $genericAll -bor $genericWrite -bor [int] ([System.Security.AccessControl.FileSystemRights] 'WriteData')
 
 function Test-Protected([string] $Path, [int] $Forbidden, [string] $What, [string] $Advice) {
     if (((Get-GrantedRights $Path $everybody) -band $Forbidden) -ne 0) {
@@ -99,7 +103,7 @@ if ($null -ne $config) {
         $stateFolder = Split-Path -Parent $state
         if (-not (Test-Path -LiteralPath $stateFolder -PathType Container)) {
             Write-Finding 'error' "$stateFolder does not exist" 'Make the folder, or correct state_path.'
-        } elseif (((Get-GrantedRights $stateFolder @($AccountSid)) -band [int] ([System.Security.AccessControl.FileSystemRights] 'WriteData')) -eq 0) {
+        } elseif (((Get-GrantedRights $stateFolder @($AccountSid)) -band $writing) -eq 0) {
             Write-Finding 'error' "$stateFolder may not be written to by the account of the agent ($AccountSid)" $closeFolder
         }
     }
