@@ -1,7 +1,10 @@
 // The connection of an agent to its server. A certificate that is replaced on disk is used from the next heartbeat on.
 import { stat } from 'node:fs/promises';
+import { unreachable } from '#client/api-problem.ts';
 import { createHeartbeatClient, type SendHeartbeat } from '#client/heartbeat.ts';
 import type { Log, Random } from '#contracts/deps.ts';
+import type { HeartbeatAnswer } from '#contracts/http/heartbeat.ts';
+import { trustTiers } from '#contracts/states.ts';
 import type { AgentConfig } from './config.ts';
 import { readIdentity, type Identity } from './identity.ts';
 import { createAgentTransport } from './transport.ts';
@@ -60,11 +63,23 @@ export async function openConnection(
   return {
     send: async (body, signal) => {
       await refresh();
-      return send(body, signal);
+      return checkAnswer(await send(body, signal));
     },
     identity: () => identity,
     close: () => transport.close(),
   };
+}
+
+/**
+ * Whoever answers at the wrong address may answer anything, and a time that is no number would be no wait at all.
+ *
+ * @throws ApiProblem
+ */
+function checkAnswer(answer: HeartbeatAnswer): HeartbeatAnswer {
+  const { status, trust_tier, next_heartbeat_seconds: seconds } = Object(answer) as HeartbeatAnswer;
+  const isKnown = ['accepted', 'pending'].includes(status) && trustTiers.includes(trust_tier);
+  if (isKnown && Number.isFinite(seconds)) return answer;
+  throw unreachable('The answer is not one of Sentinel: check server_url.', answer);
 }
 
 /** Changes when one of the files does; cheap enough for every heartbeat. */

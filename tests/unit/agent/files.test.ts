@@ -169,10 +169,12 @@ describe('the identity of an agent', () => {
 });
 
 describe('the connection of an agent', () => {
+  const accepted = { status: 'accepted', trust_tier: 'monitored', next_heartbeat_seconds: 15 };
+
   async function connected(t: TestContext) {
     const device = await aDevice(t);
     const { ca } = device;
-    const api = await scriptedApi(t, () => ({ body: { status: 'accepted' } }), {
+    const api = await scriptedApi(t, () => ({ body: accepted }), {
       cert: ca.serverCertificatePem,
       key: ca.serverKeyPem,
       ca: ca.caCertificatePem,
@@ -225,11 +227,20 @@ describe('the connection of an agent', () => {
     assert.deepEqual(log.lines, []);
   });
 
-  it('refuses an answer without an end, and a redirect', async (t) => {
+  it('refuses an answer without an end, a redirect, and what Sentinel does not answer', async (t) => {
     const { ca, configFor } = await aDevice(t);
     const answers = [
       { body: 'x'.repeat(2_000_000) },
       { status: 307, headers: { location: 'https://elsewhere.example' } },
+      { body: '' },
+      { body: 'null' },
+      { body: '<html>' },
+      { body: {} },
+      { body: { ...accepted, status: 'fine' } },
+      { body: { ...accepted, trust_tier: 'boundless' } },
+      { body: { ...accepted, next_heartbeat_seconds: 'soon' } },
+      { body: { ...accepted, next_heartbeat_seconds: null } },
+      { body: accepted },
     ];
     const api = await scriptedApi(t, (_request, index) => answers[index] ?? {}, {
       cert: ca.serverCertificatePem,
@@ -240,5 +251,8 @@ describe('the connection of an agent', () => {
     const send = async () => connection.send({ device_id: 'lab-1', heartbeat_counter: 1 });
     await assert.rejects(send(), /too large/);
     await assert.rejects(send(), /redirects/);
+    for (let index = 2; index < answers.length - 1; index += 1)
+      await assert.rejects(send(), /not (one of Sentinel|JSON)/, JSON.stringify(answers[index]));
+    assert.deepEqual(await send(), accepted);
   });
 });
