@@ -11,7 +11,8 @@ export const launchd: ServiceKind = {
   title: 'launchd',
   platform: 'darwin',
   defaults: {
-    executable: '/usr/local/bin/sentinel-agent',
+    // Not /usr/local/bin, which belongs to a person where Homebrew is.
+    executable: '/Library/Sentinel/bin/sentinel-agent',
     config: installedConfig('darwin'),
     user: '_sentinelagent',
   },

@@ -6,7 +6,8 @@ import { openSeal } from './seal.ts';
 import { escapeXml, type Service, type ServiceKind, windowsPath } from './service.ts';
 
 const task = 'Sentinel Agent';
-const file = String.raw`C:\ProgramData\Sentinel\agent\sentinel-agent.task.xml`;
+// Not beside the configuration: whom the agent runs as can write there, and an administrator registers what this file says.
+const file = String.raw`C:\Program Files\Sentinel\sentinel-agent.task.xml`;
 
 export const windows: ServiceKind = {
   title: 'Task Scheduler',

@@ -311,6 +311,27 @@ json.dump([root.find(path, names).text for path in sys.argv[2:]], sys.stdout)`;
   });
 });
 
+describe('the commands of a checkout', () => {
+  for (const [prefix, kind] of [
+    ['macos-launchd', 'launchd'],
+    ['systemd', 'systemd'],
+    ['windows-task', 'windows'],
+  ] as const) {
+    it(`npm run ${prefix}-preview, -render, -smoke and -uninstall (DP-19, DP-20)`, { timeout: 120_000 }, async (t) => {
+      const output = join(await agentFolder(t), 'definition');
+      const npm = (step: string, ...args: string[]) =>
+        run('npm', ['run', '--silent', `${prefix}-${step}`, '--', ...args], { cwd: root });
+      const preview = (await npm('preview')).stdout;
+      await npm('render', '--output', output);
+      const encoding = kind === 'windows' ? 'utf16le' : 'utf8';
+      assert.equal((await readFile(output, encoding)).replace('\uFEFF', ''), preview);
+      assert.match((await npm('smoke', '--output', output)).stderr, /as this version renders it/);
+      await npm('uninstall', '--output', output);
+      await assert.rejects(npm('smoke', '--output', output), { code: 1 });
+    });
+  }
+});
+
 it('every target has what goes into its bundle (DP-22)', async () => {
   for (const name of targetNames) {
     const { config, guide, executable } = targets[name];
