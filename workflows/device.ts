@@ -2,7 +2,7 @@
 import { deviceActor as definition } from '#machines/device-actor.ts';
 import type { DeviceCall, DeviceEvent } from '#machines/device-events.ts';
 import { continueAsNew, setHandler } from '@temporalio/workflow';
-import { approvals, commit, devices } from './activities.ts';
+import { approvals, commit, fetchDeviceNews } from './activities.ts';
 import { createDurableActor, type Resumed, type Unstamped } from './actor.ts';
 import {
   approvalClosedUpdate,
@@ -56,7 +56,7 @@ export async function deviceActor(start: DeviceStart, resumed?: Resumed): Promis
 async function perform(call: DeviceCall): Promise<Said | null> {
   switch (call.name) {
     case 'news.fetch':
-      return { type: 'news.fetched', ...(await devices.fetchDeviceNews(call.input)) };
+      return { type: 'news.fetched', ...(await fetchDeviceNews(call.input)) };
     case 'approval.read':
       return {
         type: 'approval.read',

@@ -100,10 +100,11 @@ class DeviceLife implements Host {
     return { at: this.now(), by: who, uuid: this.id(), request_id: request ?? null, ...event };
   }
 
-  later({ kind }: Parameters<Host['later']>[0], run: () => void): void {
+  later({ kind, name }: Parameters<Host['later']>[0], run: () => void): void {
     this.after(stepMs, () => {
-      // A call and its answer are one activity.
-      if (kind !== 'answer') this.ledger.activity();
+      // A call and its answer are one.
+      if (name === 'news.fetch' && kind === 'call') this.ledger.looked();
+      else if (kind !== 'answer') this.ledger.activity();
       run();
     });
   }

@@ -7,6 +7,8 @@ export interface Cost {
   signals: number;
   updates: number;
   activities: number;
+  /** Reads of the store within a workflow task. */
+  looks: number;
   timers: number;
   workflow_tasks: number;
   history_events: number;
@@ -18,6 +20,7 @@ export const costNames = [
   'signals',
   'updates',
   'activities',
+  'looks',
   'timers',
   'workflow_tasks',
   'history_events',
@@ -68,6 +71,12 @@ export class Ledger {
     this.cost.activities += 1;
     this.cost.history_events += 3;
     this.task();
+  }
+
+  /** MarkerRecorded: a local activity, within the task that asked for it. */
+  looked(): void {
+    this.cost.looks += 1;
+    this.cost.history_events += 1;
   }
 
   /** TimerStarted, and TimerCanceled when it is armed for another time. */

@@ -271,22 +271,65 @@ describe('the durable actor', () => {
       await actors.present('c2', 'c2');
       await actors.review('c2');
       await actors.handle(device('c2')).cancel();
-      const failures = failOnce('fetchDeviceNews');
+      // Within the workflow task, and as a call of its own.
+      const failures = fail('fetchDeviceNews', 2);
       await actors.present('c2', 'c2', { tags: ['payments'] });
       await actors.eventually(
         () => actors.grant('c2').review?.['required'] === 2,
         'the news, although nobody asks again',
       );
+      assert.equal(failures(), 2);
+    });
+
+    it('within one workflow task for a hint that turns out to be no news', async () => {
+      await actors.present('n1', 'n1');
+      await actors.vote((await actors.review('n1')).id, 'ann');
+      await actors.catchUp('n1');
+      const count = async () => {
+        const events = await actors.history(device('n1'));
+        const number = (has: (event: (typeof events)[number]) => unknown) => events.filter(has).length;
+        return {
+          signals: number((event) => event.workflowExecutionSignaledEventAttributes),
+          looks: number((event) => event.markerRecordedEventAttributes?.markerName === 'core_local_activity'),
+          tasks: number((event) => event.workflowTaskCompletedEventAttributes),
+          activities: number((event) => event.activityTaskScheduledEventAttributes),
+        };
+      };
+      let before = await count();
+      for (let round = 0; round < 3; round++) {
+        await actors.announce('n1');
+        await actors.eventually(async () => (await count()).looks > before.looks, 'the look');
+        const after = await count();
+        assert.deepEqual(after, {
+          signals: before.signals + 1,
+          looks: before.looks + 1,
+          tasks: before.tasks + 1,
+          activities: before.activities,
+        });
+        before = after;
+      }
+    });
+
+    it('with a call of its own when the store does not answer within the task', async () => {
+      await actors.present('n2', 'n2');
+      await actors.review('n2');
+      const failures = fail('fetchDeviceNews', 1);
+      await actors.present('n2', 'n2', { tags: ['payments'] });
+      await actors.eventually(() => actors.grant('n2').review?.['required'] === 2, 'the news');
       assert.equal(failures(), 1);
+      const events = await actors.history(device('n2'));
+      const asked = events.flatMap(({ activityTaskScheduledEventAttributes: one }) => one?.activityType?.name ?? []);
+      assert.ok(asked.includes('fetchDeviceNews'));
     });
 
     it('with its calls when they fail for longer than anybody waits for them', async () => {
-      const failures = failOnce('fetchDeviceNews');
+      // Within the workflow task, and as a call of its own.
+      const failures = fail('fetchDeviceNews', 2);
       await actors.present('f1', 'f1');
       // Whoever asks is not kept waiting for it.
       assert.equal((await actors.catchUp('f1')).state, 'pending');
       await actors.review('f1');
-      assert.equal(failures(), 1);
+      assert.equal(failures(), 2);
     });
   });
 
@@ -335,11 +378,11 @@ describe('the durable actor', () => {
     });
   });
 
-  /** Lets the next call of an activity fail as if it had been tried for as long as it may. @returns how often it has */
-  function failOnce(activity: string): () => number {
+  /** Lets the next calls of an activity fail as if each had been tried for as long as it may. @returns how often it has */
+  function fail(activity: string, times: number): () => number {
     let failures = 0;
     actors.world.onCall = async (name) => {
-      if (name !== activity || failures === 1) return;
+      if (name !== activity || failures === times) return;
       failures += 1;
       throw ApplicationFailure.nonRetryable('the store is gone', 'service.unavailable');
     };
