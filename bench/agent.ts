@@ -11,7 +11,8 @@ import { buildBundle, openWorkshop } from '#deploy/agent/bundle.ts';
 import { targetOf } from '#deploy/agent/targets.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { eventually, startStack, type Stack } from '#tests/harness/stack.ts';
-import type { Bench, Measurement } from './main.ts';
+import type { Bench } from './main.ts';
+import type { Measurement } from './result.ts';
 
 const settleMs = 15_000;
 const sampleMs = 1_000;

@@ -1,8 +1,6 @@
 // `npm run simulate`: what a fleet asks of a Temporal cluster, by the real machines on a virtual clock.
-import { mkdir, writeFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { writeResult } from '../result.ts';
 import { chanceOf } from './chance.ts';
 import { live } from './device-life.ts';
 import { rates, usualRates, type RateName, type Rates } from './rates.ts';
@@ -23,6 +21,9 @@ ${Object.entries(rates)
   )
   .join('\n')}
 `;
+
+/** Workflow tasks of a device and day that a cluster of a usual size carries for a million devices. */
+const goal = 4;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -46,7 +47,18 @@ async function main(args: readonly string[]): Promise<number> {
   if (process.stderr.isTTY) process.stderr.write('\r\u001B[K');
   const perDeviceDay = (count: number): number => count / lived / days;
   report({ devices, days, seed, lived, total, approvals, states, perDeviceDay });
-  await writeResult(total, perDeviceDay);
+  const unit = 'per device and day';
+  const measurements = costNames.map((label) => ({
+    label,
+    unit,
+    value: perDeviceDay(total[label]),
+    p50: null,
+    p99: null,
+  }));
+  await writeResult('simulate', {
+    measurements,
+    ratios: { workflow_tasks_to_goal: perDeviceDay(total.workflow_tasks) / goal },
+  });
   return 0;
 }
 
@@ -120,24 +132,4 @@ function report({ devices, days, seed, lived, total, approvals, states, perDevic
         : line.map((cell, i) => (i === 0 ? cell.padEnd(20) : cell.padStart(widths[i] ?? 0))).join('');
     process.stdout.write(`${text.trimEnd()}\n`);
   }
-}
-
-async function writeResult(total: Cost, perDeviceDay: (count: number) => number): Promise<void> {
-  const measurements = costNames.map((name) => ({
-    label: name,
-    unit: 'per device and day',
-    value: perDeviceDay(total[name]),
-    p50: null,
-    p99: null,
-  }));
-  const result = {
-    name: 'simulate',
-    at: new Date().toISOString(),
-    machine: { cpus: cpus().length, model: cpus()[0]?.model ?? 'unknown', memory_bytes: totalmem() },
-    measurements,
-    ratios: { workflow_tasks_to_goal: perDeviceDay(total.workflow_tasks) / 4 },
-  };
-  const folder = join(import.meta.dirname, '..', 'results');
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'simulate.json'), `${JSON.stringify(result, null, 2)}\n`);
 }
