@@ -10,6 +10,8 @@ export interface WorkerParts {
   readonly bundle: { readonly code: string };
   /** Encrypts payloads, failures and summaries. */
   readonly dataConverter?: WorkerOptions['dataConverter'];
+  /** Whether it takes activities from the queue too; true when absent. What is read within a task is always read here. */
+  readonly takesActivities?: boolean;
   /** Workflows kept in memory; the others are replayed when something happens to them. */
   readonly cachedWorkflows: number;
 }
@@ -20,6 +22,7 @@ export function createWorker(parts: WorkerParts): Promise<Worker> {
     namespace: parts.namespace,
     taskQueue: parts.taskQueue,
     activities: parts.activities,
+    enableNonLocalActivities: parts.takesActivities ?? true,
     workflowBundle: { code: parts.bundle.code },
     ...(parts.dataConverter ? { dataConverter: parts.dataConverter } : {}),
     maxCachedWorkflows: parts.cachedWorkflows,

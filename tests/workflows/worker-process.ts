@@ -104,7 +104,8 @@ async function work(task: WorkerTask): Promise<void> {
           ...connections,
           cachedWorkflows: 2,
           bundle: { code: readFileSync(bundleFile, 'utf8') },
-          activities: takes === 'workflows' ? {} : activities,
+          activities,
+          takesActivities: takes !== 'workflows',
         });
   // Whoever started it may be gone.
   process.once('disconnect', () => process.exit(1));
