@@ -241,19 +241,12 @@ export async function realActors(t: Cleanup) {
         taskQueue,
         workflowId,
       }).verifyActors({ after: null, limit: 500 }),
-    /** The row that the fence is about. */
-    async heldRow(ref: ActorRef): Promise<{ revision: number; epoch: number } | undefined> {
-      const [row] = await database.rows<{ revision: number; epoch: number }>(
-        'SELECT revision::float8 AS revision, epoch FROM actor WHERE id = $1',
-        [actorId(ref)],
-      );
-      return row;
-    },
-    /** Every transition of an actor, in the order of its epochs. */
+    /** Every transition of an actor in the order of its epochs, each with the row that the fence is about, as of one moment. */
     transitions: (ref: ActorRef) =>
-      database.rows<{ epoch: number; revision: number; to_state: string; event: string }>(
-        `SELECT epoch, revision::float8 AS revision, to_state, event FROM actor_transition
-         WHERE actor_id = $1 ORDER BY epoch, revision`,
+      database.rows<{ epoch: number; revision: number; held_epoch: number; held_revision: number }>(
+        `SELECT t.epoch, t.revision::float8 AS revision, a.epoch AS held_epoch, a.revision::float8 AS held_revision
+         FROM actor_transition t LEFT JOIN actor a ON a.project_id = t.project_id AND a.id = t.actor_id
+         WHERE t.actor_id = $1 ORDER BY t.epoch, t.revision`,
         [actorId(ref)],
       ),
     audit: (subject: string, action: string) =>
