@@ -26,6 +26,8 @@ export default defineConfig({
       credits: false,
       expressiveCode: {
         themes: ['github-light', 'github-dark'],
+        // A window around each command says nothing.
+        defaultProps: { frame: 'none' },
         styleOverrides: { borderRadius: '8px', codeFontFamily: 'var(--sl-font-mono)' },
       },
     }),

@@ -51,7 +51,8 @@ export async function buildDocsSite(build: DocsSiteBuild): Promise<'built' | 'cu
     await rm(work, { recursive: true, force: true });
     await writeSources(root, site);
     const astro = join(site, 'node_modules', 'astro', 'bin', 'astro.mjs');
-    await run(process.execPath, [astro, 'build', '--outDir', join(work, 'new')], build, site);
+    // What an earlier build kept may have been made by other settings.
+    await run(process.execPath, [astro, 'build', '--force', '--outDir', join(work, 'new')], build, site);
     await finishPages(join(work, 'new'));
     await mkdir(target, { recursive: true });
     await rename(target, join(work, 'before'));

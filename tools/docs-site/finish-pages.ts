@@ -11,7 +11,7 @@ export async function finishPages(directory: string): Promise<void> {
   const pages = new Map<string, string>();
   for await (const name of glob('**/*.html', { cwd: directory })) {
     const file = join(directory, name);
-    pages.set(file, scrollable(stylesAsClasses(await readFile(file, 'utf8'), rules)));
+    pages.set(file, breakable(scrollable(stylesAsClasses(await readFile(file, 'utf8'), rules))));
   }
   const css = [...rules].map(([style, name]) => `.${name}{${style}}`).join('\n');
   const digest = createHash('sha256').update(css).digest('base64url').slice(0, 8);
@@ -42,4 +42,11 @@ export function stylesAsClasses(page: string, rules: Map<string, string>): strin
 /** Wide tables and code scroll by themselves; who has no mouse goes there by Tab. */
 function scrollable(page: string): string {
   return page.replace(/<(table|pre)(?=[\s>])(?![^>]*tabindex)/g, '<$1 tabindex="0"');
+}
+
+/** Long names of rows may break where their parts meet. */
+function breakable(page: string): string {
+  return page.replace(/(<a id="[^"]+"><\/a><code[^>]*>)([^<]+)/g, (_, before: string, name: string) => {
+    return before + name.replaceAll(/[_.]/g, '$&<wbr>');
+  });
 }

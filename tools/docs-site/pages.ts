@@ -125,7 +125,13 @@ export function makePage(file: string, markdown: string, surroundings: PageSurro
     if (diagram !== undefined) return surroundings.drawDiagram(diagram);
     return piece.trimStart().startsWith('```') ? piece : relink(piece, { file, images, ...surroundings });
   });
-  const front = { title: plain(title), description: descriptionOf(body), editUrl: false };
+  const front = {
+    title: plain(title),
+    description: descriptionOf(body),
+    editUrl: false,
+    // A page that is one table has nothing to list, and needs the room.
+    ...(/^#{2,3} /m.test(body) ? {} : { tableOfContents: false }),
+  };
   const lines = Object.entries(front).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
   return { title: front.title, text: ['---', ...lines, '---', '', made.join('')].join('\n'), images };
 }
