@@ -204,6 +204,140 @@ describe('the console', { skip: requires('chromium') }, () => {
       await row(page, 'gate-north-01').waitFor({ state: 'detached' });
     });
 
+    it('shows in place what changed while the keyboard is in the table, and moves rows when told to (CP-41)', async (t) => {
+      const { api, page, faults } = await open(t, '/dashboard', { as: 'viewer1' });
+      await fleetIsShown(page);
+      await row(page, 'kiosk-berlin-01').getByRole('checkbox').focus();
+      api.fleet.devices.delete('gate-north-01');
+      api.fleet.devices.set('aaa-new', fakeDevice('aaa-new', Date.now()));
+      const device = fakeDevice('kiosk-berlin-01', Date.now(), { trust_tier: 'revoked' });
+      api.fleet.devices.set(device.device_id, device);
+      api.emit('device.trust.updated', { kind: 'device', id: device.device_id });
+      await row(page, 'kiosk-berlin-01').getByText('Revoked').waitFor({ timeout: 3_000 });
+      assert.equal(await row(page, 'gate-north-01').count(), 1);
+      assert.equal(await row(page, 'aaa-new').count(), 0);
+      await page.getByRole('button', { name: '2 changes' }).click();
+      await row(page, 'aaa-new').waitFor();
+      assert.equal(await row(page, 'gate-north-01').count(), 0);
+      assert.deepEqual(faults, []);
+    });
+
+    it('counts what each filter has, and goes on when counting takes too long (UI-05)', async (t) => {
+      const { api, page } = await open(t, '/dashboard', { as: 'viewer1' });
+      await fleetIsShown(page);
+      const certificate = page.getByLabel('Certificate', { exact: true });
+      await certificate.selectOption({ label: 'Rotation required (2)' });
+      await page.waitForURL('**/dashboard?rotation=required');
+      await row(page, 'kiosk-berlin-01').waitFor({ state: 'detached' });
+      await row(page, 'kiosk-hamburg-02').getByText('Rotation required').waitFor();
+      await page.getByText('2 devices match, live.').waitFor();
+      // Its own filter does not narrow what else there is.
+      assert.match(await certificate.innerText(), /Rotation recommended \(1\)/);
+      const tiers = page.getByRole('group', { name: 'Filter by trust tier' });
+      assert.match(await tiers.getByRole('button', { name: /^Monitored/ }).innerText(), /\b1$/);
+      api.counting.fails = true;
+      await page.getByLabel('Service', { exact: true }).selectOption('false');
+      await page.getByText('Counting takes too long; the list is not affected.').waitFor();
+      await row(page, 'kiosk-hamburg-02').waitFor();
+      assert.match(await tiers.getByRole('button', { name: /^Monitored/ }).innerText(), /–$/);
+    });
+
+    it('shows the hardware that a device is bound to (UI-05)', async (t) => {
+      const { page } = await open(t, '/dashboard', { as: 'viewer1' });
+      await fleetIsShown(page);
+      await row(page, 'gate-north-01').getByRole('img', { name: 'Bound to its hardware' }).waitFor();
+      assert.equal(await row(page, 'kiosk-berlin-01').getByRole('img', { name: 'Bound to its hardware' }).count(), 0);
+    });
+
+    it('keeps filters under a name, goes to them and forgets them', async (t) => {
+      const { api, page, faults } = await open(t, '/dashboard?liveness=stale&order=certificate_end', { as: 'viewer1' });
+      await row(page, 'kiosk-berlin-03').waitFor();
+      await page.getByRole('button', { name: 'Saved filters' }).click();
+      await page.getByRole('menuitem', { name: 'Save and manage…' }).click();
+      const dialog = page.getByRole('dialog', { name: 'Saved filters' });
+      await dialog.getByText('Stale, Certificate ends first').waitFor();
+      await dialog.getByLabel('Name for the present filters').fill('Gone quiet');
+      await page.keyboard.press('Enter');
+      await dialog.getByRole('button', { name: 'Delete Gone quiet' }).waitFor();
+      assert.deepEqual(api.seen.at(-1), {
+        method: 'PUT',
+        path: '/api/saved-filters/Gone%20quiet',
+        body: { query: { liveness: 'stale', order: 'certificate_end' } },
+      });
+      await page.keyboard.press('Escape');
+      await page.goto(`${api.url}/dashboard`);
+      await fleetIsShown(page);
+      await page.getByRole('button', { name: 'Saved filters' }).click();
+      await page.getByRole('menuitem', { name: 'Gone quiet' }).click();
+      await page.waitForURL(/liveness=stale/);
+      await row(page, 'kiosk-berlin-01').waitFor({ state: 'detached' });
+      await page.getByRole('button', { name: 'Saved filters' }).click();
+      await page.getByRole('menuitem', { name: 'Save and manage…' }).click();
+      await dialog.getByRole('button', { name: 'Delete Gone quiet' }).click();
+      await dialog.getByRole('button', { name: 'Delete Gone quiet' }).waitFor({ state: 'detached' });
+      assert.deepEqual(faults, []);
+    });
+
+    it('retires many devices at once, after their number was typed, and says what became of each', async (t) => {
+      const { api, page, faults } = await open(t, '/dashboard?search=kiosk', { as: 'admin' });
+      await fleetIsShown(page);
+      await row(page, 'kiosk-berlin-01').getByRole('checkbox').click();
+      await row(page, 'kiosk-hamburg-01')
+        .getByRole('checkbox')
+        .click({ modifiers: ['Shift'] });
+      const bar = page.getByRole('region', { name: 'Selection' });
+      await bar.getByText('4 devices selected').waitFor();
+      await row(page, 'kiosk-berlin-02').getByRole('checkbox').click();
+      await bar.getByText('3 devices selected').waitFor();
+      api.refuse.add('kiosk-berlin-03');
+      await bar.getByRole('button', { name: 'Retire…' }).click();
+      const dialog = page.getByRole('dialog');
+      const button = dialog.getByRole('button', { name: 'Retire the device of 3 devices' });
+      await dialog.getByLabel('Type 3 to confirm').fill('2');
+      assert.equal(await button.isDisabled(), true);
+      await dialog.getByLabel('Type 3 to confirm').fill('3');
+      await dialog.getByLabel('Reason').fill('Sold');
+      await button.click();
+      await dialog.getByText('2 done, 1 failed.').waitFor();
+      await dialog.getByRole('list', { name: 'Failed' }).getByText('kiosk-berlin-03').waitFor();
+      assert.deepEqual(
+        api.seen.map(({ path, body }) => [path, body]).toSorted(),
+        ['kiosk-berlin-01', 'kiosk-berlin-03', 'kiosk-hamburg-01'].map((id) => [
+          `/api/devices/${id}/retire`,
+          { reason: 'Sold' },
+        ]),
+      );
+      await dialog.getByRole('button', { name: 'Done' }).click();
+      await row(page, 'kiosk-berlin-01').getByText('Retired').waitFor();
+      assert.deepEqual(faults, []);
+    });
+
+    it('selects all that match, page after page, takes them along as CSV, and offers nobody what they may not', async (t) => {
+      const { api, page, faults } = await open(t, '/login', { as: 'viewer1' });
+      for (let index = 1; index <= 1_200; index += 1) {
+        const id = `bulk-${String(index).padStart(4, '0')}`;
+        api.fleet.devices.set(id, fakeDevice(id, Date.now()));
+      }
+      await page.goto(`${api.url}/dashboard?search=bulk`);
+      await row(page, 'bulk-0001').waitFor();
+      await page.getByRole('checkbox', { name: 'Select all on this page' }).click();
+      const bar = page.getByRole('region', { name: 'Selection' });
+      await bar.getByText('50 devices selected').waitFor();
+      await bar.getByRole('button', { name: 'Select all 1,200' }).click();
+      await bar.getByText('1,200 devices selected').waitFor();
+      assert.equal(await bar.getByRole('button', { name: 'Revoke…' }).isDisabled(), true);
+      await bar.getByRole('button', { name: 'Take along' }).click();
+      const [file] = await Promise.all([
+        page.waitForEvent('download'),
+        page.getByRole('menuitem', { name: 'As CSV' }).click(),
+      ]);
+      const text = await readFile(await file.path(), 'utf8');
+      assert.equal(text.trim().split('\r\n').length, 1_201);
+      await bar.getByRole('button', { name: 'Clear the selection' }).click();
+      await bar.waitFor({ state: 'detached' });
+      assert.deepEqual(faults, []);
+    });
+
     it('goes through a fleet that is larger than a page by its cursor', async (t) => {
       const { api, page } = await open(t, '/login', { as: 'viewer1' });
       for (let index = 1; index <= 300; index += 1) {

@@ -9,6 +9,7 @@ import type { Approval } from '#contracts/http/approvals.ts';
 import type { ListedCertificate } from '#contracts/http/certificates.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
 import type { Ready } from '#contracts/http/health.ts';
+import type { SavedFilter } from '#contracts/http/saved-filters.ts';
 import { permissionsOf, type Role } from '#contracts/permissions.ts';
 import { problems, TrustError } from '#contracts/problems.ts';
 import { readSettings } from '#contracts/settings.ts';
@@ -58,6 +59,8 @@ export interface FakeApi {
   readonly ready: { value: Ready };
   /** While it fails, counting takes too long. */
   readonly counting: { fails: boolean };
+  /** Devices whose actors refuse everything. */
+  readonly refuse: Set<string>;
   readonly streams: () => number;
   /** While true no request is answered. */
   setDown(isDown: boolean): void;
@@ -96,7 +99,9 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
   const sessions = new Map<string, SignedIn>();
   const streams = new Set<ServerResponse>();
   const seen: SeenCall[] = [];
+  const savedFilters = new Map<string, Map<string, SavedFilter>>();
   const counting = { fails: false };
+  const refuse = new Set<string>();
   const ready: { value: Ready } = {
     value: {
       status: 'degraded',
@@ -121,7 +126,7 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
     if (token === undefined) throw new TrustError('auth.required');
     const found = sessions.get(token);
     if (found === undefined) throw new TrustError('auth.session_ended');
-    if (request.method === 'POST' && request.headers['x-csrf-token'] !== found.csrf) throw new TrustError('auth.csrf');
+    if (request.method !== 'GET' && request.headers['x-csrf-token'] !== found.csrf) throw new TrustError('auth.csrf');
     return found;
   }
 
@@ -190,6 +195,7 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
 
   function change(deviceId: string, act: string, body: Record<string, unknown>): Device {
     const device = deviceOf(deviceId);
+    if (refuse.has(deviceId)) throw new TrustError('device.changed');
     const reason = typeof body['reason'] === 'string' ? body['reason'] : null;
     const after: Device =
       act === 'retire'
@@ -337,7 +343,7 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
     }
     const person = signedIn(call);
     const { username } = person.session;
-    if (isPost) seen.push({ method: 'POST', path, body });
+    if (request.method !== 'GET') seen.push({ method: request.method ?? '', path, body });
     const parts = path.split('/').slice(2).map(decodeURIComponent);
     const [area = '', id = '', verb = ''] = parts;
     switch (area) {
@@ -382,6 +388,21 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
         return isPost ? change(id, verb, body) : deviceOf(id);
       case 'certificates':
         return list(certificatesOf(url), url);
+      case 'saved-filters': {
+        const own = savedFilters.get(username) ?? new Map<string, SavedFilter>();
+        savedFilters.set(username, own);
+        if (request.method === 'PUT') {
+          const filter = {
+            name: id,
+            query: body['query'] as SavedFilter['query'],
+            saved_at: new Date(nowMs()).toISOString(),
+          };
+          own.set(id, filter);
+          return filter;
+        }
+        if (request.method === 'DELETE' && !own.delete(id)) throw new TrustError('resource.not_found');
+        return request.method === 'DELETE' ? undefined : list([...own.values()], url);
+      }
       case 'approvals': {
         if (id === '')
           return list(
@@ -483,6 +504,7 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
     seen,
     ready,
     counting,
+    refuse,
     streams: () => streams.size,
     setDown: (down) => {
       isDown = down;

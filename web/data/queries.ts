@@ -9,7 +9,7 @@ import type { DeviceCountsQuery, DeviceListQuery, TimelineKind } from '#contract
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
 
 /** First parts of the keys; live events name these. */
-export type Area = 'devices' | 'approvals' | 'audit' | 'sessions' | 'health' | 'me';
+export type Area = 'devices' | 'approvals' | 'audit' | 'sessions' | 'health' | 'me' | 'saved-filters';
 
 /** Liveness is computed when it is read and raises no event, so what shows it is read again at this pace. */
 const livenessMs = 5_000;
@@ -77,6 +77,12 @@ export function createQueries(client: Client) {
         queryFn: ({ signal }) => client.certificates.list(query, { signal }),
         refetchInterval: quietMs,
         placeholderData: keepPreviousData,
+      }),
+    savedFilters: () =>
+      queryOptions({
+        queryKey: ['saved-filters'] satisfies [Area],
+        queryFn: ({ signal }) => client.savedFilters.list({ signal }),
+        staleTime: 60_000,
       }),
     approvals: (query: ApprovalListQuery) =>
       queryOptions({

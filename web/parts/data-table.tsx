@@ -3,7 +3,7 @@ import { useMediaQuery } from '@mantine/hooks';
 import { tableFeatures, useTable, type ColumnDef } from '@tanstack/react-table';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import { Fragment, useLayoutEffect, useRef, useState, type MouseEvent, type ReactNode } from 'react';
-import type { Held } from '../data/held.ts';
+import type { HoldHandlers } from '../data/held.ts';
 import classes from './data-table.module.css';
 
 const features = tableFeatures({});
@@ -21,7 +21,16 @@ interface DataTableProps<Row extends object> {
   readonly below?: (row: Row) => ReactNode;
   /** The same row on a phone. */
   readonly card: (row: Row) => ReactNode;
-  readonly pointer?: Held<unknown>['pointer'];
+  readonly pointer?: HoldHandlers;
+  readonly selection?: Selection<Row>;
+}
+
+/** Rows that are chosen to do something with. */
+export interface Selection<Row> {
+  readonly has: (row: Row) => boolean;
+  readonly change: (rows: readonly Row[], isChosen: boolean) => void;
+  /** `kiosk-1`, for the name of its checkbox. */
+  readonly nameOf: (row: Row) => string;
 }
 
 const phone = '(max-width: 48em)';
@@ -34,11 +43,12 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
   return isPhone ? <Cards {...props} /> : <WideTable {...props} />;
 }
 
-function Cards<Row extends object>({ caption, rows, rowKey, card, below, pointer }: DataTableProps<Row>) {
+function Cards<Row extends object>({ caption, rows, rowKey, card, below, pointer, selection }: DataTableProps<Row>) {
   return (
     <ul className={classes['cards']} aria-label={caption} {...pointer}>
       {rows.map((row) => (
-        <li key={rowKey(row)}>
+        <li key={rowKey(row)} data-selectable={selection !== undefined}>
+          {selection !== undefined && <Choose rows={[row]} selection={selection} label={selection.nameOf(row)} />}
           {card(row)}
           {below?.(row)}
         </li>
@@ -48,7 +58,9 @@ function Cards<Row extends object>({ caption, rows, rowKey, card, below, pointer
 }
 
 function WideTable<Row extends object>(props: DataTableProps<Row>) {
-  const { caption, columns, rows: data, rowKey, onOpen, below, pointer } = props;
+  const { caption, columns, rows: data, rowKey, onOpen, below, pointer, selection } = props;
+  const chosenLast = useRef<string | null>(null);
+  const width = columns.length + (selection === undefined ? 0 : 1);
   const table = useTable({ features, columns, data, getRowId: rowKey });
   const { rows } = table.getRowModel();
   const body = useRef<HTMLTableSectionElement>(null);
@@ -76,6 +88,11 @@ function WideTable<Row extends object>(props: DataTableProps<Row>) {
         <thead>
           {table.getHeaderGroups().map((group) => (
             <tr key={group.id}>
+              {selection !== undefined && (
+                <th scope="col" className={classes['choose']}>
+                  <Choose rows={data} selection={selection} label="all on this page" />
+                </th>
+              )}
               {group.headers.map((header) => (
                 <th key={header.id} scope="col" data-column={header.id}>
                   <table.FlexRender header={header} />
@@ -85,7 +102,7 @@ function WideTable<Row extends object>(props: DataTableProps<Row>) {
           ))}
         </thead>
         <tbody ref={body} {...pointer}>
-          <Gap height={before} columns={columns.length} />
+          <Gap height={before} columns={width} />
           {shown.map((row) => (
             <Fragment key={row.id}>
               <tr
@@ -94,6 +111,21 @@ function WideTable<Row extends object>(props: DataTableProps<Row>) {
                 aria-rowindex={isLong ? row.index + 2 : undefined}
                 onClick={onOpen && ((event) => isPlainClick(event) && onOpen(row.original))}
               >
+                {selection !== undefined && (
+                  <td className={classes['choose']}>
+                    <Choose
+                      rows={[row.original]}
+                      selection={selection}
+                      label={selection.nameOf(row.original)}
+                      onRange={(isRange) => {
+                        const from = isRange ? data.findIndex((one) => rowKey(one) === chosenLast.current) : -1;
+                        chosenLast.current = row.id;
+                        if (from < 0) return [row.original];
+                        return data.slice(Math.min(from, row.index), Math.max(from, row.index) + 1);
+                      }}
+                    />
+                  </td>
+                )}
                 {row.getAllCells().map((cell) => (
                   <td key={cell.id} data-column={cell.column.id}>
                     <table.FlexRender cell={cell} />
@@ -102,15 +134,44 @@ function WideTable<Row extends object>(props: DataTableProps<Row>) {
               </tr>
               {below?.(row.original) !== undefined && (
                 <tr className={classes['below']}>
-                  <td colSpan={columns.length}>{below?.(row.original)}</td>
+                  <td colSpan={width}>{below?.(row.original)}</td>
                 </tr>
               )}
             </Fragment>
           ))}
-          <Gap height={after} columns={columns.length} />
+          <Gap height={after} columns={width} />
         </tbody>
       </table>
     </div>
+  );
+}
+
+interface ChooseProps<Row> {
+  readonly rows: readonly Row[];
+  readonly selection: Selection<Row>;
+  readonly label: string;
+  /** The rows that one click chooses, with Shift from the one that was clicked before. */
+  readonly onRange?: (isRange: boolean) => readonly Row[];
+}
+
+function Choose<Row>({ rows, selection, label, onRange }: ChooseProps<Row>) {
+  const chosen = rows.filter(selection.has).length;
+  const isShift = useRef(false);
+  return (
+    <label className={classes['choice']}>
+      <input
+        type="checkbox"
+        aria-label={`Select ${label}`}
+        checked={rows.length > 0 && chosen === rows.length}
+        ref={(box) => {
+          if (box !== null) box.indeterminate = chosen > 0 && chosen < rows.length;
+        }}
+        onClick={(event) => {
+          isShift.current = event.shiftKey;
+        }}
+        onChange={(event) => selection.change(onRange?.(isShift.current) ?? rows, event.currentTarget.checked)}
+      />
+    </label>
   );
 }
 

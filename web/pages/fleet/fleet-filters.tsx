@@ -1,15 +1,10 @@
 // The filters of the fleet with how many devices each choice has; they show the address and change nothing else.
 import type { DeviceCounts, DeviceListQuery } from '#contracts/http/devices.ts';
-import {
-  deviceApprovalStates,
-  deviceOrders,
-  livenessStates,
-  rotationAdvice,
-  type DeviceOrder,
-} from '#contracts/states.ts';
+import { deviceApprovalStates, deviceOrders, livenessStates, rotationAdvice } from '#contracts/states.ts';
 import { Button, NativeSelect } from '@mantine/core';
 import { IconSearch, IconTag } from '@tabler/icons-react';
 import { TypedFilter } from '../../parts/typed-filter.tsx';
+import { orderWords } from '../../words/filter.ts';
 import { deviceApprovalWords, livenessWords, rotationWords } from '../../words/states.ts';
 import classes from './fleet-filters.module.css';
 
@@ -124,12 +119,6 @@ export function FleetFilters({ search, counts, isFiltered, onChange }: FleetFilt
     </div>
   );
 }
-
-const orderWords: Record<DeviceOrder, string> = {
-  device_id: 'By name',
-  first_seen: 'Newest first',
-  certificate_end: 'Certificate ends first',
-};
 
 const yesNo = (value: boolean | undefined) => (value === undefined ? undefined : value ? 'true' : 'false');
 
