@@ -1,4 +1,5 @@
 // The API process: reads its settings, wires the routes to store and Temporal, and serves until it is told to stop.
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
@@ -38,7 +39,8 @@ import { listen } from '#store/listen.ts';
 import { syncOperators } from '#store/operator.ts';
 import { projectExists } from '#store/project.ts';
 import { deleteSavedFilter, listSavedFilters, saveFilter } from '#store/saved-filter.ts';
-import { checkpointEnvelopes } from '#store/sealer.ts';
+import { checkpointEnvelopes, sealerStatus } from '#store/sealer.ts';
+import { waitingNews } from '#store/reconcile.ts';
 import {
   endSession,
   findPasswordRehash,
@@ -63,6 +65,7 @@ import { createDeviceCounts } from './device-counts.ts';
 import { createDeviceIdentification } from './device-identity.ts';
 import { createDirectory } from './directory.ts';
 import type { Checks } from './health.ts';
+import { createHealthChecks } from './health-checks.ts';
 import { createBatcher } from './heartbeat-batcher.ts';
 import { openListeners, type Listeners } from './listeners.ts';
 import { createMetrics, registerReadings } from './metrics.ts';
@@ -442,31 +445,35 @@ function isLoopback(host: string): boolean {
 }
 
 function checks(): Checks {
-  return {
-    async database() {
-      await store.query('SELECT');
-      return { status: 'ok', detail: 'answers' };
+  const within = <T>(ask: () => Promise<T>) => client.withDeadline(clock.now().getTime() + 1_500, ask);
+  return createHealthChecks({
+    pingDatabase: () => store.query('SELECT'),
+    pingTemporal: () => within(() => connection.workflowService.getSystemInfo({})),
+    async workerSeenAt() {
+      const { pollers } = await within(() =>
+        connection.workflowService.describeTaskQueue({
+          namespace,
+          taskQueue: { name: settings.SENTINEL_TEMPORAL_TASK_QUEUE },
+          // TASK_QUEUE_TYPE_WORKFLOW
+          taskQueueType: 1,
+        }),
+      );
+      const seen = pollers.map(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0));
+      return seen.length === 0 ? null : new Date(Math.max(...seen) * 1000);
     },
-    async temporal() {
-      try {
-        await client.withDeadline(clock.now().getTime() + 1_500, () => connection.workflowService.getSystemInfo({}));
-        return { status: 'ok', detail: 'answers' };
-      } catch {
-        return { status: 'degraded', detail: 'cannot be reached; heartbeats are answered, decisions wait' };
-      }
-    },
-    async sealing() {
-      const seconds = Math.round(await lag());
-      if (seconds <= settings.SENTINEL_AUDIT_SEAL_LAG_LIMIT_SECONDS)
-        return { status: 'ok', detail: `${seconds} s behind` };
-      return { status: 'degraded', detail: `${seconds} s behind; changes are refused until events are sealed again` };
-    },
-    async trust_anchors() {
-      const { length } = anchors.current().anchors;
-      if (length > 0) return { status: 'ok', detail: `${length} in force` };
-      return { status: 'degraded', detail: 'there is none, so every device certificate is refused' };
-    },
-  };
+    sealLagSeconds: lag,
+    sealLagLimitSeconds: settings.SENTINEL_AUDIT_SEAL_LAG_LIMIT_SECONDS,
+    sealerStatus: () => sealerStatus(store),
+    waitingNews: (most) => waitingNews(store, most, clock.now()),
+    trustAnchors: () => anchors.current().anchors.length,
+    tlsNotAfter: tlsNotAfter(),
+    clock,
+  });
+}
+
+function tlsNotAfter(): Date | null {
+  if (settings.SENTINEL_TLS_CERT === undefined) return null;
+  return new Date(new X509Certificate(readFileSync(settings.SENTINEL_TLS_CERT)).validTo);
 }
 
 /** How devices are looked at in this moment. */

@@ -38,6 +38,14 @@ export async function devicesWithNews(
   return { items, next: items.length < limit ? null : (items.at(-1) ?? null) };
 }
 
+/** How many devices have had news for longer than a minute that nobody took in, counted up to `most`. */
+export async function waitingNews(store: Store, most: number, now: Date): Promise<number> {
+  // The function leaves out what is younger than ten seconds by itself.
+  const at = new Date(now.getTime() - 50_000).toISOString();
+  const [row] = await store.query<{ devices: number }>('SELECT waiting_news($1, $2) AS devices', [at, most]);
+  return row?.devices ?? 0;
+}
+
 /** Actors that may be running, in a fixed order. */
 export async function actorRuns(store: Store, after: string | null, limit: number): Promise<Sweep<ActorRun, string>> {
   const [project, id] = after === null ? ['', ''] : readPosition(after);

@@ -154,3 +154,18 @@ export async function noteSealing(store: Store, now: string, error: string | nul
     [now, error],
   );
 }
+
+/** How the sealer is doing, for everybody: not what its last error was. */
+export async function sealerStatus(store: Store): Promise<{
+  readonly last_success_at: string | null;
+  readonly last_checkpoint_at: string | null;
+  readonly has_error: boolean;
+}> {
+  const [row] = await store.query<{
+    last_success_at: string | null;
+    last_checkpoint_at: string | null;
+    has_error: boolean;
+  }>('SELECT last_success_at, last_checkpoint_at, last_error IS NOT NULL AS has_error FROM sealer_status');
+  if (row === undefined) throw new TypeError('the sealer has a status');
+  return row;
+}

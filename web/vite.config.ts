@@ -17,7 +17,7 @@ export default defineConfig({
         // What most pages use comes in two files, not in forty; what one page uses comes with that page.
         codeSplitting: {
           groups: [
-            { name: 'kit', test: /node_modules/, minShareCount: 4 },
+            { name: 'kit', test: /node_modules/, minShareCount: 6 },
             { name: 'parts', test: /(web\/(parts|words|data|frame)|contracts|client)\//, minShareCount: 4 },
           ],
         },

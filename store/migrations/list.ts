@@ -13,6 +13,7 @@ import { People } from './people.ts';
 import { Reconciling } from './reconciling.ts';
 import { SavedFilters } from './saved-filters.ts';
 import { Tenancy } from './tenancy.ts';
+import { WaitingNews } from './waiting-news.ts';
 
 export const migrations = [
   { name: '0001-tenancy', class: Tenancy },
@@ -28,4 +29,5 @@ export const migrations = [
   { name: '0011-saved-filters', class: SavedFilters },
   { name: '0012-event-projects', class: EventProjects },
   { name: '0013-device-timeline', class: DeviceTimeline },
+  { name: '0014-waiting-news', class: WaitingNews },
 ] as const satisfies readonly MigrationObject[];

@@ -301,7 +301,7 @@ describe('the console', { skip: requires('chromium') }, () => {
       await dialog.getByText('2 done, 1 failed.').waitFor();
       await dialog.getByRole('list', { name: 'Failed' }).getByText('kiosk-berlin-03').waitFor();
       assert.deepEqual(
-        api.seen.map(({ path, body }) => [path, body]).toSorted(),
+        api.seen.map(({ path, body }) => [path, body] as const).toSorted(([a], [b]) => a.localeCompare(b)),
         ['kiosk-berlin-01', 'kiosk-berlin-03', 'kiosk-hamburg-01'].map((id) => [
           `/api/devices/${id}/retire`,
           { reason: 'Sold' },
@@ -603,6 +603,27 @@ describe('the console', { skip: requires('chromium') }, () => {
       await page.goto(`${api.url}/devices/nobody`);
       await page.getByText('There is no such device in this project').waitFor();
     });
+  });
+
+  it('shows every part and how they hang together, and says what to do about those that are not well', async (t) => {
+    const { page, faults } = await open(t, '/health', { as: 'viewer1' });
+    await page.getByText('It works in part').waitFor();
+    const parts = page.getByRole('list', { name: 'Parts of the installation' });
+    for (const [part, state] of [
+      ['API', 'OK'],
+      ['Postgres', 'OK'],
+      ['Temporal', 'Degraded'],
+      ['Worker', 'Degraded'],
+      ['Sealer', 'OK'],
+    ] as const) {
+      await parts
+        .getByRole('listitem')
+        .filter({ hasText: new RegExp(`^${part}${state}`) })
+        .waitFor();
+    }
+    await parts.getByText('Postgres: commits').waitFor();
+    await page.getByRole('region', { name: 'Checks' }).getByText('See whether the worker process runs').waitFor();
+    assert.deepEqual(faults, []);
   });
 
   it('finds devices and pages by keyboard alone', async (t) => {

@@ -106,9 +106,14 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
     value: {
       status: 'degraded',
       checks: {
-        database: { status: 'ok', detail: 'Answers in 2 ms, schema 7' },
-        temporal: { status: 'degraded', detail: 'No answer for 12 s; heartbeats go on' },
-        sealer: { status: 'ok', detail: 'Head sealed 3 s ago' },
+        database: { status: 'ok', detail: 'answers' },
+        temporal: { status: 'degraded', detail: 'cannot be reached; heartbeats are answered, decisions wait' },
+        worker: { status: 'degraded', detail: 'unknown: Temporal cannot be asked' },
+        news: { status: 'ok', detail: 'nothing waits for an actor' },
+        sealing: { status: 'ok', detail: '0 s behind' },
+        checkpoints: { status: 'ok', detail: 'the last one was signed 48 s ago' },
+        trust_anchors: { status: 'ok', detail: '1 in force' },
+        tls_certificate: { status: 'ok', detail: 'ends in 89 d' },
       },
     },
   };

@@ -165,6 +165,7 @@ describe('the database', () => {
       heartbeat_news: 'sentinel_heartbeat',
       prune_lapsed: 'sentinel_reconciler',
       seal_lag_seconds: 'sentinel_sealer',
+      waiting_news: 'sentinel_reconciler',
     });
     for (const { name, config } of functions) {
       assert.ok(config?.includes('search_path=pg_catalog, public, pg_temp'), name);
@@ -182,6 +183,7 @@ describe('the database', () => {
       heartbeat_news: 'sentinel_api',
       prune_lapsed: 'sentinel_worker',
       seal_lag_seconds: 'sentinel_api,sentinel_worker',
+      waiting_news: 'sentinel_api',
     });
   });
 

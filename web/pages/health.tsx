@@ -1,4 +1,5 @@
-// Whether the installation is ready: each check with what it found.
+// Whether the installation is ready: the parts and how they hang together, and each check with what to do about it.
+import type { Ready } from '#contracts/http/health.ts';
 import { useQuery } from '@tanstack/react-query';
 import { createLazyRoute } from '@tanstack/react-router';
 import { useServices } from '../data/services.tsx';
@@ -6,7 +7,7 @@ import { HealthBadge } from '../parts/badges.tsx';
 import { Freshness } from '../parts/freshness.tsx';
 import { Loading, Page, Panel } from '../parts/page.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
-import { plainName } from '../words/names.ts';
+import { partWords, wordsOfCheck, type PartName } from '../words/health.ts';
 import classes from './health.module.css';
 
 export const healthRoute = createLazyRoute('/signed-in/health')({ component: Health });
@@ -16,6 +17,8 @@ const verdicts = {
   degraded: 'It works in part: heartbeats are answered, and what cannot be done now is caught up with later.',
   failed: 'It is not ready. What needs the failed parts is refused until they are back.',
 } as const;
+
+type Status = Ready['status'];
 
 function Health() {
   const { queries } = useServices();
@@ -39,13 +42,19 @@ function Health() {
             <HealthBadge status={ready.data.status} large />
             <span>{verdicts[ready.data.status]}</span>
           </p>
+          <Panel title="Parts">
+            <Picture checks={ready.data.checks} />
+          </Panel>
           <Panel title="Checks" flush>
             <ul className={classes['checks']}>
               {Object.entries(ready.data.checks).map(([name, check]) => (
                 <li key={name}>
-                  <strong>{plainName(name)}</strong>
+                  <strong>{wordsOfCheck(name).label}</strong>
                   <HealthBadge status={check.status} />
-                  <span>{check.detail}</span>
+                  <span>
+                    {sentence(check.detail)}
+                    {check.status !== 'ok' && <em>{wordsOfCheck(name).advice}</em>}
+                  </span>
                 </li>
               ))}
             </ul>
@@ -53,5 +62,64 @@ function Health() {
         </>
       )}
     </Page>
+  );
+}
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+const worstFirst: readonly Status[] = ['failed', 'degraded', 'ok'];
+const partNames: readonly PartName[] = ['api', 'database', 'temporal', 'worker', 'sealer'];
+
+/** A part is as well as the worst of its checks; one that nothing is known of has none. */
+function statusOf(part: PartName, checks: Ready['checks']): Status | undefined {
+  const statuses = Object.entries(checks)
+    .filter(([name]) => wordsOfCheck(name).part === part)
+    .map(([, { status }]) => status);
+  if (part === 'api' && statuses.length === 0) return 'ok';
+  return worstFirst.find((status) => statuses.includes(status));
+}
+
+/** Who talks to whom, with the words of the arrow. */
+const arrows: readonly { from: PartName; to: PartName; says: string }[] = [
+  { from: 'api', to: 'database', says: 'heartbeats and reads' },
+  { from: 'api', to: 'temporal', says: 'news and decisions' },
+  { from: 'temporal', to: 'worker', says: 'work' },
+  { from: 'worker', to: 'database', says: 'commits' },
+  { from: 'sealer', to: 'database', says: 'places in the chain' },
+];
+
+function Picture({ checks }: { readonly checks: Ready['checks'] }) {
+  return (
+    <div className={classes['picture']}>
+      <ul aria-label="Parts of the installation">
+        {partNames.map((part) => {
+          const status = statusOf(part, checks);
+          const out = arrows.filter(({ from }) => from === part);
+          return (
+            <li key={part} data-part={part} data-status={status ?? 'unknown'}>
+              <div>
+                <strong>{partWords[part].label}</strong>
+                {status !== undefined && <HealthBadge status={status} plain />}
+              </div>
+              <small>{partWords[part].does}</small>
+              {out.map(({ to, says }) => (
+                <span key={to} className={classes['arrow']} data-to={to}>
+                  <span aria-hidden>→ </span>
+                  <span className={classes['unseen']}>gives </span>
+                  {partWords[to].label}: {says}
+                </span>
+              ))}
+            </li>
+          );
+        })}
+      </ul>
+      <svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden className={classes['lines']}>
+        <path d="M30 22 H70" />
+        <path d="M15 40 V62" />
+        <path d="M30 78 H37" />
+        <path d="M50 62 C50 46 62 30 70 28" />
+        <path d="M85 62 V40" />
+      </svg>
+    </div>
   );
 }

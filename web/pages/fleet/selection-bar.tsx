@@ -9,6 +9,7 @@ import { deviceActs, type DeviceAct } from '../../data/device-acts.ts';
 import { useMe, useServices } from '../../data/services.tsx';
 import { say } from '../../parts/say.ts';
 import { counted } from '../../words/names.ts';
+import type * as Export from '../../words/export.ts';
 import { missingPermission } from '../../words/permission.ts';
 import classes from './selection-bar.module.css';
 
@@ -133,11 +134,7 @@ async function copyIds(ids: readonly string[]): Promise<void> {
   }
 }
 
-async function download(
-  name: string,
-  type: string,
-  make: (file: typeof import('../../words/export.ts')) => string,
-): Promise<void> {
+async function download(name: string, type: string, make: (file: typeof Export) => string): Promise<void> {
   const text = make(await import('../../words/export.ts'));
   const address = URL.createObjectURL(new Blob([text], { type }));
   const link = document.createElement('a');

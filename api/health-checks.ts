@@ -1,0 +1,116 @@
+// What readiness looks at: every part by the least that shows that it works. Open to anybody, so it says how things are and no names.
+import type { Clock } from '#contracts/deps.ts';
+import type { Check, Checks } from './health.ts';
+
+export interface HealthCheckDeps {
+  /** Rejects when the database does not answer. */
+  readonly pingDatabase: () => Promise<unknown>;
+  /** Rejects when Temporal does not answer. */
+  readonly pingTemporal: () => Promise<unknown>;
+  /** When a worker last asked for work, as far as Temporal knows; null when none did. Rejects when it cannot be asked. */
+  readonly workerSeenAt: () => Promise<Date | null>;
+  readonly sealLagSeconds: () => Promise<number>;
+  readonly sealLagLimitSeconds: number;
+  readonly sealerStatus: () => Promise<SealerStatus>;
+  /** Devices whose news has waited for longer than it takes to be taken in, counted up to `most`. */
+  readonly waitingNews: (most: number) => Promise<number>;
+  readonly trustAnchors: () => number;
+  /** End of the certificate that the API shows; null when it has none of its own. */
+  readonly tlsNotAfter: Date | null;
+  readonly clock: Clock;
+}
+
+export interface SealerStatus {
+  readonly last_success_at: string | null;
+  readonly last_checkpoint_at: string | null;
+  readonly has_error: boolean;
+}
+
+/** Workers ask again at least this often, and Temporal remembers for some minutes that they did. */
+const workerSilentSeconds = 120;
+/** The sealer notes every half minute that it is there. */
+const sealerSilentSeconds = 120;
+const newsCountedTo = 1_000;
+const tlsWarningDays = 14;
+/** What costs more than a ping is asked this often, however often somebody polls. */
+const keptMs = 5_000;
+const newsKeptMs = 15_000;
+
+export function createHealthChecks(deps: HealthCheckDeps): Checks {
+  const { clock } = deps;
+  const age = (at: Date | string): number =>
+    Math.max(0, Math.round((clock.now().getTime() - new Date(at).getTime()) / 1000));
+  const sealer = kept(deps.sealerStatus, keptMs, clock);
+  const worker = kept(deps.workerSeenAt, keptMs, clock);
+  const news = kept(() => deps.waitingNews(newsCountedTo), newsKeptMs, clock);
+  return {
+    async database() {
+      await deps.pingDatabase();
+      return ok('answers');
+    },
+    async temporal() {
+      try {
+        await deps.pingTemporal();
+        return ok('answers');
+      } catch {
+        return degraded('cannot be reached; heartbeats are answered, decisions wait');
+      }
+    },
+    async worker() {
+      const seenAt = await worker().catch(() => undefined);
+      if (seenAt === undefined) return degraded('unknown: Temporal cannot be asked');
+      if (seenAt === null) return degraded('no worker asks for work; decisions wait');
+      const seconds = age(seenAt);
+      if (seconds > workerSilentSeconds) return degraded(`last seen ${seconds} s ago; decisions wait`);
+      return ok(`last seen ${seconds} s ago`);
+    },
+    async news() {
+      const waiting = await news();
+      if (waiting === 0) return ok('nothing waits for an actor');
+      const count = waiting >= newsCountedTo ? `${newsCountedTo} or more` : String(waiting);
+      return degraded(`news of ${count} ${waiting === 1 ? 'device waits' : 'devices wait'} for longer than a minute`);
+    },
+    async sealing() {
+      const seconds = Math.round(await deps.sealLagSeconds());
+      if (seconds > deps.sealLagLimitSeconds)
+        return degraded(`${seconds} s behind; changes are refused until events are sealed again`);
+      const { last_success_at, has_error } = await sealer();
+      if (has_error) return degraded(`${seconds} s behind; the last round failed, and the sealer’s log says why`);
+      if (last_success_at !== null && age(last_success_at) > sealerSilentSeconds)
+        return degraded(`${seconds} s behind; the sealer was last seen ${age(last_success_at)} s ago`);
+      return ok(`${seconds} s behind`);
+    },
+    async checkpoints() {
+      const { last_checkpoint_at } = await sealer();
+      return ok(last_checkpoint_at === null ? 'none yet' : `the last one was signed ${age(last_checkpoint_at)} s ago`);
+    },
+    async trust_anchors() {
+      const count = deps.trustAnchors();
+      return count > 0 ? ok(`${count} in force`) : degraded('there is none, so every device certificate is refused');
+    },
+    ...(deps.tlsNotAfter === null ? {} : { tls_certificate: async () => judgeTls(deps.tlsNotAfter, clock.now()) }),
+  };
+}
+
+function judgeTls(notAfter: Date | null, now: Date): Check {
+  const days = Math.floor(((notAfter?.getTime() ?? 0) - now.getTime()) / 86_400_000);
+  if (days < 0) return degraded('has ended; clients refuse to connect');
+  return days < tlsWarningDays ? degraded(`ends in ${days} d`) : ok(`ends in ${days} d`);
+}
+
+const ok = (detail: string): Check => ({ status: 'ok', detail });
+const degraded = (detail: string): Check => ({ status: 'degraded', detail });
+
+/** Asks once for all who want to know in that time; a failure is not kept. */
+function kept<T>(ask: () => Promise<T>, ms: number, clock: Clock): () => Promise<T> {
+  let last: { readonly until: number; readonly answer: Promise<T> } | null = null;
+  return () => {
+    if (last !== null && clock.now().getTime() < last.until) return last.answer;
+    const asked = { until: clock.now().getTime() + ms, answer: ask() };
+    last = asked;
+    asked.answer.catch(() => {
+      if (last === asked) last = null;
+    });
+    return asked.answer;
+  };
+}
