@@ -2,8 +2,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { AuditEntry } from '#contracts/audit.ts';
 import type { Clock } from '#contracts/deps.ts';
-import { LoginAnswer, LoginBody, Me, Session, SessionList, SessionParams } from '#contracts/http/admin.ts';
-import { Exactly, ListQuery } from '#contracts/http/common.ts';
+import {
+  LoginAnswer,
+  LoginBody,
+  Me,
+  Session,
+  SessionList,
+  SessionListQuery,
+  SessionParams,
+} from '#contracts/http/admin.ts';
+import { Exactly } from '#contracts/http/common.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { SessionPosition, StoredSession } from '#store/session.ts';
 import { sessionCookie } from './authentication.ts';
@@ -20,8 +28,8 @@ export interface SessionsDeps {
   readonly signIn: SignIn;
   readonly sessions: {
     get(id: string): Promise<StoredSession | null>;
-    /** Newest first. */
-    list(username: string, page: Page<SessionPosition>): Promise<readonly StoredSession[]>;
+    /** Newest first; of everybody for null. */
+    list(username: string | null, page: Page<SessionPosition>): Promise<readonly StoredSession[]>;
     /** Ends the session and writes the event in one transaction; one that has ended stays as it is. */
     end(id: string, audit: AuditEntry): Promise<StoredSession | null>;
   };
@@ -108,13 +116,16 @@ export const sessionRoutes: FastifyPluginAsyncTypebox<SessionsDeps> = async (app
       schema: {
         operationId: 'listSessions',
         tags: ['admin'],
-        summary: 'One’s own sessions, newest first',
-        querystring: Exactly(ListQuery),
+        summary: 'One’s own sessions, newest first, or with session.revoke_any everybody’s',
+        querystring: SessionListQuery,
         response: { 200: SessionList },
       },
     },
     async (request) => {
-      const { username, sessionId } = signedIn(request);
+      const person = signedIn(request);
+      const { sessionId } = person;
+      if (request.query.of === 'everybody') requirePermission(person, 'session.revoke_any');
+      const username = request.query.of === 'everybody' ? null : person.username;
       const { rows, next_cursor } = await readPage(
         cursors,
         ['sessions', username],

@@ -1,5 +1,5 @@
 // The typed client of our API, for the console, the command line and tests; it runs in browsers too.
-import type { LoginAnswer, LoginBody, Me, Session, SessionList } from '#contracts/http/admin.ts';
+import type { LoginAnswer, LoginBody, Me, Session, SessionList, SessionListQuery } from '#contracts/http/admin.ts';
 import type { Approval, ApprovalList, ApprovalListQuery } from '#contracts/http/approvals.ts';
 import type { AuditList, AuditListQuery, Integrity } from '#contracts/http/audit.ts';
 import type { CertificateList, CertificateListQuery } from '#contracts/http/certificates.ts';
@@ -63,7 +63,7 @@ export interface Client {
     login(body: LoginBody, options?: CallOptions): Promise<LoginAnswer>;
     logout(options?: CallOptions): Promise<void>;
     me(options?: CallOptions): Promise<Me>;
-    sessions(query?: PageQuery, options?: CallOptions): Promise<SessionList>;
+    sessions(query?: SessionListQuery, options?: CallOptions): Promise<SessionList>;
     revokeSession(sessionId: string, options?: CallOptions): Promise<Session>;
   };
   readonly health: {

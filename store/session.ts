@@ -67,14 +67,16 @@ export async function findSession(store: Store, id: string): Promise<StoredSessi
   return row && plain<StoredSession>(row);
 }
 
-/** Lists the sessions of a person, the newest first. */
+/** Lists the sessions of a person, or of everybody for null, the newest first. */
 export async function listSessions(
   store: Store,
-  username: string,
+  username: string | null,
   page: Page<SessionPosition>,
 ): Promise<readonly StoredSession[]> {
   const { beyond, ...options } = newestFirst(['created_at', 'id'], page);
-  const rows = await store.entities().find(AdminSession, { username, ...beyond }, options);
+  const rows = await store
+    .entities()
+    .find(AdminSession, { ...(username === null ? {} : { username }), ...beyond }, options);
   return rows.map((row) => plain<StoredSession>(row));
 }
 

@@ -1,7 +1,7 @@
 // /api/admin: sign-in, the signed-in person, and sessions.
 import { Type, type Static } from 'typebox';
 import { permissionNames, roles } from '../permissions.ts';
-import { Exactly, Instant, List, Names, Nullable, Uuid } from './common.ts';
+import { Exactly, Instant, List, ListQuery, Names, Nullable, Uuid } from './common.ts';
 
 export const LoginBody = Exactly({
   username: Type.String({ minLength: 1, maxLength: 64 }),
@@ -36,6 +36,11 @@ export const Session = Type.Object({
   current: Type.Boolean(),
 });
 export type Session = Static<typeof Session>;
+export const SessionListQuery = Exactly({
+  ...ListQuery,
+  of: Type.Optional(Names(['me', 'everybody'])),
+});
+export type SessionListQuery = Static<typeof SessionListQuery>;
 export const SessionList = List(Session);
 export type SessionList = Static<typeof SessionList>;
 export const SessionParams = Type.Object({ session_id: Uuid });

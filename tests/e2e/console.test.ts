@@ -657,9 +657,30 @@ describe('the console', { skip: requires('chromium') }, () => {
     // That call has replaced the cookie: this tab now is the second session.
     await page.reload();
     await page.getByText('Sentinel command line').waitFor();
-    await page.getByRole('button', { name: 'End the session from 127.0.0.1' }).click();
-    await page.getByRole('button', { name: 'End the session from 127.0.0.1' }).waitFor({ state: 'detached' });
-    assert.equal(await page.locator('tr[data-row]').count(), 1);
+    await page.getByRole('button', { name: 'End the session of admin from 127.0.0.1' }).click();
+    await page.getByRole('button', { name: 'End the session of admin from 127.0.0.1' }).waitFor({ state: 'detached' });
+    const own = page.getByRole('region', { name: 'Your sessions' });
+    assert.equal(await own.locator('tr[data-row]').count(), 1);
+  });
+
+  it('ends the session of somebody else for those who may, and shows others none', async (t) => {
+    const { api, page, context } = await open(t, '/sessions', { as: 'admin' });
+    const other = await fetch(`${api.url}/api/admin/login`, {
+      method: 'POST',
+      headers: { 'user-agent': 'curl/8' },
+      body: JSON.stringify({ username: 'viewer1', password: fakePassword }),
+    });
+    assert.equal(other.status, 200);
+    await page.reload();
+    await page.getByRole('button', { name: 'End the session of viewer1 from 127.0.0.1' }).click();
+    await page
+      .getByRole('button', { name: 'End the session of viewer1 from 127.0.0.1' })
+      .waitFor({ state: 'detached' });
+    await context.clearCookies();
+    await signIn(page, api, 'viewer1');
+    await page.goto(`${api.url}/sessions`);
+    await page.getByRole('region', { name: 'Your sessions' }).locator('tr[data-row]').first().waitFor();
+    assert.equal(await page.getByRole('region', { name: 'Sessions of others' }).count(), 0);
   });
 
   it('needs less than 250 KB of compressed script for its first view', async (t) => {

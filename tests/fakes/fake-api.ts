@@ -364,7 +364,7 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
         }
         return list(
           [...sessions.values()]
-            .filter(({ session }) => session.username === username)
+            .filter(({ session }) => url.searchParams.get('of') === 'everybody' || session.username === username)
             .map(({ session }) => ({ ...session, current: session === person.session })),
           url,
         );

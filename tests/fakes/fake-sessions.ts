@@ -27,7 +27,7 @@ export function fakeSessions(now: () => Date) {
     async list(username, { limit, after }) {
       const order = (row: { created_at: string; id: string }) => `${row.created_at} ${row.id}`;
       return [...rows.values()]
-        .filter((row) => row.username === username && (after === null || order(row) < order(after)))
+        .filter((row) => (username ?? row.username) === row.username && (after === null || order(row) < order(after)))
         .toSorted((a, b) => (order(a) < order(b) ? 1 : -1))
         .slice(0, limit);
     },

@@ -89,8 +89,12 @@ const allIsWell = {
   checks: {
     database: ok('answers'),
     temporal: ok('answers'),
+    worker: ok('last seen 4 s ago'),
+    news: ok('nothing waits for an actor'),
     sealing: ok('0 s behind'),
+    checkpoints: ok('the last one was signed 48 s ago'),
     trust_anchors: ok('1 in force'),
+    tls_certificate: ok('ends in 89 d'),
   },
 };
 

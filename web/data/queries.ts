@@ -110,10 +110,10 @@ export function createQueries(client: Client) {
         refetchInterval: quietMs,
         placeholderData: keepPreviousData,
       }),
-    sessions: () =>
+    sessions: (of: 'me' | 'everybody') =>
       queryOptions({
-        queryKey: ['sessions'] satisfies [Area],
-        queryFn: ({ signal }) => client.admin.sessions({ limit: 100 }, { signal }),
+        queryKey: ['sessions', of] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.admin.sessions({ limit: 100, of }, { signal }),
         refetchInterval: quietMs,
       }),
     ready: () =>

@@ -114,11 +114,11 @@ function Picture({ checks }: { readonly checks: Ready['checks'] }) {
         })}
       </ul>
       <svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden className={classes['lines']}>
-        <path d="M30 22 H70" />
-        <path d="M15 40 V62" />
-        <path d="M30 78 H37" />
-        <path d="M50 62 C50 46 62 30 70 28" />
-        <path d="M85 62 V40" />
+        <path d="M15 25 H85" />
+        <path d="M15 25 V75" />
+        <path d="M15 75 H50" />
+        <path d="M50 75 C50 40 62 25 85 25" />
+        <path d="M85 75 V25" />
       </svg>
     </div>
   );

@@ -1,10 +1,10 @@
-// The own sessions, each of which can be ended at once.
+// The own sessions, and for those who may end them those of others; each can be ended at once.
 import type { Session } from '#contracts/http/admin.ts';
 import { Button } from '@mantine/core';
 import { IconCircleCheck, IconCircleX, IconKey } from '@tabler/icons-react';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQuery, useQueryClient, type UseQueryResult } from '@tanstack/react-query';
 import { createLazyRoute } from '@tanstack/react-router';
-import { useServices } from '../data/services.tsx';
+import { useBarrier, useMe, useServices } from '../data/services.tsx';
 import { NoteBadge } from '../parts/badges.tsx';
 import { DataTable, type Column } from '../parts/data-table.tsx';
 import { Freshness } from '../parts/freshness.tsx';
@@ -31,43 +31,80 @@ const columns: Column<Session>[] = [
 
 function Sessions() {
   const { queries } = useServices();
-  const sessions = useQuery(queries.sessions());
+  const me = useMe();
+  const mayEndAny = useBarrier('session.revoke_any') === null;
+  const own = useQuery(queries.sessions('me'));
+  const all = useQuery({ ...queries.sessions('everybody'), enabled: mayEndAny });
+  const others = all.data?.items.filter(({ username, ended_at }) => username !== me.username && ended_at === null);
   return (
     <Page
       title="Sessions"
       description="Where you are signed in. A session that is ended is refused with its next request."
-      actions={<Freshness query={sessions} />}
+      actions={<Freshness query={own} />}
     >
       <Panel title="Your sessions" flush>
-        {sessions.isPending && <Loading rows={3} label="Reading your sessions" />}
-        {sessions.data === undefined && sessions.error !== null && (
-          <ProblemAlert error={sessions.error} onRetry={() => void sessions.refetch()} />
-        )}
-        {sessions.data !== undefined && sessions.data.items.length === 0 && (
-          <Nothing icon={IconKey} title="No sessions">
-            You are signed in without one, which should not be.
-          </Nothing>
-        )}
-        {sessions.data !== undefined && sessions.data.items.length > 0 && (
-          <DataTable
-            caption="Your sessions"
-            columns={columns}
-            rows={sessions.data.items}
-            rowKey={(session) => session.id}
-            card={(session) => (
-              <div className={classes['card']}>
-                <Where session={session} />
-                <State session={session} />
-                <span>
-                  Used <Moment at={session.last_used_at} />, ends <Ends session={session} />
-                </span>
-                <End session={session} />
-              </div>
-            )}
-          />
-        )}
+        <List caption="Your sessions" columns={columns} query={own} sessions={own.data?.items} />
       </Panel>
+      {mayEndAny && (
+        <Panel
+          title="Sessions of others"
+          flush
+          aside={others !== undefined && others.length > 0 && <span>{others.length.toLocaleString()}</span>}
+        >
+          <List caption="Sessions of others" columns={columnsOfOthers} query={all} sessions={others} />
+          {all.data !== undefined && all.data.next_cursor !== null && (
+            <p className={classes['more']}>The newest hundred sessions were looked at; there are older ones.</p>
+          )}
+        </Panel>
+      )}
     </Page>
+  );
+}
+
+const who: Column<Session> = { id: 'who', header: 'Who', cell: ({ row }) => <strong>{row.original.username}</strong> };
+
+const columnsOfOthers = [who, ...columns];
+
+interface ListProps {
+  readonly caption: string;
+  readonly columns: Column<Session>[];
+  readonly query: Pick<UseQueryResult, 'isPending' | 'error' | 'refetch'>;
+  readonly sessions: Session[] | undefined;
+}
+
+function List({ caption, columns: shown, query, sessions }: ListProps) {
+  if (sessions === undefined) {
+    return query.error === null ? (
+      <Loading rows={3} label={`Reading ${caption.toLowerCase()}`} />
+    ) : (
+      <ProblemAlert error={query.error} onRetry={() => void query.refetch()} />
+    );
+  }
+  if (sessions.length === 0) {
+    return (
+      <Nothing icon={IconKey} title="No sessions">
+        Nobody is signed in here.
+      </Nothing>
+    );
+  }
+  return (
+    <DataTable
+      caption={caption}
+      columns={shown}
+      rows={sessions}
+      rowKey={(session) => session.id}
+      card={(session) => (
+        <div className={classes['card']}>
+          <Where session={session} />
+          <State session={session} />
+          <span>
+            {shown.includes(who) && `${session.username}, `}used <Moment at={session.last_used_at} />, ends{' '}
+            <Ends session={session} />
+          </span>
+          <End session={session} />
+        </div>
+      )}
+    />
   );
 }
 
@@ -110,7 +147,7 @@ function End({ session }: { readonly session: Session }) {
       size="compact-sm"
       variant="default"
       loading={end.isPending}
-      aria-label={`End the session from ${session.ip ?? 'an unknown address'}`}
+      aria-label={`End the session of ${session.username} from ${session.ip ?? 'an unknown address'}`}
       onClick={() => end.mutate()}
     >
       End
