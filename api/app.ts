@@ -5,6 +5,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import type { Clock, Log, Random } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { approvalRoutes, type ApprovalsDeps } from './approvals.ts';
+import { auditExportRoutes, type AuditExportDeps } from './audit-export.ts';
 import { auditRoutes, type AuditDeps } from './audit.ts';
 import { registerAuthentication, type AuthenticationDeps } from './authentication.ts';
 import { requireStatedAccess } from './authorization.ts';
@@ -45,6 +46,7 @@ export interface ApiDeps {
   readonly savedFilters: SavedFiltersDeps;
   readonly approvals: ApprovalsDeps;
   readonly audit: AuditDeps;
+  readonly auditExport: AuditExportDeps;
   readonly certificates: CertificatesDeps;
   readonly timeline: TimelineDeps;
   readonly events: EventsDeps;
@@ -107,6 +109,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   await app.register(savedFilterRoutes, deps.savedFilters);
   await app.register(approvalRoutes, deps.approvals);
   await app.register(auditRoutes, deps.audit);
+  await app.register(auditExportRoutes, deps.auditExport);
   await app.register(eventRoutes, deps.events);
   await app.register(sessionRoutes, deps.sessions);
   await app.register(healthRoutes, deps.health);

@@ -314,6 +314,10 @@ const app = await buildApi({
     },
     cursors,
   },
+  auditExport: {
+    listAudit: (project, filter, page) => listAudit(store, project, filter, page),
+    stopping: stopping.signal,
+  },
   events: {
     readEvents: async (project, after, limit) =>
       (await listOutbox(store, project, { after, limit })).map(({ sequence, occurred_at, type, data, ...row }) => ({

@@ -18,8 +18,7 @@ export const AuditEvent = Type.Object({
 });
 export type AuditEvent = Static<typeof AuditEvent>;
 
-export const AuditListQuery = Exactly({
-  ...ListQuery,
+const auditFilter = {
   category: Type.Optional(Names(auditCategories)),
   action: Type.Optional(Type.String({ maxLength: 128 })),
   actor_id: Type.Optional(Type.String({ maxLength: 128 })),
@@ -29,8 +28,12 @@ export const AuditListQuery = Exactly({
   since: Type.Optional(Instant),
   until: Type.Optional(Instant),
   order: Type.Optional(Names(['newest', 'oldest'])),
-});
+};
+
+export const AuditListQuery = Exactly({ ...ListQuery, ...auditFilter });
 export type AuditListQuery = Static<typeof AuditListQuery>;
+export const auditExportFormats = ['jsonl', 'csv'] as const;
+export const AuditExportQuery = Exactly({ ...auditFilter, format: Type.Optional(Names(auditExportFormats)) });
 export const AuditList = List(AuditEvent);
 export type AuditList = Static<typeof AuditList>;
 

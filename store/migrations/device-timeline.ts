@@ -54,6 +54,8 @@ CREATE FUNCTION heartbeat_batch(
   pinned_revoked boolean, candidate_generation integer
 ) LANGUAGE plpgsql ${safely} ${byKey} AS $$
 #variable_conflict use_column
+DECLARE
+  silent_before CONSTANT timestamptz := at - make_interval(secs => silence_seconds);
 BEGIN
   RETURN QUERY
   WITH input AS MATERIALIZED (
@@ -194,7 +196,7 @@ BEGIN
   ), silent AS MATERIALIZED (
     -- None of them in a batch of steady devices, and then nothing below is looked up.
     SELECT d.project_id, d.device_id, d.last_seen_at FROM decided d
-    WHERE d.alive AND d.last_seen_at < at - make_interval(secs => silence_seconds)
+    WHERE d.last_seen_at < silent_before AND d.alive
   ), remembered AS (
     INSERT INTO public.device_silence (project_id, device_id, from_at, until_at)
     SELECT s.project_id, s.device_id, s.last_seen_at, at FROM silent s

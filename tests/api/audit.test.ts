@@ -30,6 +30,41 @@ const event = (sequence: number, more: Partial<SealedAuditEvent> = {}): SealedAu
   ...more,
 });
 
+describe('GET /api/audit/export', () => {
+  const exported = async (t: TestContext, query: string) => {
+    const limits = { events: 5, page: 2, atOnce: 1 };
+    const { app, as, events } = await fakeApi(t, {
+      change: (deps) => ({ ...deps, auditExport: { ...deps.auditExport, limits } }),
+    });
+    for (let n = 1; n <= 7; n += 1) events.trail.push(event(n, n === 3 ? { actor_id: '=1+1,"x"' } : {}));
+    return app.inject({ url: `/api/audit/export?${query}`, headers: await as('viewer') });
+  };
+
+  it('writes the list as JSON lines, page by page, up to its limit (CP-39)', async (t) => {
+    const answer = await exported(t, 'order=oldest');
+    assert.equal(answer.headers['content-disposition'], 'attachment; filename="audit-default.jsonl"');
+    const lines = answer.body.trimEnd().split('\n');
+    assert.deepEqual(
+      lines.map((line) => (JSON.parse(line) as { sequence: number }).sequence),
+      [1, 2, 3, 4, 5],
+    );
+  });
+
+  it('writes CSV in which no cell breaks a line or is a formula (CP-39)', async (t) => {
+    const answer = await exported(t, 'order=oldest&format=csv');
+    assert.match(String(answer.headers['content-type']), /^text\/csv/);
+    const lines = answer.body.split('\r\n');
+    assert.match(lines[0] ?? '', /^sequence,occurred_at,category,action,actor_kind,actor_id,/);
+    assert.match(lines[3] ?? '', /^3,2026-11-22T12:00:00.000Z,identity,heartbeat.refused,device,"'=1\+1,""x""",192/);
+    assert.equal(lines.length, 7);
+  });
+
+  it('filters as the list does, and refuses what it does not know', async (t) => {
+    assert.equal((await exported(t, 'action=none')).body, '');
+    assert.equal((await exported(t, 'format=xml')).statusCode, 400);
+  });
+});
+
 describe('GET /api/audit', () => {
   it('shows every event with its place in the chain', async (t) => {
     const { app, as, events } = await fakeApi(t);

@@ -37,6 +37,7 @@ const matrix: Readonly<Record<string, Row>> = {
   'GET /api/approvals/:id': readerOfOne,
   'POST /api/approvals/:id/review': reviewer,
   'GET /api/audit/events': reader,
+  'GET /api/audit/export': reader,
   'GET /api/audit/integrity': reader,
   'GET /api/events/stream': reader,
   'POST /api/admin/login': open,

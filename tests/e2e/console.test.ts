@@ -638,13 +638,16 @@ describe('the console', { skip: requires('chromium') }, () => {
     assert.deepEqual(faults, []);
   });
 
-  it('verifies the audit trail and shows what was found', async (t) => {
+  it('verifies the audit trail, filters it, and exports what the filters let through (CP-39)', async (t) => {
     const { page } = await open(t, '/audit', { as: 'viewer1' });
     await page.getByRole('button', { name: 'Verify from the start' }).click();
     await page.getByText('The chain is intact').waitFor();
     await page.getByLabel('Outcome').selectOption('refused');
     await page.waitForURL('**/audit?outcome=refused');
     await page.locator('tr[data-row]').filter({ hasText: 'mallory' }).waitFor();
+    await page.getByRole('button', { name: 'Export' }).click();
+    const file = page.getByRole('menuitem', { name: 'CSV, for a spreadsheet' });
+    assert.equal(await file.getAttribute('href'), '/api/audit/export?outcome=refused&format=csv');
   });
 
   it('ends another session of the same person', async (t) => {

@@ -162,6 +162,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     certificates: { listCertificates: registry.listCertificates, cursors, policy: readSettings({}), clock },
     savedFilters: { savedFilters, clock },
     approvals: { ...voting, listApprovals: registry.approvalStore.listApprovals, cursors, links },
+    auditExport: { listAudit: events.listAudit, stopping: stopping.signal },
     audit: { listAudit: events.listAudit, verify: events.verify, cursors },
     events: {
       ...events.feed,

@@ -4,6 +4,7 @@ import { Button } from '@mantine/core';
 import { IconFilterOff } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { createLazyRoute, useNavigate } from '@tanstack/react-router';
+import { useHeld } from '../data/held.ts';
 import { useBarrier, useServices } from '../data/services.tsx';
 import { AuditTable } from '../parts/audit-table.tsx';
 import { Freshness } from '../parts/freshness.tsx';
@@ -14,7 +15,10 @@ import { Barrier } from '../parts/barrier.tsx';
 import { parseAuditSearch, refined } from '../search.ts';
 import { counted } from '../words/names.ts';
 import { AuditFilters } from './audit/audit-filters.tsx';
+import { ExportMenu } from './audit/export-menu.tsx';
 import { IntegrityPanel } from './audit/integrity-panel.tsx';
+
+import classes from './audit.module.css';
 
 export const auditRoute = createLazyRoute('/signed-in/audit')({ component: Audit });
 
@@ -27,7 +31,8 @@ function Audit() {
     ...queries.audit({ limit: 50, order: 'newest', ...search }),
     enabled: barrier === null,
   });
-  const items = events.data?.items;
+  const held = useHeld(events.data, `${JSON.stringify(search)} ${events.isPlaceholderData}`);
+  const items = held.shown?.items;
   const change = (part: { [Name in keyof AuditListQuery]?: AuditListQuery[Name] | undefined }) =>
     void navigate({ search: refined(search, part), replace: true });
 
@@ -35,12 +40,21 @@ function Audit() {
     <Page
       title="Audit trail"
       description="Who did what to what, and what was refused. Each record is linked to the one before it."
-      actions={<Freshness query={events} />}
+      actions={<Freshness query={events} held={held.waiting} />}
     >
       {barrier !== null && <Barrier text={barrier} />}
       <IntegrityPanel />
       {barrier === null && (
-        <Panel title="Events" flush actions={<AuditFilters search={search} onChange={change} />}>
+        <Panel
+          title="Events"
+          flush
+          actions={
+            <div className={classes['actions']}>
+              <AuditFilters search={search} onChange={change} />
+              <ExportMenu search={search} />
+            </div>
+          }
+        >
           {events.error !== null && items === undefined && (
             <ProblemAlert error={events.error} onRetry={() => void events.refetch()} />
           )}
@@ -60,10 +74,10 @@ function Audit() {
           )}
           {items !== undefined && items.length > 0 && (
             <>
-              <AuditTable events={items} caption="Audit events" />
+              <AuditTable events={items} caption="Audit events" pointer={held.pointer} />
               <Pager
                 shown={`${counted(items.length, 'event')} on this page`}
-                next={events.data?.next_cursor ?? null}
+                next={held.shown?.next_cursor ?? null}
                 isFirst={search.cursor === undefined}
                 onNext={(cursor) => void navigate({ search: { ...search, cursor } })}
                 onFirst={() => change({})}

@@ -4,6 +4,7 @@ import { ActionIcon } from '@mantine/core';
 import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import { createContext, use, useState } from 'react';
+import type { Held } from '../data/held.ts';
 import { plainName } from '../words/names.ts';
 import classes from './audit-table.module.css';
 import { OutcomeBadge } from './badges.tsx';
@@ -38,7 +39,13 @@ const columns: Column<AuditEvent>[] = [
   { id: 'outcome', header: 'Outcome', cell: ({ row }) => <OutcomeBadge outcome={row.original.outcome} plain /> },
 ];
 
-export function AuditTable({ events, caption }: { readonly events: AuditEvent[]; readonly caption: string }) {
+interface AuditTableProps {
+  readonly events: AuditEvent[];
+  readonly caption: string;
+  readonly pointer: Held<unknown>['pointer'];
+}
+
+export function AuditTable({ events, caption, pointer }: AuditTableProps) {
   const [open, setOpen] = useState<ReadonlySet<number>>(new Set());
   const toggle = (event: AuditEvent) =>
     setOpen((before) => {
@@ -54,6 +61,7 @@ export function AuditTable({ events, caption }: { readonly events: AuditEvent[];
         rows={events}
         rowKey={(event) => String(event.sequence)}
         onOpen={toggle}
+        pointer={pointer}
         below={(event) => (open.has(event.sequence) ? <Details event={event} /> : undefined)}
         card={(event) => (
           <div className={classes['card']}>
