@@ -1,6 +1,6 @@
 // One agent bundle: executable, example of a configuration, service definition, guide, and a manifest of it all.
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { archiveOf, type BundleFile, sha256, sumsOf } from './archive.ts';
@@ -48,6 +48,8 @@ export async function buildBundle(target: TargetName, workshop: Workshop): Promi
   await writeFile(join(work, base), (await loadBase(row, cache)).program, { mode: 0o755 });
   const output = `${target}-${row.executable}`;
   const executable = await buildExecutable({ work, script, builder, base, output });
+  // The next target needs the room: each has 300 MB.
+  await Promise.all([base, output].map((name) => rm(join(work, name))));
   const files: BundleFile[] = [
     { name: row.executable, content: executable, isExecutable: true },
     { name: 'config.example.json', content: await readFile(join(root, row.config)) },
