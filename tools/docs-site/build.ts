@@ -1,5 +1,6 @@
 // Builds the documentation site from the repository's Markdown, into docs/site/dist.
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { cp, glob, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -103,6 +104,7 @@ async function writeSources(root: string, site: string): Promise<void> {
     const page = makePage(file, await readFile(join(root, file), 'utf8'), {
       slugs,
       drawDiagram: (source) => drawDiagram(mermaid.renderMermaidSVG, source),
+      exists: (path) => existsSync(join(root, path)),
     });
     titles.set(slug, page.title);
     await put(join(content, `${slug === '' ? 'index' : slug}.md`), page.text);

@@ -106,6 +106,8 @@ export interface PageSurroundings {
   /** Slug of a page, by the path of its file in the repository. */
   readonly slugs: ReadonlyMap<string, string>;
   readonly drawDiagram: (source: string) => string;
+  /** Whether there is a file or folder of this path in the repository. */
+  readonly exists: (path: string) => boolean;
 }
 
 /**
@@ -136,13 +138,12 @@ export function makePage(file: string, markdown: string, surroundings: PageSurro
   return { title: front.title, text: ['---', ...lines, '---', '', made.join('')].join('\n'), images };
 }
 
-interface Relinking {
+interface Relinking extends Pick<PageSurroundings, 'slugs' | 'exists'> {
   readonly file: string;
-  readonly slugs: ReadonlyMap<string, string>;
   readonly images: string[];
 }
 
-function relink(text: string, { file, slugs, images }: Relinking): string {
+function relink(text: string, { file, slugs, exists, images }: Relinking): string {
   const here = posix.dirname(file);
   // Code may look like a link and is none.
   return text.replace(
@@ -151,6 +152,7 @@ function relink(text: string, { file, slugs, images }: Relinking): string {
       if (code !== undefined || /^([a-z][a-z+.-]*:|#)/i.test(target as string)) return whole as string;
       const [path = '', anchor = ''] = (target as string).split(/(?=#)/);
       const found = posix.normalize(posix.join(here, path));
+      if (!exists(found)) throw new RangeError(`${file}: links to ${target}, and there is no such file`);
       if (mark === '!') {
         images.push(found);
         return `![${label}](${sitePath}${found.replace(/^docs\//, '')})`;

@@ -14,7 +14,11 @@ const slugs = new Map([
   ['deploy/nginx/README.md', 'deploy/nginx'],
 ]);
 const make = (body: string, file = 'docs/a.md') =>
-  makePage(file, `# A \`title\`\n\n${body}\n`, { slugs, drawDiagram: (source) => `<${source.trim()}>` });
+  makePage(file, `# A \`title\`\n\n${body}\n`, {
+    slugs,
+    drawDiagram: (source) => `<${source.trim()}>`,
+    exists: (path) => !path.includes('gone'),
+  });
 
 describe('a page of the documentation site', () => {
   it('has the heading as its title and the first paragraph as its description', () => {
@@ -39,6 +43,11 @@ describe('a page of the documentation site', () => {
       assert.ok(make(link).text.includes(`\n${made}\n`), `${link}: ${make(link).text}`);
   });
 
+  it('links to nothing that is not there', () => {
+    for (const link of ['[x](gone.md)', '[x](gone.md#a)', '![x](gone.png)', '[x](../machines/gone.ts)'])
+      assert.throws(() => make(link), RangeError, link);
+  });
+
   it('names the images that it shows, and leaves code alone', () => {
     const { text, images } = make('![fleet](console/fleet.png)\n\n```sh\n[x](settings.md)\n```');
     assert.deepEqual(images, ['docs/console/fleet.png']);
@@ -48,7 +57,7 @@ describe('a page of the documentation site', () => {
 
   it('shows a diagram as it is drawn, and refuses a file without a heading', () => {
     assert.match(make('```mermaid\nflowchart\n```').text, /\n<flowchart>\n/);
-    assert.throws(() => makePage('a.md', 'text', { slugs, drawDiagram: String }), RangeError);
+    assert.throws(() => makePage('a.md', 'text', { slugs, drawDiagram: String, exists: () => true }), RangeError);
   });
 
   it('has one place, by the name of its file', () => {
