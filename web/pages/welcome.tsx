@@ -38,7 +38,7 @@ export function Welcome() {
           <a href="/docs/" className={classes['quiet']}>
             Documentation
           </a>
-          <a href="/api/docs" className={classes['quiet']}>
+          <a href="/api/docs" className={`${classes['quiet']} ${classes['roomy']}`}>
             API reference
           </a>
           <LinkButton to="/login" size="compact-md" variant="default">
