@@ -81,3 +81,21 @@ describe('where sign-in leads', () => {
     it(`is never ${JSON.stringify(trap)}`, () => assert.equal(ownPath(trap), null));
   }
 });
+
+describe('the address of a device', () => {
+  for (const [raw, parsed] of [
+    [
+      { tab: 'timeline', kind: 'heartbeat' },
+      { tab: 'timeline', kind: 'heartbeat' },
+    ],
+    [{ tab: 'timeline', kind: 'nonsense' }, { tab: 'timeline' }],
+    [{ tab: 'json', kind: 'audit' }, { tab: 'json' }],
+    [{ tab: 'overview' }, {}],
+    [{ tab: 'history' }, { tab: 'timeline', kind: 'transition' }],
+    [{ tab: 'audit' }, { tab: 'timeline', kind: 'audit' }],
+  ] as const) {
+    it(`reads ${JSON.stringify(raw)}, also where it is of an earlier console`, () => {
+      assert.deepEqual(parseDeviceSearch(raw), parsed);
+    });
+  }
+});

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Me } from '#contracts/http/admin.ts';
 import { permissionsOf, type Role } from '#contracts/permissions.ts';
+import { anAuditEvent } from '#tests/fakes/api-objects.ts';
 import { fakeDevice, fakeFleet, putUnderReview } from '#tests/fakes/fake-fleet.ts';
 import { facetsOf } from '#api/device-counts.ts';
 import type { DeviceCounts } from '#contracts/http/devices.ts';
@@ -11,7 +12,8 @@ import { eventTitle, stateChange } from '#web/words/history.ts';
 import { plainName } from '#web/words/names.ts';
 import { missingPermission } from '#web/words/permission.ts';
 import { reviewBarrier } from '#web/words/review.ts';
-import { relativeTime } from '#web/words/time.ts';
+import { lengthText, relativeTime } from '#web/words/time.ts';
+import { timelineKey, timelineWords } from '#web/words/timeline.ts';
 
 const at = '2026-11-23T09:00:00.000Z';
 const nowMs = Date.parse(at);
@@ -125,5 +127,39 @@ describe('names of machines', () => {
     assert.equal(plainName('fingerprint_sha256'), 'Fingerprint (SHA-256)');
     assert.equal(plainName('device.identity.approved'), 'Device identity approved');
     assert.equal(plainName('device_id'), 'Device ID');
+  });
+});
+
+describe('the timeline in words', () => {
+  const entry = { kind: 'heartbeat', at: '2026-11-23T09:00:00.000Z', transition: null, audit: null } as const;
+
+  for (const [seconds, words] of [
+    [45, '45 s'],
+    [60, '1 min'],
+    [3600, '1 h'],
+    [12_000, '3 h 20 min'],
+    [187_200, '2 d 4 h'],
+  ] as const) {
+    it(`says how long a silence of ${seconds} seconds was: ${words}`, () => {
+      assert.equal(lengthText(seconds * 1000), words);
+      const silence = { from: new Date(nowMs - seconds * 1000).toISOString(), until: entry.at };
+      assert.equal(timelineWords({ ...entry, silence }).text, `after ${words} of silence`);
+    });
+  }
+
+  it('says why something was refused, and keeps the key of an entry while others come', () => {
+    const audit = anAuditEvent({
+      action: 'heartbeat.refused',
+      outcome: 'refused',
+      details: { code: 'heartbeat.replayed' },
+    });
+    const refused = { ...entry, kind: 'audit', audit, silence: null } as const;
+    assert.deepEqual(timelineWords(refused), {
+      title: 'Heartbeat refused',
+      text: 'Refused, heartbeat.replayed',
+      tone: 'watch',
+    });
+    assert.equal(timelineKey(refused), 'audit 1');
+    assert.equal(timelineWords({ ...entry, silence: null }).title, 'Heard for the first time');
   });
 });

@@ -90,6 +90,7 @@ export function CommandPanel({ deviceId }: { readonly deviceId: string }) {
     <Panel title="On the command line">
       <Stack gap="xs">
         <Command line={`npx --no-install sentinel device show ${deviceId}`} />
+        <Command line={`npx --no-install sentinel device explain ${deviceId}`} />
         <Command line={`npx --no-install sentinel device history ${deviceId}`} />
       </Stack>
     </Panel>
