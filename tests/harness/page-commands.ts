@@ -7,6 +7,7 @@ import { repository } from './npm-start.ts';
 export interface CommandBlock {
   readonly page: string;
   readonly line: number;
+  readonly shell: 'sh' | 'powershell';
   readonly text: string;
   /** Why a test cannot run it; null when one does. */
   readonly noRun: string | null;
@@ -36,7 +37,7 @@ export function readPage(file: string, text: string): Page {
   for (const [index, line] of text.split('\n').entries()) {
     const fence = /^( *)```(.*)$/.exec(line);
     if (open !== null && fence !== null && fence[2] === '') {
-      if (/^sh( |$)/.test(open.info)) blocks.push(toBlock(file, open));
+      if (/^(sh|powershell)( |$)/.test(open.info)) blocks.push(toBlock(file, open));
       open = null;
     } else if (open !== null) {
       open.lines.push(line.startsWith(open.indent) ? line.slice(open.indent.length) : line);
@@ -56,7 +57,7 @@ function toBlock(
   const attributes = new Map(
     [...info.matchAll(/ ([a-z-]+)="([^"]*)"/g)].map(([, name = '', value = '']) => [name, value]),
   );
-  const left = info.replace(/^sh/, '').replaceAll(/ [a-z-]+="[^"]*"/g, '');
+  const left = info.replace(/^(sh|powershell)/, '').replaceAll(/ [a-z-]+="[^"]*"/g, '');
   const strange = [...attributes.keys()].filter((name) => !['no-run', 'until', 'title'].includes(name));
   if (!['', ' background'].includes(left) || strange.length > 0)
     throw new RangeError(`${page}:${line}: what does this say? ${info}`);
@@ -65,6 +66,7 @@ function toBlock(
   return {
     page,
     line,
+    shell: info.startsWith('sh') ? 'sh' : 'powershell',
     text: `${lines.join('\n')}\n`,
     noRun: attributes.get('no-run') ?? null,
     until: attributes.get('until') ?? null,
