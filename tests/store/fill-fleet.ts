@@ -2,6 +2,9 @@
 import { digest, facts, noon } from './builders.ts';
 import type { StoreTest } from './database.ts';
 
+/** When each certificate of the fleet ends: at one moment, which leaves the order to the names. */
+export const endOfAll = '2027-03-01T12:00:00.000Z';
+
 export const idOf = (n: number): string => `d${String(n).padStart(6, '0')}`;
 
 /** Approved devices that were heard a moment ago. Each had a certificate revoked before, and one in a thousand the present one. */
@@ -20,9 +23,10 @@ export async function fillFleet({ rows }: Pick<StoreTest, 'rows'>, fleet: number
        pinned_certificate, pinned_not_after, rejected_fingerprints, assigned_tags, approvers, applied_digest,
        inbox_consumed, approved_at, created_at, updated_at, revision)
      SELECT 'default', id, 'approved', 'monitored', 1, 1, 1, fingerprint,
-       jsonb_build_object('fingerprint_sha256', fingerprint, 'issuer', $3::text, 'serial_number', n::text),
-       $1::timestamptz + interval '1 year', '{}', '{}', '{}', $2, 0, $1, $1, $1, 1 ${common}`,
-    [noon, digest('observed'), issuer],
+       jsonb_build_object('fingerprint_sha256', fingerprint, 'issuer', $3::text, 'serial_number', n::text,
+         'subject', 'CN=' || id, 'not_before', $4::text, 'not_after', $5::text),
+       $5::timestamptz, '{}', '{}', '{}', $2, 0, $1, $1, $1, 1 ${common}`,
+    [noon, digest('observed'), issuer, noon, endOfAll],
   );
   await rows(
     `INSERT INTO device_observation (project_id, device_id, observed_digest, reported_tags, posture, directory, observed_at)

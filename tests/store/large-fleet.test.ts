@@ -12,12 +12,9 @@ import type { Store } from '#store/store.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { after, heartbeat, heartbeatLimits, noon, view } from './builders.ts';
 import { type StoreTest, storeTest } from './database.ts';
-import { fillFleet, idOf } from './fill-fleet.ts';
+import { endOfAll, fillFleet, idOf } from './fill-fleet.ts';
 
 const fleet = 100_000;
-
-/** When each certificate of the fleet ends: at one moment, which leaves the order to the names. */
-const endOfAll = '2027-03-01T12:00:00.000Z';
 
 describe('of a large fleet', () => {
   const cleanup = cleanupAfterAll();

@@ -20,22 +20,26 @@ export interface FollowOptions {
   onState(state: LiveState): void;
   readonly document: Pick<Document, 'hidden' | 'addEventListener' | 'removeEventListener'>;
   readonly random: () => number;
+  readonly nowMs: () => number;
 }
 
 const closed = 2;
 const paceMs = 1000;
 const longestPauseMs = 30_000;
+/** A machine that was asleep misses beats; its stream may be dead without anybody having said so. */
+const beatMs = 5_000;
+const asleepMs = 20_000;
 const everything: readonly Area[] = ['devices', 'approvals', 'audit'];
 
 /**
  * Follows the stream while the page is visible.
  *
  * The browser itself reconnects a broken stream and sends Last-Event-ID. A stream that was refused, and one that was
- * left while the page was hidden, is opened anew, and everything is read again, since its id is lost.
+ * left while the page was hidden or the machine asleep, is opened anew, and everything is read again, since its id is lost.
  *
  * @returns a function that ends it
  */
-export function followEvents({ open, onChange, onState, document, random }: FollowOptions): () => void {
+export function followEvents({ open, onChange, onState, document, random, nowMs }: FollowOptions): () => void {
   let stream: EventStream | null = null;
   let failures = 0;
   let retry: ReturnType<typeof setTimeout> | undefined;
@@ -91,11 +95,19 @@ export function followEvents({ open, onChange, onState, document, random }: Foll
     }
   }
 
+  let beatAtMs = nowMs();
+  const beating = setInterval(() => {
+    const hasSlept = nowMs() - beatAtMs > asleepMs;
+    beatAtMs = nowMs();
+    if (hasSlept && !document.hidden) visibilityChanged();
+  }, beatMs);
+
   document.addEventListener('visibilitychange', visibilityChanged);
   visibilityChanged();
   return () => {
     document.removeEventListener('visibilitychange', visibilityChanged);
     clearTimeout(flush);
+    clearInterval(beating);
     stop();
   };
 }

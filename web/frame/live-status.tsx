@@ -20,6 +20,7 @@ export function LiveStatus() {
       onState: setState,
       document,
       random: Math.random,
+      nowMs: Date.now,
     });
   }, [barrier, cache]);
 

@@ -80,6 +80,24 @@ describe('client', () => {
     assert.deepEqual(seen[5]?.body, {});
   });
 
+  it('counts devices, and keeps and forgets filters with the CSRF token and without an Idempotency-Key', async (t) => {
+    const { client, seen } = await clientOf(t, () => ({ body: {} }), { csrfToken: () => 'csrf' });
+    await client.devices.counts({ liveness: 'stale' });
+    await client.savedFilters.list();
+    await client.savedFilters.save('Gone quiet/..', { liveness: 'stale' });
+    await client.savedFilters.delete('Gone quiet');
+    assert.deepEqual(
+      seen.map(({ method, path, headers }) => [method, path, headers['x-csrf-token'], headers['idempotency-key']]),
+      [
+        ['GET', '/api/devices/counts?liveness=stale', undefined, undefined],
+        ['GET', '/api/saved-filters', undefined, undefined],
+        ['PUT', '/api/saved-filters/Gone%20quiet%2F..', 'csrf', undefined],
+        ['DELETE', '/api/saved-filters/Gone%20quiet', 'csrf', undefined],
+      ],
+    );
+    assert.deepEqual(seen[2]?.body, { query: { liveness: 'stale' } });
+  });
+
   it('sends token, project and CSRF token, and a new Idempotency-Key with each POST only', async (t) => {
     const { client, seen } = await clientOf(t, () => ({}), {
       token: 'secret',

@@ -23,7 +23,8 @@ class FakeStream implements EventStream {
 }
 
 function follow(t: TestContext) {
-  t.mock.timers.enable({ apis: ['setTimeout'] });
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  const clock = { ms: 0 };
   const streams: FakeStream[] = [];
   const changes: Area[][] = [];
   const states: LiveState[] = [];
@@ -38,13 +39,14 @@ function follow(t: TestContext) {
     onState: (state) => states.push(state),
     document: document as unknown as Document,
     random: () => 1,
+    nowMs: () => clock.ms,
   });
   t.after(stop);
   const hide = (hidden: boolean) => {
     document.hidden = hidden;
     document.dispatchEvent(new Event('visibilitychange'));
   };
-  return { streams, changes, states, hide, stop, stream: () => streams.at(-1) as FakeStream };
+  return { streams, changes, states, clock, hide, stop, stream: () => streams.at(-1) as FakeStream };
 }
 
 describe('the event stream', () => {
@@ -96,6 +98,24 @@ describe('the event stream', () => {
     hide(false);
     assert.equal(streams.length, 2);
     assert.deepEqual(states, ['connecting', 'paused', 'connecting']);
+  });
+
+  it('opens the stream anew and reads everything again after the machine has slept (CP-41)', (t) => {
+    const { stream, streams, changes, clock } = follow(t);
+    stream().onopen?.(new Event('open'));
+    for (let beat = 0; beat < 4; beat += 1) {
+      clock.ms += 5_000;
+      t.mock.timers.tick(5_000);
+    }
+    assert.equal(streams.length, 1);
+    clock.ms += 3_600_000;
+    t.mock.timers.tick(5_000);
+    assert.equal(streams.length, 2);
+    assert.equal(streams[0]?.isClosed, true);
+    changes.length = 0;
+    stream().onopen?.(new Event('open'));
+    t.mock.timers.tick(1_000);
+    assert.deepEqual(changes, [['approvals', 'audit', 'devices']]);
   });
 
   it('ends for good', (t) => {
