@@ -4,7 +4,7 @@ import { crc32, deflateSync, inflateSync } from 'node:zlib';
 const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 const paletteSize = 256;
 /** So many of the commonest colours are kept as they are; the rest of the palette stands for all the others. */
-const exactColours = 176;
+const exactColours = 64;
 
 interface Picture {
   readonly width: number;

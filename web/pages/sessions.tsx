@@ -82,8 +82,8 @@ function List({ caption, columns: shown, query, sessions }: ListProps) {
   }
   if (sessions.length === 0) {
     return (
-      <Nothing icon={IconKey} title="No sessions">
-        Nobody is signed in here.
+      <Nothing icon={IconKey} title={shown.includes(who) ? 'Nobody else is signed in' : 'No sessions'}>
+        A session appears here when somebody signs in, in a browser or on the command line.
       </Nothing>
     );
   }
