@@ -1,8 +1,10 @@
 // The first hour of somebody who has read nothing: start it, sign in, decide what waits, stop an agent, see why it is stale.
 // Everything they type or press is what the screen before has told them.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import type { Page } from 'playwright-core';
@@ -20,7 +22,7 @@ describe('the first hour', { skip: requires('chromium') }, () => {
   it('leads from npm start to a device that is approved, stopped, and explained', { timeout: 300_000 }, async (t) => {
     const place = await placeForStart(cleanup);
     const pace = { SENTINEL_HEARTBEAT_INTERVAL_SECONDS: '1', SENTINEL_DEVICE_STALE_SECONDS: '5' };
-    const started = npmStart({ ...place, settings: { ...place.settings, ...pace } }, '--demo', '2');
+    const started = npmStart({ ...place, settings: { ...place.settings, ...pace } }, '--demo', '1');
     await started.ready();
     const screen = await eventually(
       () => started.output().includes('Ctrl-C') && started.output(),
@@ -38,12 +40,26 @@ describe('the first hour', { skip: requires('chromium') }, () => {
 
     await page.goto(console_);
     await page.getByRole('heading', { name: 'What to do first' }).waitFor();
+    const issue = said(await page.getByRole('main').innerText(), /(npx \S+ sentinel ca issue my-device \S+ \S+)/);
     await page.getByRole('link', { name: 'Sign in to the console' }).click();
     await signIn(page, account, await readFile(passwordFile, 'utf8'));
 
-    // The overview says that a decision waits, the queue what exactly it is about.
+    // The command that the first page shows makes a device, and says how to run an agent with it.
+    const folder = join(dirname(place.home), 'my-device');
+    const here = { cwd: repository, env: { ...process.env, ...place.settings, SENTINEL_HOME: place.home } };
+    const issued = await run('npx', issue.replace(/\S+$/, folder).split(' ').slice(1), here);
+    const agent = spawn('npm', said(issued.stderr, /(run agent .*)/).split(' '), {
+      ...here,
+      stdio: 'ignore',
+      detached: true,
+    });
+    /** As a terminal does: everything that the command has started. */
+    const interrupt = (): void => void process.kill(-(agent.pid ?? assert.fail('npm did not start')), 'SIGINT');
+    cleanup.after(() => (agent.exitCode === null && agent.signalCode === null ? interrupt() : undefined));
+
+    // The overview says that decisions wait, the queue what exactly they are about.
     await page.getByRole('link', { name: 'Overview' }).click();
-    await page.getByText('One review waits for a decision').waitFor({ timeout: 30_000 });
+    await page.getByText('2 reviews wait for a decision').waitFor({ timeout: 30_000 });
     await page.getByRole('button', { name: `Account of ${account}` }).click();
     await page.getByRole('menuitem', { name: 'Sign out' }).click();
 
@@ -52,25 +68,26 @@ describe('the first hour', { skip: requires('chromium') }, () => {
     await signIn(page, approver, await readFile(passwordFile.replace(account, approver), 'utf8'));
     await page.getByRole('link', { name: 'Overview' }).click();
     await page.getByRole('link', { name: 'Open the queue' }).click({ timeout: 30_000 });
-    const request = page.getByRole('region', { name: 'Enrollment' });
-    await request.getByText('demo-002').first().waitFor();
+    const request = page.getByRole('region', { name: 'Enrollment' }).filter({ hasText: 'my-device' });
     await request.getByRole('button', { name: 'Approve' }).click();
     await request.waitFor({ state: 'detached', timeout: 30_000 });
 
     await page.getByRole('link', { name: 'Fleet' }).first().click();
-    const row = page.locator('tr[data-row="demo-002"]');
+    const row = page.locator('tr[data-row="my-device"]');
     await row.getByText('Monitored').waitFor({ timeout: 30_000 });
     await row.getByText('Online').waitFor({ timeout: 30_000 });
 
-    // An agent stops: the table says so by itself, and the page of the device says why.
-    await run('npm', ['run', 'fleet:pause', '--', 'demo-002'], {
-      cwd: repository,
-      env: { ...process.env, ...place.settings, SENTINEL_HOME: place.home },
-    });
+    // The agent is stopped: the table says so by itself, and the page of the device says why.
+    const stopped = once(agent, 'exit');
+    interrupt();
+    await stopped;
     await row.getByText('Stale').waitFor({ timeout: 30_000 });
-    await row.getByRole('link', { name: 'demo-002' }).click();
-    await page.getByRole('heading', { level: 1, name: /demo-002/ }).waitFor();
-    await page.getByText(/Its heartbeats are overdue\. That does not change its tier\./).waitFor();
+    await row.getByRole('link', { name: 'my-device' }).click();
+    await page.getByRole('heading', { level: 1, name: /my-device/ }).waitFor();
+    await page
+      .getByText(/heartbeats are overdue/)
+      .first()
+      .waitFor();
     assert.deepEqual(faults, []);
 
     started.npm.kill('SIGINT');
