@@ -8,7 +8,6 @@ import {
   Device,
   DeviceCounts,
   DeviceCountsQuery,
-  DeviceExplanation,
   DeviceList,
   DeviceListQuery,
   DeviceParams,
@@ -16,6 +15,7 @@ import {
   ReasonBody,
   RevokeBody,
 } from '#contracts/http/devices.ts';
+import { DeviceExplanation } from '#contracts/http/explanation.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { DeviceOrder } from '#contracts/states.ts';
 import type { Revocation } from '#store/denylist.ts';

@@ -1,6 +1,7 @@
 // The device object of the API: what was decided, what was reported, and what both come to now.
 import type { CertificateFacts } from '#contracts/certificate.ts';
-import type { Certificate, Device, DeviceExplanation, HistoryEntry } from '#contracts/http/devices.ts';
+import type { Certificate, Device, HistoryEntry } from '#contracts/http/devices.ts';
+import type { DeviceExplanation } from '#contracts/http/explanation.ts';
 import type { DeviceApprovalState } from '#contracts/states.ts';
 import { certificateLife } from '#machines/certificate-life.ts';
 import { effectiveTier, type TierInputs } from '#machines/effective-tier.ts';

@@ -1,17 +1,13 @@
 // GET /api/devices/:device_id/timeline: all that happened to a device in one list, and when it was heard.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Clock } from '#contracts/deps.ts';
-import {
-  DeviceParams,
-  DeviceTimeline,
-  TimelineQuery,
-  timelineKinds,
-  type TimelineEntry,
-} from '#contracts/http/devices.ts';
+import { DeviceParams } from '#contracts/http/devices.ts';
+import { DeviceTimeline, TimelineQuery, type TimelineEntry } from '#contracts/http/timeline.ts';
+import { timelineKinds, type TimelineKind } from '#contracts/states.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { livenessOf } from '#machines/liveness.ts';
 import type { DeviceRow } from '#store/device.ts';
-import type { Silence, TimelineKind, TimelinePosition, TimelineRow } from '#store/timeline.ts';
+import type { Silence, TimelinePosition, TimelineRow } from '#store/timeline.ts';
 import { presentAuditEvent } from './audit.ts';
 import { requirePermission, signedIn } from './authorization.ts';
 import type { Cursors } from './cursors.ts';

@@ -1,5 +1,6 @@
 // A device on one screen.
-import type { Device, DeviceExplanation } from '#contracts/http/devices.ts';
+import type { Device } from '#contracts/http/devices.ts';
+import type { DeviceExplanation } from '#contracts/http/explanation.ts';
 import type { CliContext } from './context.ts';
 import { facts, table, type Cell } from './table.ts';
 import { longTime } from './when.ts';

@@ -8,14 +8,13 @@ import type {
   Device,
   DeviceCounts,
   DeviceCountsQuery,
-  DeviceExplanation,
   DeviceFilterQuery,
   DeviceList,
   DeviceListQuery,
-  DeviceTimeline,
-  TimelineQuery,
   HistoryList,
 } from '#contracts/http/devices.ts';
+import type { DeviceExplanation } from '#contracts/http/explanation.ts';
+import type { DeviceTimeline, TimelineQuery } from '#contracts/http/timeline.ts';
 import type { Live, Ready } from '#contracts/http/health.ts';
 import type { SavedFilter, SavedFilterList } from '#contracts/http/saved-filters.ts';
 import { createCaller, type Call, type CallerOptions, type CallOptions } from './request.ts';

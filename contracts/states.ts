@@ -79,3 +79,7 @@ export type AuditCategory = (typeof auditCategories)[number];
 /** What has a chain of its own in each project. */
 export const auditStreams = ['audit', 'outbox'] as const;
 export type AuditStream = (typeof auditStreams)[number];
+
+/** What the timeline of a device is made of. */
+export const timelineKinds = ['audit', 'transition', 'heartbeat'] as const;
+export type TimelineKind = (typeof timelineKinds)[number];

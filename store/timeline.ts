@@ -1,5 +1,6 @@
 // Everything that happened to a device in one order, the newest first: decisions, the audit trail, and when it fell silent.
 import { actorId } from '#contracts/ids.ts';
+import type { TimelineKind } from '#contracts/states.ts';
 import type { SealedAuditEvent } from './audit.ts';
 import type { HistoryRow } from './device.ts';
 import type { Page } from './page.ts';
@@ -7,7 +8,6 @@ import { toInstant } from './plain.ts';
 import type { Store } from './store.ts';
 import { type ProjectTransaction, withProject } from './with-project.ts';
 
-export type TimelineKind = 'audit' | 'transition' | 'heartbeat';
 /** Of what happened at one moment the later first: it is heard, then decided about, then that is on record. */
 const order: readonly TimelineKind[] = ['audit', 'transition', 'heartbeat'];
 

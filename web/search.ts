@@ -1,10 +1,10 @@
 // Search parameters: plain text in the address, typed by the schemas of the API, and never trusted.
 // The router passes on what a route does not validate, so pages parse again what they read: `useSearch({ select: parse… })`.
 import { CertificateListQuery } from '#contracts/http/certificates.ts';
-import { DeviceListQuery, timelineKinds, type TimelineKind } from '#contracts/http/devices.ts';
+import { DeviceListQuery } from '#contracts/http/devices.ts';
 import { ApprovalListQuery } from '#contracts/http/approvals.ts';
 import { AuditListQuery } from '#contracts/http/audit.ts';
-import type { ApprovalState } from '#contracts/states.ts';
+import { type ApprovalState, timelineKinds, type TimelineKind } from '#contracts/states.ts';
 
 type Raw = Readonly<Record<string, unknown>>;
 

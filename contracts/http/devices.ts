@@ -11,7 +11,6 @@ import {
   rotationAdvice,
   trustTiers,
 } from '../states.ts';
-import { AuditEvent } from './audit.ts';
 import {
   Digest,
   Exactly,
@@ -80,55 +79,6 @@ export const Device = Type.Object({
 });
 export type Device = Static<typeof Device>;
 
-export const DeviceExplanation = Type.Object({
-  device_id: Type.String(),
-  trust_tier: Names(trustTiers),
-  answers: Type.Array(
-    Type.Object({
-      question: Names(['expected', 'trusted', 'certificate', 'waiting']),
-      standing: Names(['good', 'watch', 'bad', 'none']),
-      text: Type.String(),
-    }),
-    {
-      description:
-        'Is it expected? Still trusted? Its certificate valid? Waiting on whom? Always these four, in this order',
-    },
-  ),
-  facts: Type.Array(
-    Type.Object({
-      reason: Type.String({ description: 'Stable name of the reason' }),
-      about: Names(['identity', 'certificate', 'attestation']),
-      text: Type.String(),
-      at_most: Names(trustTiers),
-      decides: Type.Boolean({ description: 'Whether it holds the tier where it is' }),
-      change: Nullable(Type.String({ description: 'What would change it' })),
-      at: Nullable(Instant),
-      by: Type.Array(Type.String(), { description: 'People behind it' }),
-      settings: Type.Array(Type.String()),
-    }),
-    { description: 'Those that decide come first' },
-  ),
-  liveness: Type.Object({ state: Names(livenessStates), text: Type.String(), last_seen_at: Nullable(Instant) }),
-  waits_for: Nullable(
-    Type.Object({
-      review: Type.String(),
-      kind: Names(approvalKinds),
-      required: Type.Integer(),
-      missing: Type.Integer(),
-      voters: Type.Array(Type.String(), { description: 'Those who have approved' }),
-      permission: Type.String({ description: 'What a vote takes' }),
-      roles: Type.Array(Type.String(), { description: 'Roles that have it' }),
-      expires_at: Instant,
-      text: Type.String(),
-    }),
-  ),
-  pending_review: Nullable(PendingReview),
-  reason: Nullable(Type.String()),
-  settings: Type.Array(Type.Object({ name: Type.String(), value: Type.String() })),
-  explained_at: Instant,
-});
-export type DeviceExplanation = Static<typeof DeviceExplanation>;
-
 /** What the fleet is listed and counted by. */
 const DeviceFilters = {
   approval_state: Type.Optional(Names(deviceApprovalStates)),
@@ -188,43 +138,3 @@ export const HistoryEntry = Type.Object({
 export type HistoryEntry = Static<typeof HistoryEntry>;
 export const HistoryList = List(HistoryEntry);
 export type HistoryList = Static<typeof HistoryList>;
-
-export const timelineKinds = ['audit', 'transition', 'heartbeat'] as const;
-export type TimelineKind = (typeof timelineKinds)[number];
-
-const Silence = Type.Object({ from: Instant, until: Instant });
-
-export const TimelineEntry = Type.Object(
-  {
-    kind: Names(timelineKinds),
-    at: Instant,
-    transition: Nullable(HistoryEntry),
-    audit: Nullable(AuditEvent),
-    /** What ended when it was heard again; null when it was heard for the first time. */
-    silence: Nullable(Silence),
-  },
-  { description: 'Of transition and audit the one that its kind names is there' },
-);
-export type TimelineEntry = Static<typeof TimelineEntry>;
-
-export const TimelineQuery = Exactly({ ...ListQuery, kind: Type.Optional(Names(timelineKinds)) });
-export type TimelineQuery = Static<typeof TimelineQuery>;
-
-export const DeviceTimeline = Type.Object({
-  items: Type.Array(TimelineEntry),
-  next_cursor: Nullable(Type.String()),
-  kinds: Type.Array(Names(timelineKinds), { description: 'What the asking person may read, and asked for' }),
-  presence: Type.Object(
-    {
-      liveness: Names(livenessStates),
-      last_seen_at: Nullable(Instant),
-      online_since: Nullable(Instant),
-      heartbeat_counter: Nullable(Type.Integer()),
-      since: Instant,
-      until: Instant,
-      silences: Type.Array(Silence),
-    },
-    { description: 'When it was heard between `since` and `until`: always, but for the silences' },
-  ),
-});
-export type DeviceTimeline = Static<typeof DeviceTimeline>;

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Approval } from '#contracts/http/approvals.ts';
-import type { Device, DeviceExplanation, DeviceList } from '#contracts/http/devices.ts';
+import type { Device, DeviceList } from '#contracts/http/devices.ts';
+import type { DeviceExplanation } from '#contracts/http/explanation.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { fakeApi, problemOf } from '#tests/fakes/api-over-fakes.ts';
 import {

@@ -1,7 +1,7 @@
 // The timeline over HTTP: who sees which kinds, how it is paged, and what is said of the present.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { DeviceTimeline } from '#contracts/http/devices.ts';
+import type { DeviceTimeline } from '#contracts/http/timeline.ts';
 import { hashPassword } from '#protocols/password.ts';
 import { fakeApi, password, problemOf, signInAs } from '#tests/fakes/api-over-fakes.ts';
 import { approvedDevice } from '#tests/fakes/fake-registry.ts';

@@ -495,7 +495,7 @@ describe('the console', { skip: requires('chromium') }, () => {
       await reviews.nth(0).getByText('1 of 2 approvals').waitFor();
       await page.getByText('Held while you point at the table').waitFor();
       assert.equal(await reviews.count(), ids.length);
-      await page.getByRole('heading', { level: 1 }).hover();
+      await page.getByRole('button', { name: '1 change' }).click();
       await page.getByRole('link', { name: 'latecomer' }).waitFor();
       assert.deepEqual(faults, []);
     });

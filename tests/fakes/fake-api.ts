@@ -14,15 +14,10 @@ import { permissionsOf, type Role } from '#contracts/permissions.ts';
 import { problems, TrustError } from '#contracts/problems.ts';
 import { readSettings } from '#contracts/settings.ts';
 import { explainDevice } from '#machines/explanation.ts';
-import {
-  timelineKinds,
-  type Device,
-  type DeviceCounts,
-  type DeviceExplanation,
-  type DeviceTimeline,
-  type TimelineEntry,
-} from '#contracts/http/devices.ts';
-import { deviceApprovalStates, livenessStates, rotationAdvice, trustTiers } from '#contracts/states.ts';
+import type { Device, DeviceCounts } from '#contracts/http/devices.ts';
+import type { DeviceExplanation } from '#contracts/http/explanation.ts';
+import type { DeviceTimeline, TimelineEntry } from '#contracts/http/timeline.ts';
+import { deviceApprovalStates, livenessStates, rotationAdvice, trustTiers, timelineKinds } from '#contracts/states.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { appendAudit, type FakeFleet, fakeFleet } from './fake-fleet.ts';
 

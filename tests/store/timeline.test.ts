@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, it } from 'node:test';
+import type { TimelineKind } from '#contracts/states.ts';
 import { heartbeatBatch } from '#store/heartbeat.ts';
 import { sealChain } from '#store/sealer.ts';
-import { listSilences, listTimeline, type TimelineKind, type TimelinePosition } from '#store/timeline.ts';
+import { listSilences, listTimeline, type TimelinePosition } from '#store/timeline.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import {
   after,

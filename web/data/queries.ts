@@ -5,7 +5,8 @@ import type { Me } from '#contracts/http/admin.ts';
 import type { ApprovalListQuery } from '#contracts/http/approvals.ts';
 import type { AuditListQuery } from '#contracts/http/audit.ts';
 import type { CertificateListQuery } from '#contracts/http/certificates.ts';
-import type { DeviceCountsQuery, DeviceListQuery, TimelineKind } from '#contracts/http/devices.ts';
+import type { DeviceCountsQuery, DeviceListQuery } from '#contracts/http/devices.ts';
+import type { TimelineKind } from '#contracts/states.ts';
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
 
 /** First parts of the keys; live events name these. */

@@ -7,7 +7,7 @@ import { useQuery } from '@tanstack/react-query';
 import { createLazyRoute, Link, useNavigate } from '@tanstack/react-router';
 import { useHotkeys } from '@mantine/hooks';
 import { useRef, useState } from 'react';
-import { useHeld } from '../data/held.ts';
+import { useHeldRows } from '../data/held.ts';
 import { useBarrier, useServices } from '../data/services.tsx';
 import { ApprovalBadge } from '../parts/badges.tsx';
 import { Freshness } from '../parts/freshness.tsx';
@@ -36,7 +36,7 @@ function Approvals() {
   const barrier = useBarrier('approval.read');
   const query = { limit: pageSize, ...search, ...(state === 'all' ? {} : { state }) };
   const approvals = useQuery({ ...queries.approvals(query), enabled: barrier === null });
-  const { items, isHeld, pointer, onVoted } = useStillQueue(
+  const { items, changes, pointer, onVoted } = useStillQueue(
     approvals.data?.items,
     `${JSON.stringify(wanted)} ${approvals.isPlaceholderData}`,
   );
@@ -53,7 +53,7 @@ function Approvals() {
     <Page
       title="Approvals"
       description="What waits for people to decide, and what they decided. Each vote is bound to the digest of what was seen."
-      actions={<Freshness query={approvals} held={isHeld} />}
+      actions={<Freshness query={approvals} held={changes.count > 0} changes={changes} />}
     >
       {barrier !== null && <Barrier text={barrier} />}
       {barrier === null && (
@@ -197,18 +197,14 @@ function SubjectLink({ approval: { subject } }: { readonly approval: Approval })
   );
 }
 
-/**
- * The queue without jumps: while a mouse is over it nothing comes or goes but what this person has decided, and what is
- * there is up to date.
- */
-function useStillQueue(current: readonly Approval[] | undefined, key: string) {
+/** The queue without jumps: while somebody is in it nothing comes or goes but what this person has decided. */
+function useStillQueue(current: Approval[] | undefined, key: string) {
   const [voted, setVoted] = useState<ReadonlySet<string>>(new Set());
-  const held = useHeld(current, key);
-  const fresh = new Map(current?.map((approval) => [approval.id, approval]));
-  const items = held.shown?.flatMap((approval) => fresh.get(approval.id) ?? (voted.has(approval.id) ? [] : approval));
+  const held = useHeldRows(current, key, ({ id }) => id);
+  const isDecided = (id: string): boolean => voted.has(id) && current?.every((approval) => approval.id !== id) === true;
   return {
-    items,
-    isHeld: held.waiting && items?.map(({ id }) => id).join() !== current?.map(({ id }) => id).join(),
+    items: held.rows?.filter(({ id }) => !isDecided(id)),
+    changes: { count: held.changes, apply: held.apply },
     pointer: held.pointer,
     onVoted: (id: string) => setVoted((before) => new Set([...before, id])),
   };

@@ -1,5 +1,5 @@
 // What happened to a device as one line of its timeline.
-import type { TimelineEntry } from '#contracts/http/devices.ts';
+import type { TimelineEntry } from '#contracts/http/timeline.ts';
 import { eventTitle, stateChange } from './history.ts';
 import { plainName } from './names.ts';
 import type { Tone } from './states.ts';

@@ -1,6 +1,8 @@
 // Everything that happened to a device in one list, the newest first, with what it is doing now at its end.
 import type { AuditEvent } from '#contracts/http/audit.ts';
-import { timelineKinds, type HistoryEntry, type TimelineEntry, type TimelineKind } from '#contracts/http/devices.ts';
+import type { HistoryEntry } from '#contracts/http/devices.ts';
+import type { TimelineEntry } from '#contracts/http/timeline.ts';
+import { timelineKinds, type TimelineKind } from '#contracts/states.ts';
 import { Button } from '@mantine/core';
 import {
   IconArrowsExchange,

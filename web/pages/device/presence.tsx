@@ -1,5 +1,5 @@
 // When a device was heard in the last day, as a strip; and where it stands now.
-import type { DeviceTimeline } from '#contracts/http/devices.ts';
+import type { DeviceTimeline } from '#contracts/http/timeline.ts';
 import { LivenessBadge } from '../../parts/badges.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { counted } from '../../words/names.ts';

@@ -1,5 +1,6 @@
 // Why a device stands where it stands, as the API explains it: the four questions first, then each fact behind the answers.
-import type { Device, DeviceExplanation } from '#contracts/http/devices.ts';
+import type { Device } from '#contracts/http/devices.ts';
+import type { DeviceExplanation } from '#contracts/http/explanation.ts';
 import {
   IconCertificate,
   IconFingerprint,
