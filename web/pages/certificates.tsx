@@ -4,7 +4,7 @@ import { Button } from '@mantine/core';
 import { IconCertificateOff, IconFilterOff, IconSearch } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { createLazyRoute, useNavigate } from '@tanstack/react-router';
-import { useHeld } from '../data/held.ts';
+import { useHeldRows } from '../data/held.ts';
 import { useBarrier, useServices } from '../data/services.tsx';
 import { Barrier } from '../parts/barrier.tsx';
 import { Command } from '../parts/copy.tsx';
@@ -42,8 +42,12 @@ function Certificates() {
   const { queries } = useServices();
   const barrier = useBarrier('device.read');
   const certificates = useQuery({ ...queries.certificates({ limit: pageSize, ...search }), enabled: barrier === null });
-  const held = useHeld(certificates.data, `${JSON.stringify(search)} ${certificates.isPlaceholderData}`);
-  const rows = held.shown?.items;
+  const held = useHeldRows(
+    certificates.data?.items,
+    `${JSON.stringify(search)} ${certificates.isPlaceholderData}`,
+    keyOf,
+  );
+  const { rows } = held;
   const { cursor, limit: _, ...filters } = search;
   const isFiltered = Object.keys(filters).length > 0;
   const change = (part: { [Name in keyof CertificateListQuery]?: CertificateListQuery[Name] | undefined }) =>
@@ -60,7 +64,9 @@ function Certificates() {
     <Page
       title="Certificates"
       description="What devices prove themselves with, the one that ends first at the top. An expired certificate restricts its device at once."
-      actions={<Freshness query={certificates} held={held.waiting} />}
+      actions={
+        <Freshness query={certificates} held={held.changes > 0} changes={{ count: held.changes, apply: held.apply }} />
+      }
     >
       <Panel
         title="By expiry"
@@ -113,7 +119,7 @@ function Certificates() {
             />
             <Pager
               shown={`${counted(rows.length, 'certificate')}${isFiltered ? ' that match' : ''} on this page`}
-              next={held.shown?.next_cursor ?? null}
+              next={certificates.data?.next_cursor ?? null}
               isFirst={cursor === undefined}
               onNext={(next) => void navigate({ search: { ...search, cursor: next } })}
               onFirst={() => change({})}
