@@ -92,7 +92,7 @@ export const deviceRoutes: FastifyPluginAsyncTypebox<DevicesDeps> = async (app, 
   );
 
   app.get(
-    '/api/devices/counts',
+    '/api/fleet/counts',
     {
       config: { access: 'device.read' },
       schema: {

@@ -89,7 +89,7 @@ export function createClient(options: CallerOptions): Client {
   return {
     devices: {
       list: (query, also) => get('/api/devices', query, also),
-      counts: (query, also) => get('/api/devices/counts', query, also),
+      counts: (query, also) => get('/api/fleet/counts', query, also),
       get: (deviceId, also) => get(at`/api/devices/${deviceId}`, undefined, also),
       explanation: (deviceId, also) => get(at`/api/devices/${deviceId}/explanation`, undefined, also),
       timeline: (deviceId, query, also) => get(at`/api/devices/${deviceId}/timeline`, query, also),

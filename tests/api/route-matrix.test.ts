@@ -20,7 +20,7 @@ const open: Row = [200, 200, 200, 200, 200, 200, 200];
 const matrix: Readonly<Record<string, Row>> = {
   'POST /api/heartbeat': [401, 401, 401, 401, 401, 401, 401],
   'GET /api/devices': reader,
-  'GET /api/devices/counts': reader,
+  'GET /api/fleet/counts': reader,
   'GET /api/devices/:device_id': readerOfOne,
   'GET /api/devices/:device_id/explanation': readerOfOne,
   'GET /api/devices/:device_id/timeline': readerOfOne,

@@ -373,10 +373,6 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
             url,
           );
         if (verb === 'explanation') return explanationOf(deviceOf(id));
-        if (id === 'counts') {
-          if (counting.fails) throw new TrustError('device.count_too_slow');
-          return countsOf([...fleet.devices.values()], url, nowMs());
-        }
         if (verb === 'timeline') return timelineOf(deviceOf(id), url);
         if (verb === 'history') return list(fleet.history.get(id) ?? [], url);
         if (verb === 'identity-review') {
@@ -386,6 +382,9 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
           return deviceOf(id);
         }
         return isPost ? change(id, verb, body) : deviceOf(id);
+      case 'fleet':
+        if (counting.fails) throw new TrustError('device.count_too_slow');
+        return countsOf([...fleet.devices.values()], url, nowMs());
       case 'certificates':
         return list(certificatesOf(url), url);
       case 'saved-filters': {

@@ -140,7 +140,7 @@ describe('sentinel status', () => {
     'GET /api/audit/integrity': { body: anIntegrityReport() },
     'GET /api/health/ready': { body: ready },
     'GET /api/admin/me': { body: { username: 'ada', roles: ['viewer'] } },
-    'GET /api/devices/counts': { body: counts },
+    'GET /api/fleet/counts': { body: counts },
     'GET /api/certificates': { body: { items: [], next_cursor: null } },
     'GET /api/approvals': { body: { items: [], next_cursor: null } },
   };

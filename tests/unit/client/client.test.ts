@@ -89,7 +89,7 @@ describe('client', () => {
     assert.deepEqual(
       seen.map(({ method, path, headers }) => [method, path, headers['x-csrf-token'], headers['idempotency-key']]),
       [
-        ['GET', '/api/devices/counts?liveness=stale', undefined, undefined],
+        ['GET', '/api/fleet/counts?liveness=stale', undefined, undefined],
         ['GET', '/api/saved-filters', undefined, undefined],
         ['PUT', '/api/saved-filters/Gone%20quiet%2F..', 'csrf', undefined],
         ['DELETE', '/api/saved-filters/Gone%20quiet', 'csrf', undefined],
