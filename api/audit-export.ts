@@ -12,10 +12,16 @@ export interface AuditExportDeps extends Pick<AuditDeps, 'listAudit'> {
   /** Aborted when the server stops. */
   readonly stopping: AbortSignal;
   /** How much one file holds and how many are written at a time. */
-  readonly limits?: { readonly events: number; readonly page: number; readonly atOnce: number };
+  readonly limits?: {
+    readonly events: number;
+    readonly page: number;
+    readonly atOnce: number;
+    /** Whoever reads more slowly than this is cut off, so that nobody keeps the others waiting. */
+    readonly longestMs: number;
+  };
 }
 
-const defaultLimits = { events: 1_000_000, page: 500, atOnce: 4 };
+const defaultLimits = { events: 1_000_000, page: 500, atOnce: 4, longestMs: 600_000 };
 
 type CsvColumn = readonly [name: string, value: (event: AuditEvent) => string];
 
@@ -83,7 +89,8 @@ export const auditExportRoutes: FastifyPluginAsyncTypebox<AuditExportDeps> = asy
       }
       open += 1;
       const ended = new AbortController();
-      const stream = Readable.from(write(project, filter, format, AbortSignal.any([ended.signal, deps.stopping])));
+      const stop = AbortSignal.any([ended.signal, deps.stopping, AbortSignal.timeout(limits.longestMs)]);
+      const stream = Readable.from(write(project, filter, format, stop), { signal: stop });
       reply.raw.once('close', () => ended.abort());
       stream.once('close', () => (open -= 1));
       return reply

@@ -1,6 +1,7 @@
 // The audit trail over fakes, its integrity, metrics and the event stream.
 import assert from 'node:assert/strict';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { get, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { registerReadings } from '#api/metrics.ts';
@@ -32,13 +33,44 @@ const event = (sequence: number, more: Partial<SealedAuditEvent> = {}): SealedAu
 
 describe('GET /api/audit/export', () => {
   const exported = async (t: TestContext, query: string) => {
-    const limits = { events: 5, page: 2, atOnce: 1 };
+    const limits = { events: 5, page: 2, atOnce: 1, longestMs: 60_000 };
     const { app, as, events } = await fakeApi(t, {
       change: (deps) => ({ ...deps, auditExport: { ...deps.auditExport, limits } }),
     });
     for (let n = 1; n <= 7; n += 1) events.trail.push(event(n, n === 3 ? { actor_id: '=1+1,"x"' } : {}));
     return app.inject({ url: `/api/audit/export?${query}`, headers: await as('viewer') });
   };
+
+  it('cuts off whoever does not read on, and lets the next one begin', async (t) => {
+    const { app, as } = await fakeApi(t, {
+      change: (deps) => ({
+        ...deps,
+        auditExport: {
+          ...deps.auditExport,
+          // More than any buffer between the two holds.
+          listAudit: async () => [event(1, { details: { text: 'x'.repeat(5_000_000) } })],
+          limits: { events: 20, page: 1, atOnce: 1, longestMs: 200 },
+        },
+      }),
+    });
+    const address = await app.listen({ port: 0 });
+    const ask = async (): Promise<IncomingMessage> => {
+      const request = get(`${address}/api/audit/export`, { headers: await as('viewer'), agent: false });
+      const [answer] = (await once(request, 'response')) as [IncomingMessage];
+      answer.on('error', () => {});
+      return answer;
+    };
+    const cutOff = Promise.withResolvers<void>();
+    app.server.once('request', (_request, answer: ServerResponse) => answer.once('close', cutOff.resolve));
+    const idle = await ask();
+    assert.equal(idle.statusCode, 200);
+    assert.equal((await ask()).statusCode, 429);
+    await cutOff.promise;
+    idle.destroy();
+    const next = await ask();
+    assert.equal(next.statusCode, 200);
+    next.destroy();
+  });
 
   it('writes the list as JSON lines, page by page, up to its limit (CP-39)', async (t) => {
     const answer = await exported(t, 'order=oldest');
