@@ -208,18 +208,24 @@ export async function commit(store: Store, runId: string, change: Commit, now = 
   if (result.status !== 'committed') throw new TypeError(`not committed: ${JSON.stringify(result)}`);
 }
 
-/** Writes a grant as the next commit of the device's actor, whatever was committed before. */
+/**
+ * Writes a grant as the next commit of the device's actor, whatever was committed before.
+ *
+ * @param noted fingerprints of revoked certificates that the actor has taken note of
+ */
 export async function decide(
   store: Store,
   ref: Omit<ActorRef, 'kind'> | string,
   row: DeviceGrant,
   now = noon,
+  noted: readonly string[] = [],
 ): Promise<void> {
   const { project, id } = typeof ref === 'string' ? { project: 'default', id: ref } : ref;
   const actor = { kind: 'device' as const, project, id };
-  const empty = deviceCommit({ actor, row, from: 0, to: 1 });
+  const snapshot = { value: row.state, context: { revoked_fingerprints: noted } as never };
+  const empty = deviceCommit({ actor, row, snapshot, from: 0, to: 1 });
   const result = await commitActor(store, 'run-1', empty, randomUUID(), now);
   if (result.status === 'committed') return;
   const from = result.status === 'fenced' && result.row ? result.row.revision : 0;
-  await commit(store, 'run-1', deviceCommit({ actor, row, from }), now);
+  await commit(store, 'run-1', deviceCommit({ actor, row, snapshot, from }), now);
 }

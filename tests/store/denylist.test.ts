@@ -119,9 +119,11 @@ describe('the denylist', () => {
     assert.equal((await findDevice(database.api, 'default', 'blocking'))?.candidate, null);
     assert.equal(await announced(80), true);
     // The actor has heard of it, closed the review and pinned nothing new: what is left is no news.
-    await decide(database.worker, 'blocking', { ...row, candidate_fingerprint: null, review_generation: 2 }, after(81));
+    const heard = [own.fingerprint_sha256];
+    const over = { ...row, candidate_fingerprint: null };
+    await decide(database.worker, 'blocking', { ...over, review_generation: 2 }, after(81), heard);
     assert.equal(await announced(200), false);
-    await decide(database.worker, 'blocking', { ...row, candidate_fingerprint: null }, after(201));
+    await decide(database.worker, 'blocking', over, after(201), heard);
     assert.equal(await announced(300), false, 'a denied certificate is not announced as one that waits');
     const next = facts('blocking-2', { issuer: own.issuer });
     assert.equal(await codeOf(presenting('blocking', next), after(301)), 'pending');

@@ -81,10 +81,10 @@ describe('what looks across projects', () => {
     // A decision that was under way is written without a word of it.
     await decide(database.worker, 'revoked', approved('revoked-1', { reason: 'something else' }), after(30));
     assert.ok(await hears('revoked'));
-    await database.rows(`UPDATE actor SET snapshot = '{"context": {"revoked_fingerprints": ["${digest('revoked-1')}"]}}'
-      WHERE id = 'device/default/revoked'`);
+    const noted = [digest('revoked-1')];
+    await decide(database.worker, 'revoked', approved('revoked-1'), after(40), noted);
     assert.equal(await hears('revoked'), false);
-    await decide(database.worker, 'revoked', approved('revoked-1', { review: review('r1') }), after(40));
+    await decide(database.worker, 'revoked', approved('revoked-1', { review: review('r1') }), after(45), noted);
     assert.ok(await hears('revoked'), 'what is revoked is under review');
   });
 
