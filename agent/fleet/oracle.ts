@@ -139,8 +139,13 @@ export function afterSilence(known: Known, sent: Sent): Known {
     ...known,
     seen: known.seen === 'no' ? 'perhaps' : known.seen,
     counter: { ...known.counter, perhaps: Math.max(known.counter.perhaps, sent.counter) },
-    versions: known.versions.length === 0 ? [] : [...new Set([...known.versions, sent.agentVersion])],
+    versions: perhaps(known.versions, sent),
   };
+}
+
+/** The version that was sent may be on record by now. */
+function perhaps(versions: Known['versions'], { agentVersion }: Sent): Known['versions'] {
+  return versions.length === 0 ? [] : [...new Set([...versions, agentVersion])];
 }
 
 /** What an answer teaches, right or wrong. Refusals that say nothing about the device teach nothing. */
@@ -161,7 +166,9 @@ export function afterAnswer(known: Known, sent: Sent, answered: Answered): Known
       if (known.identity === 'approved' && known.rotation === null && fingerprint !== known.pinned)
         return { ...known, rotation: { fingerprint, decision: null } };
       // An approved device is observed only through the certificate that is pinned.
-      if (known.identity !== 'waiting') return { ...known, seen: 'yes' };
+      if (known.identity === 'approved') return { ...known, seen: 'yes' };
+      // A decision that was under way may have come before what this heartbeat reported, or after.
+      if (known.identity !== 'waiting') return { ...known, seen: 'yes', versions: perhaps(known.versions, sent) };
       return { ...known, seen: 'yes', versions: [sent.agentVersion] };
     case 'device.rejected':
       return afterRejection(known, fingerprint);

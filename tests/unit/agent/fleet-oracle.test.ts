@@ -68,6 +68,11 @@ describe('the oracle', () => {
     assert.deepEqual(right(voting, sent(1)), ['accepted', 'pending']);
     assert.deepEqual(right(afterDecision(voting, 'first', 'open'), sent(1)), ['pending']);
     assert.deepEqual(right(afterDecision(voting, 'first', 'approved'), sent(1)), ['accepted']);
+    // While people decide, a new version may be on record already, or only with the next heartbeat.
+    const upgraded = { ...sent(2), agentVersion: '2' };
+    const before = waiting.versions;
+    assert.deepEqual(afterAnswer(voting, upgraded, 'pending').versions, [...before, '2']);
+    assert.deepEqual(afterAnswer(voting, upgraded, 'accepted').versions, ['2']);
     const against = whileDeciding(waiting, 'first', 'reject');
     assert.deepEqual(right(against, sent(1)), ['device.rejected', 'pending']);
     assert.deepEqual(right(afterDecision(against, 'first', 'rejected'), sent(1)), ['device.rejected']);
