@@ -265,7 +265,7 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
 
   /** What was made up for it, in one order. */
   function timelineOf(device: Device, url: URL): DeviceTimeline {
-    const [now, hour] = [Date.now(), 3600_000];
+    const [now, hour] = [nowMs(), 3600_000];
     const instant = (ms: number) => new Date(ms).toISOString();
     const entry = { transition: null, audit: null, silence: null };
     const silences = [

@@ -1,5 +1,6 @@
 // Which pictures of the console there are: one of each page of its router, in each look.
 import { readFile } from 'node:fs/promises';
+import { deviceTabs } from '#web/search.ts';
 import type { Look } from '#tests/harness/browser.ts';
 
 export const pictureFolder = new URL('../../docs/console/', import.meta.url);
@@ -19,13 +20,22 @@ export interface ConsolePage {
   readonly as: 'visitor' | 'admin';
 }
 
+const devicePath = '/devices/$deviceId';
+const [, ...otherTabs] = deviceTabs;
+const tabs = otherTabs.map(
+  (tab) => ({ name: `device-${tab}`, path: `${devicePath}?tab=${tab}`, as: 'admin' }) as const,
+);
+
 /** A page that is added to the router is here by being there. */
 export async function consolePages(): Promise<readonly ConsolePage[]> {
   const router = await readFile(new URL('../../web/router.tsx', import.meta.url), 'utf8');
   const paths = [...router.matchAll(/\bpath: '([^']+)'/g)].map(([, path = '']) => path);
   return [
     { name: 'welcome', path: '/', as: 'visitor' },
-    ...paths.map((path) => ({ name: nameOf(path), path, as: path === '/login' ? 'visitor' : 'admin' }) as const),
+    ...paths.flatMap((path) => [
+      { name: nameOf(path), path, as: path === '/login' ? 'visitor' : 'admin' } as const,
+      ...(path === devicePath ? tabs : []),
+    ]),
   ];
 }
 

@@ -73,7 +73,8 @@ async function take(page: Page, api: FakeApi, { path }: ConsolePage, look: Look)
 /** The path with an object of the fleet for each parameter. */
 function pathWith(api: FakeApi, path: string): string {
   const values: Record<string, string> = {
-    $deviceId: 'gate-south-01',
+    // One that has lost trust, so that the page has something to explain.
+    $deviceId: 'meter-0042',
     $id: [...api.fleet.approvals.values()].find(({ kind }) => kind === 'rotation')?.id ?? '',
   };
   return path.replaceAll(/\$\w+/g, (parameter) => {

@@ -87,8 +87,9 @@ export function Welcome() {
               <p>New devices wait in the approvals queue. You see exactly what you approve before you do.</p>
             </Step>
             <Step title="Connect a device of your own">
-              <p>The development authority issues its certificate; its first heartbeat opens a review.</p>
+              <p>The development authority issues its certificate; the first heartbeat of its agent opens a review.</p>
               <Command line="npx --no-install sentinel ca issue my-device --out my-device" />
+              <Command line="npm run agent -- run --identity my-device" />
             </Step>
           </ol>
         </section>
