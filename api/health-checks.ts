@@ -34,15 +34,21 @@ const newsCountedTo = 1_000;
 const tlsWarningDays = 14;
 /** What costs more than a ping is asked this often, however often somebody polls. */
 const keptMs = 5_000;
+/** A worker that is not there yet is soon, as after a start. */
+const missingKeptMs = 500;
 const newsKeptMs = 15_000;
 
 export function createHealthChecks(deps: HealthCheckDeps): Checks {
   const { clock } = deps;
   const age = (at: Date | string): number =>
     Math.max(0, Math.round((clock.now().getTime() - new Date(at).getTime()) / 1000));
-  const sealer = kept(deps.sealerStatus, keptMs, clock);
-  const worker = kept(deps.workerSeenAt, keptMs, clock);
-  const news = kept(() => deps.waitingNews(newsCountedTo), newsKeptMs, clock);
+  const sealer = kept(deps.sealerStatus, () => keptMs, clock);
+  const worker = kept(deps.workerSeenAt, (seenAt) => (seenAt === null ? missingKeptMs : keptMs), clock);
+  const news = kept(
+    () => deps.waitingNews(newsCountedTo),
+    () => newsKeptMs,
+    clock,
+  );
   return {
     async database() {
       await deps.pingDatabase();
@@ -102,15 +108,18 @@ const ok = (detail: string): Check => ({ status: 'ok', detail });
 const degraded = (detail: string): Check => ({ status: 'degraded', detail });
 
 /** Asks once for all who want to know in that time; a failure is not kept. */
-function kept<T>(ask: () => Promise<T>, ms: number, clock: Clock): () => Promise<T> {
-  let last: { readonly until: number; readonly answer: Promise<T> } | null = null;
+function kept<T>(ask: () => Promise<T>, keepMs: (answer: T) => number, clock: Clock): () => Promise<T> {
+  let last: { until: number; readonly answer: Promise<T> } | null = null;
   return () => {
     if (last !== null && clock.now().getTime() < last.until) return last.answer;
-    const asked = { until: clock.now().getTime() + ms, answer: ask() };
+    const asked = { until: clock.now().getTime() + keptMs, answer: ask() };
     last = asked;
-    asked.answer.catch(() => {
-      if (last === asked) last = null;
-    });
+    asked.answer.then(
+      (answer) => (asked.until = clock.now().getTime() + keepMs(answer)),
+      () => {
+        if (last === asked) last = null;
+      },
+    );
     return asked.answer;
   };
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { ApiProblem } from '#client/api-problem.ts';
 import type { Client } from '#client/client.ts';
+import { adviceOnCheck } from '#contracts/health-checks.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { Integrity } from '#contracts/http/audit.ts';
 import type { CertificateList } from '#contracts/http/certificates.ts';
@@ -47,15 +48,6 @@ interface Status {
   /** `null` too when the person may not have it verified. */
   readonly audit: Integrity | null;
 }
-
-/** What to do about a part that does not do its work. */
-const howToMend: Readonly<Record<string, string>> = {
-  database: 'Start Postgres, or npm start here; see logs/postgres.log. Nothing works without it.',
-  temporal: 'Start Temporal, or npm start here; see logs/temporal.log. Decisions wait until it is back.',
-  sealing: 'Start the sealer; see logs/sealer.log, and run: sentinel audit verify',
-  trust_anchors: 'Set SENTINEL_TLS_CA to the authority of the devices, then start again.',
-  shutdown: 'Wait until it has stopped, then npm start.',
-};
 
 export function addStatusCommand(program: Command, context: CliContext): void {
   const status = withWatch(program.command('status'))
@@ -204,7 +196,7 @@ function showStatus(context: CliContext, status: Status): void {
       name,
       stateCell(check.status),
       check.detail,
-      check.status === 'ok' ? '' : (howToMend[name] ?? 'Look into the logs of the API.'),
+      check.status === 'ok' ? '' : adviceOnCheck(name),
     ]),
     { spare: status.ready.status === 'ok' ? ['how to mend'] : [], wrap: true },
   );

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createHealthChecks, type HealthCheckDeps } from '#api/health-checks.ts';
+import { healthChecks } from '#contracts/health-checks.ts';
 import { fakeClock } from '#tests/fakes/fake-clock.ts';
 
 function checking(change: Partial<HealthCheckDeps> = {}) {
@@ -48,6 +49,23 @@ describe('what readiness says', () => {
       'trust_anchors ok: 1 in force',
       'tls_certificate ok: ends in 100 d',
     ]);
+  });
+
+  it('has words and advice for each of them', () => {
+    assert.deepEqual(
+      Object.keys(checking().checks).filter((name) => !Object.hasOwn(healthChecks, name)),
+      [],
+    );
+  });
+
+  it('asks soon again for a worker that was not there', async () => {
+    let seenAt: Date | null = null;
+    const { ask, ago, clock } = checking({ workerSeenAt: async () => seenAt });
+    assert.match(await ask('worker'), /^degraded/);
+    seenAt = ago(1);
+    assert.match(await ask('worker'), /^degraded/, 'whoever asks at once is told the same');
+    clock.advance(500);
+    assert.match(await ask('worker'), /^ok/);
   });
 
   const down = () => Promise.reject(new Error('secret address'));

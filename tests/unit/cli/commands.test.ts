@@ -163,7 +163,7 @@ describe('sentinel status', () => {
       },
     });
     assert.match(out, /^Sentinel\t1\.2\.3 at http/);
-    assert.match(out, /^temporal\tdegraded\tno answer\tStart Temporal/m);
+    assert.match(out, /^temporal\tdegraded\tno answer\tSee whether the Temporal server runs/m);
     assert.match(out, /^Certificates\t1 expire soon\n\tlab-9 expires 2026-01-05/m);
     assert.match(out, /^lab-1\tenrollment\t0\/1\tapprover, security, admin\t/m);
     assert.match(out, /^Audit\tvalid, \d+ events sealed, 0 not sealed yet$/m);

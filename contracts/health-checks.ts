@@ -1,0 +1,47 @@
+// The checks of readiness: which there are, and what to do about one that is not well, wherever that is shown.
+export const healthChecks = {
+  database: {
+    label: 'Database',
+    advice: 'See whether PostgreSQL runs and has room on its disk, and look into its log.',
+  },
+  temporal: {
+    label: 'Temporal',
+    advice:
+      'See whether the Temporal server runs and SENTINEL_TEMPORAL_ADDRESS names it. Decisions are caught up with.',
+  },
+  worker: {
+    label: 'Worker',
+    advice: 'See whether the worker process runs, and whether it has the task queue and namespace of the API.',
+  },
+  news: {
+    label: 'News of devices',
+    advice: 'It is caught up with by itself once worker and Temporal run. If it grows, look into the worker’s log.',
+  },
+  sealing: {
+    label: 'Sealing of the trail',
+    advice: 'See whether the sealer process runs. Its log names the event or chain that holds it up.',
+  },
+  checkpoints: { label: 'Checkpoints', advice: 'See whether the sealer can write its checkpoint directory.' },
+  trust_anchors: {
+    label: 'Authorities of devices',
+    advice: 'Set SENTINEL_TLS_CA to the authority that issues device certificates, and start again.',
+  },
+  tls_certificate: {
+    label: 'Certificate of the API',
+    advice: 'Replace SENTINEL_TLS_CERT and SENTINEL_TLS_KEY, and start again.',
+  },
+  shutdown: { label: 'Shutdown', advice: 'The API stops. Another one takes over, or it starts again.' },
+} as const satisfies Readonly<Record<string, { readonly label: string; readonly advice: string }>>;
+
+export type HealthCheckName = keyof typeof healthChecks;
+
+const isKnown = (name: string): name is HealthCheckName => Object.hasOwn(healthChecks, name);
+
+/** An API of another version may look at something else. */
+export function adviceOnCheck(name: string): string {
+  return isKnown(name) ? healthChecks[name].advice : 'Look into the log of the API.';
+}
+
+export function labelOfCheck(name: string): string | null {
+  return isKnown(name) ? healthChecks[name].label : null;
+}
