@@ -156,10 +156,13 @@ BEGIN
     FROM weighed w LEFT JOIN received r ON r.item = w.item
   ), decided AS MATERIALIZED (
     SELECT c.*, c.code IN ('accepted', 'pending') AND (
-        -- Somebody may be waiting for it; what is announced again can wait.
+        -- Somebody may be waiting for it; what is announced again can wait, each time twice as long: actors that do not
+        -- keep up must not be kept from it by being told so.
         (c.news AND (c.news_since IS NULL OR c.becomes_candidate))
-        OR coalesce(c.signalled_at <= at - make_interval(secs =>
-          CASE WHEN c.news THEN news_interval_seconds ELSE signal_interval_seconds END), true)) AS signal
+        OR coalesce(c.signalled_at <= at - make_interval(secs => CASE
+          WHEN NOT c.news THEN signal_interval_seconds
+          ELSE greatest(news_interval_seconds, least(300, extract(epoch FROM c.signalled_at - c.news_since)))
+        END), true)) AS signal
     FROM compared c
   ), inserted AS (
     INSERT INTO public.device_liveness AS l (project_id, device_id, first_seen_at, last_seen_at, signalled_at,

@@ -215,7 +215,7 @@ describe('heartbeats', () => {
     assert.deepEqual([accepted.code, accepted.identity_verified, accepted.acknowledged], ['accepted', false, false]);
   });
 
-  it('signals news at once and again after five seconds, and a steady device at most once an interval', async () => {
+  it('signals news at once, again after five seconds and then ever later, and a steady device at most once an interval', async () => {
     const signals = async (deviceId: string, times: readonly number[], more = {}) => {
       const found = [];
       let counter = times[0] ?? 0;
@@ -223,9 +223,18 @@ describe('heartbeats', () => {
         found.push((await judge(heartbeat(deviceId, { counter: (counter += 1000) + at }), after(at), more)).signal);
       return found;
     };
-    assert.deepEqual(await signals('news', [0, 1, 5, 6]), [true, false, true, false], 'while nobody has taken it in');
+    assert.deepEqual(
+      await signals('news', [0, 1, 5, 6, 10, 15, 20, 39, 40]),
+      [true, false, true, false, true, false, true, false, true],
+      'while nobody has taken it in',
+    );
+    assert.deepEqual(
+      await signals('unheard', [0, 3_000, 3_299, 3_300]),
+      [true, true, false, true],
+      'five minutes at most',
+    );
     await decide(database.worker, 'news', approved('news-1'));
-    assert.deepEqual(await signals('news', [10_000, 43_204, 43_205, 43_206]), [false, false, true, false]);
+    assert.deepEqual(await signals('news', [10_000, 43_239, 43_240, 43_241]), [false, false, true, false]);
     assert.deepEqual(await signals('news', [50_000, 50_001], { signalIntervalSeconds: 0 }), [true, true]);
     const changed = { counter: 1_000_000, observed_digest: digest('changed') };
     assert.equal(
