@@ -26,7 +26,7 @@ export function referencePage(program: Command): string {
 }
 
 /** Said to the test that runs the commands of the documentation. */
-const examplesNote = 'an example with names that nobody has';
+const examplesNote = 'the tests of the command line run it';
 
 function commandSection(command: Command): string[] {
   const examples = examplesOf(command);
