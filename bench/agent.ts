@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { buildBundle, openWorkshop } from '#deploy/agent/bundle.ts';
 import { targetOf } from '#deploy/agent/targets.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
-import { eventually, startStack, type Stack } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { startStack, type Stack } from '#tests/harness/stack.ts';
 import type { Bench } from './main.ts';
 import type { Measurement } from './result.ts';
 

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { sumsOf } from './archive.ts';
 import { buildBundle, openWorkshop } from './bundle.ts';
 import { nodeVersion, type TargetName, targetNames, targetOf } from './targets.ts';
+import { fail, say } from '#deploy/output.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const usage = `Usage: npm run build-agent-bundles -- [--target TARGET]… [--out DIR] [--cache DIR]
@@ -81,14 +82,4 @@ async function build(
 
 function megabytes(bytes: Buffer): string {
   return (bytes.length / 1e6).toFixed(1);
-}
-
-function say(text: string): number {
-  process.stdout.write(text);
-  return 0;
-}
-
-function fail(text: string, exitCode: number): number {
-  process.stderr.write(`${text}\n`);
-  return exitCode;
 }

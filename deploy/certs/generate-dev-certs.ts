@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
+import { fail, say } from '#deploy/output.ts';
 
 const usage = `Usage: npm run certs [-- --out DIR] [--device DEVICE_ID]
 
@@ -54,14 +55,4 @@ async function generate(directory: string, deviceId: string | undefined): Promis
 SENTINEL_TLS_KEY=${path('server.key')}
 SENTINEL_TLS_CA=${path('ca.crt')}
 `;
-}
-
-function say(text: string): number {
-  process.stdout.write(text);
-  return 0;
-}
-
-function fail(text: string, exitCode: number): number {
-  process.stderr.write(`${text}\n`);
-  return exitCode;
 }

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { readEnvFile } from '#cli/env-file.ts';
 import { isProblemCode } from '#contracts/problems.ts';
 import { renderProxyConfig } from './proxy-config.ts';
+import { fail, say } from '#deploy/output.ts';
 
 const usage = `Usage: npm run nginx:render -- OPTIONS (--stdout | --output-path FILE)
 
@@ -86,14 +87,4 @@ function optionsFrom(values: ReturnType<typeof readArguments>) {
 function writePrivately(path: string, text: string): void {
   rmSync(path, { force: true });
   writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
-}
-
-function say(text: string): number {
-  process.stdout.write(text);
-  return 0;
-}
-
-function fail(text: string, exitCode: number): number {
-  process.stderr.write(`${text}\n`);
-  return exitCode;
 }

@@ -6,7 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { systemClock as clock, systemRandom as random } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { problemAnswer, scriptedApi, type Script } from '#tests/fakes/scripted-api.ts';
-import { eventually } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
 import { agentFolder, runAgent, startAgent, writeIdentity } from '#tests/harness/agent.ts';
 
 const answered = (status: 'accepted' | 'pending', next = 15) => ({

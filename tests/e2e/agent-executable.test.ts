@@ -15,7 +15,8 @@ import { scriptedApi } from '#tests/fakes/scripted-api.ts';
 import { agentFolder, runAgent, startAgent, writeIdentity } from '#tests/harness/agent.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { programPath, requires } from '#tests/harness/requires.ts';
-import { eventually, startStack } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { startStack } from '#tests/harness/stack.ts';
 import { requiresSystemdMachine, runSystemdMachine } from '#tests/harness/systemd-machine.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

@@ -10,7 +10,8 @@ import type { Client } from '#client/client.ts';
 import type { Device } from '#contracts/http/devices.ts';
 import { agentFolder, runAgent, startAgent, writeIdentity } from '#tests/harness/agent.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { eventually, startStack, type Stack } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { startStack, type Stack } from '#tests/harness/stack.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const run = promisify(execFile);

@@ -11,7 +11,8 @@ import type { AuditEvent } from '#contracts/http/audit.ts';
 import type { CertificateOptions, IssuedCertificate } from '#protocols/issue-certificate.ts';
 import { findFreePort } from '#start/ports.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { eventually, startStack, type Stack } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { startStack, type Stack } from '#tests/harness/stack.ts';
 import { cn, derName, forgeAuthority, forgeLeaf } from '#tests/unit/protocols/certificate-forge.ts';
 
 const dayMs = 86_400_000;

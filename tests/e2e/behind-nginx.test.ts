@@ -16,7 +16,8 @@ import { findFreePort } from '#start/ports.ts';
 import { cleanupAfterAll } from '../harness/cleanup.ts';
 import { startNginx } from '../harness/nginx.ts';
 import { requires } from '../harness/requires.ts';
-import { eventually, startStack, type Stack } from '../harness/stack.ts';
+import { eventually } from '../harness/eventually.ts';
+import { startStack, type Stack } from '../harness/stack.ts';
 
 const proxySecret = randomBytes(32).toString('base64url');
 

@@ -9,7 +9,8 @@ import type { Approval } from '#contracts/http/approvals.ts';
 import type { AuditEvent, Integrity } from '#contracts/http/audit.ts';
 import type { Device, HistoryEntry } from '#contracts/http/devices.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { eventually, startStack, type Stack } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { startStack, type Stack } from '#tests/harness/stack.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const commandLimitMs = 30_000;

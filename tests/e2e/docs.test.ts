@@ -13,7 +13,7 @@ import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { processesOf, repository } from '#tests/harness/npm-start.ts';
 import { changesTheMachine, documentationPages, type CommandBlock } from '#tests/harness/page-commands.ts';
 import { requires } from '#tests/harness/requires.ts';
-import { eventually } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
 
 const commandsLimitMs = 300_000;
 

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { testDatabase } from '#tests/harness/postgres.ts';
-import { eventually, startStack, type Stack } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { startStack, type Stack } from '#tests/harness/stack.ts';
 import { testTemporal } from '#tests/harness/temporal.ts';
 
 describe('an installation on servers of its own', () => {

@@ -12,7 +12,7 @@ import { startBrowser } from '#tests/harness/browser.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { npmStart, placeForStart, repository } from '#tests/harness/npm-start.ts';
 import { requires } from '#tests/harness/requires.ts';
-import { eventually } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
 
 const run = promisify(execFile);
 

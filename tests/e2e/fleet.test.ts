@@ -8,7 +8,8 @@ import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Report } from '#agent/fleet/report.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { eventually, startStack, type Stack } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { startStack, type Stack } from '#tests/harness/stack.ts';
 
 const main = fileURLToPath(new URL('../../agent/fleet/main.ts', import.meta.url));
 

@@ -17,7 +17,7 @@ import {
   type Start,
 } from '#tests/harness/npm-start.ts';
 import { rowsOf } from '#tests/harness/postgres.ts';
-import { eventually } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
 
 const parts = ['supervisor', 'postgres', 'temporal', 'worker', 'sealer', 'api'];
 

@@ -6,7 +6,8 @@ import { ApiProblem } from '#client/api-problem.ts';
 import type { Device } from '#contracts/http/devices.ts';
 import { parseCertificate } from '#protocols/certificate.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { eventually, startStack, type Stack, type TestDevice } from '#tests/harness/stack.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { startStack, type Stack, type TestDevice } from '#tests/harness/stack.ts';
 
 const hasCode = (code: string) => (error: unknown) => {
   assert.ok(error instanceof ApiProblem, String(error));

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import type { Instance } from '#contracts/instance.ts';
 import { findFreePort } from '#start/ports.ts';
 import type { Cleanup } from './cleanup.ts';
-import { eventually } from './stack.ts';
+import { eventually } from './eventually.ts';
 
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -5,7 +5,6 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { createClient, type Client } from '#client/client.ts';
 import { createTransport, type Transport } from '#client/node-transport.ts';
@@ -17,6 +16,7 @@ import { hashPassword } from '#protocols/password.ts';
 import type { Instance } from '#contracts/instance.ts';
 import { findFreePort } from '#start/ports.ts';
 import type { Cleanup } from './cleanup.ts';
+import { eventually } from './eventually.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const startWithinMs = 150_000;
@@ -63,21 +63,6 @@ export interface Stack {
   kill(part: string, signal: NodeJS.Signals): void;
   restart(settings?: Record<string, string>): Promise<void>;
   stop(): Promise<void>;
-}
-
-/** Waits, with a bound, until `look` finds something. */
-export async function eventually<T>(
-  look: () => Promise<T | null | undefined | false> | T | null | undefined | false,
-  what: string,
-  withinMs = 30_000,
-): Promise<T> {
-  const deadline = performance.now() + withinMs;
-  for (;;) {
-    const found = await look();
-    if (found) return found;
-    if (performance.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}`);
-    await sleep(50);
-  }
 }
 
 export async function startStack(t: Cleanup, settings: Record<string, string> = {}, devices = 0): Promise<Stack> {

@@ -5,7 +5,6 @@ import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, it, type TestContext } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import { readPublicKeys, verifyCheckpoint } from '#protocols/checkpoint.ts';
@@ -20,6 +19,7 @@ import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { createCheckpoints, type Checkpoints } from '#worker/checkpoints.ts';
 import { createSealer, type Sealer } from '#worker/seal.ts';
 import { auditEntry } from './builders.ts';
+import { eventually } from '#tests/harness/eventually.ts';
 import { addProject, type StoreTest, storeTest } from './database.ts';
 
 let database: StoreTest;
@@ -57,13 +57,7 @@ function assertChain(rows: readonly Sealed[], stream: 'audit' | 'outbox', projec
   }
 }
 
-async function eventually(look: () => Promise<boolean>, what: string): Promise<void> {
-  const until = performance.now() + 15_000;
-  while (!(await look())) {
-    if (performance.now() > until) throw new Error(`not within 15 s: ${what}`);
-    await pause(10);
-  }
-}
+const soon = (look: () => Promise<boolean>, what: string): Promise<boolean> => eventually(look, what, 15_000);
 
 const sealerWith = (checkpoints: Checkpoints): Sealer =>
   createSealer({ store: database.sealer, checkpoints, checkpointSeconds: 3600, clock: systemClock, log: fakeLog() });
@@ -241,12 +235,12 @@ describe('the sealer', () => {
     await write(1);
     const sealer = sealerWith(checkpoints);
     try {
-      await eventually(async () => (await headSequence(database.api, 'default', 'outbox')) === 1, 'the other chains');
-      await eventually(async () => (await lastError()) === '23514', 'the error');
+      await soon(async () => (await headSequence(database.api, 'default', 'outbox')) === 1, 'the other chains');
+      await soon(async () => (await lastError()) === '23514', 'the error');
       assert.equal(await headSequence(database.api, 'default', 'audit'), 1);
       assert.equal((await rows()).length, 1);
       await write(2);
-      await eventually(async () => (await headSequence(database.api, 'default', 'audit')) === 2, 'the next event');
+      await soon(async () => (await headSequence(database.api, 'default', 'audit')) === 2, 'the next event');
     } finally {
       await sealer.stop();
     }
@@ -265,10 +259,10 @@ describe('the sealer', () => {
     });
     const told = () => log.lines.filter(({ message }) => message === 'sealing failed and is tried again').length;
     try {
-      await eventually(async () => told() > 0, 'the first failure');
+      await soon(async () => told() > 0, 'the first failure');
       const before = { told: told(), at: performance.now() };
       for (let n = 0; n < 200; n++) await write(n);
-      await eventually(async () => (await headSequence(database.api, 'default', 'audit')) === 200, 'all events');
+      await soon(async () => (await headSequence(database.api, 'default', 'audit')) === 200, 'all events');
       const pauses = 1 + (performance.now() - before.at) / 250;
       assert.ok(told() - before.told <= pauses, `${told() - before.told} in the time of ${pauses} pauses`);
     } finally {
@@ -285,13 +279,13 @@ describe('the sealer', () => {
     await write(1);
     const sealer = sealerWith(checkpoints);
     try {
-      await eventually(async () => (await lastError())?.startsWith('ENOTDIR ') === true, 'the error');
+      await soon(async () => (await lastError())?.startsWith('ENOTDIR ') === true, 'the error');
       await write(2);
-      await eventually(async () => (await headSequence(database.api, 'default', 'audit')) === 2, 'the second event');
+      await soon(async () => (await headSequence(database.api, 'default', 'audit')) === 2, 'the second event');
       assert.deepEqual(await rows(), []);
       await rm(directory);
       await rename(aside, directory);
-      await eventually(async () => (await lastError()) === null, 'the error to be over');
+      await soon(async () => (await lastError()) === null, 'the error to be over');
       assert.equal((await rows()).length, 1);
     } finally {
       await sealer.stop();
@@ -303,15 +297,15 @@ describe('the sealer', () => {
     const sealer = sealerWith(checkpoints);
     try {
       await write(1);
-      await eventually(async () => (await headSequence(database.api, 'default', 'audit')) === 1, 'the first event');
+      await soon(async () => (await headSequence(database.api, 'default', 'audit')) === 1, 'the first event');
       await database.rows(`ALTER TABLE audit_head RENAME TO audit_head_away`);
       await write(2);
-      await eventually(async () => (await lastError()) === '42P01', 'the error');
+      await soon(async () => (await lastError()) === '42P01', 'the error');
       const later = new Date(Date.now() + 60_000).toISOString();
       assert.ok((await sealLagSeconds(database.api, later)) >= 59);
       await database.rows(`ALTER TABLE audit_head_away RENAME TO audit_head`);
-      await eventually(async () => (await headSequence(database.api, 'default', 'audit')) === 2, 'the second event');
-      await eventually(async () => (await lastError()) === null, 'the error to be over');
+      await soon(async () => (await headSequence(database.api, 'default', 'audit')) === 2, 'the second event');
+      await soon(async () => (await lastError()) === null, 'the error to be over');
       assert.equal(await sealLagSeconds(database.api, later), 0);
     } finally {
       await sealer.stop();

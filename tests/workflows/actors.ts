@@ -1,7 +1,6 @@
 // Runs the real workflows on the real Temporal with a fake store, and a cache so small that every task replays.
 import { createHash, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure, type DataConverter } from '@temporalio/common';
 import proto from '@temporalio/proto';
@@ -18,6 +17,7 @@ import type { ApprovalInput } from '#machines/approval.ts';
 import type { ApprovalRead } from '#machines/device-events.ts';
 import { FakeActorStore } from '#tests/fakes/fake-actor-store.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
+import { eventually } from '#tests/harness/eventually.ts';
 import { testTemporal } from '#tests/harness/temporal.ts';
 import { bundleWorkflows, temporalLogger } from '#worker/bundle.ts';
 import { createWorker } from '#worker/worker.ts';
@@ -221,21 +221,6 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
       args: [{ project: 'default', id }],
       signal: newsSignal,
     });
-
-  /** Waits, with a bound, until something that is looked for is there. */
-  async function eventually<T>(
-    look: () => T | undefined | null | false | Promise<T | undefined | null | false>,
-    what: string,
-    withinMs = 30_000,
-  ): Promise<T> {
-    const until = Date.now() + withinMs;
-    for (;;) {
-      const found = await look();
-      if (found) return found;
-      if (Date.now() > until) throw new Error(`not within ${withinMs / 1000} s: ${what}`);
-      await pause(20);
-    }
-  }
 
   async function history(ref: ActorRef, runId?: string): Promise<proto.temporal.api.history.v1.IHistoryEvent[]> {
     const { events } = await client.workflow.getHandle(workflowId(ref), runId).fetchHistory();

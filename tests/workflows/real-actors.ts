@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
@@ -18,6 +17,7 @@ import { heartbeatBatch } from '#store/heartbeat.ts';
 import { syncOperators } from '#store/operator.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
+import { eventually } from '#tests/harness/eventually.ts';
 import { testTemporal } from '#tests/harness/temporal.ts';
 import { digest, heartbeat, heartbeatLimits } from '#tests/store/builders.ts';
 import { storeTest } from '#tests/store/database.ts';
@@ -125,17 +125,6 @@ export async function realActors(t: Cleanup) {
         await gone;
       },
     };
-  }
-
-  /** Waits, with a bound, until something that is looked for is there. */
-  async function eventually<T>(look: () => Promise<T | undefined | null | false>, what: string): Promise<T> {
-    const until = performance.now() + 30_000;
-    for (;;) {
-      const found = await look();
-      if (found) return found;
-      if (performance.now() > until) throw new Error(`not within 30 s: ${what}`);
-      await pause(20);
-    }
   }
 
   async function grantOf(id: string): Promise<Grant | undefined> {
