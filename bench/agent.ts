@@ -1,7 +1,7 @@
 // What an agent costs a device: memory and processor time at rest, against a real Sentinel.
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,24 +9,22 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildBundle, openWorkshop } from '#deploy/agent/bundle.ts';
 import { targetOf } from '#deploy/agent/targets.ts';
-import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { eventually } from '#tests/harness/eventually.ts';
 import { startStack, type Stack } from '#tests/harness/stack.ts';
+import { withCleanup } from './cleanup.ts';
 import type { Bench } from './main.ts';
+import { percentile, spread } from './percentile.ts';
+import { usageOf } from './process-groups.ts';
 import type { Measurement } from './result.ts';
 
 const settleMs = 15_000;
 const sampleMs = 1_000;
 const samples = 60;
-/** Of proc_pid_stat(5), on every Linux that Node runs on. */
-const ticksPerSecond = 100;
 const root = fileURLToPath(new URL('../', import.meta.url));
 const checkout = join(root, 'agent', 'bin.mjs');
 
-export const agentBench: Bench = async (say) => {
-  const works: (() => Promise<void> | void)[] = [];
-  const cleanup: Cleanup = { after: (work) => void works.push(work) };
-  try {
+export const agentBench: Bench = (say) =>
+  withCleanup(async (cleanup) => {
     say('starts a Sentinel');
     const stack = await startStack(cleanup);
     const folder = await mkdtemp(join(tmpdir(), 'sentinel-bench-'));
@@ -46,10 +44,7 @@ export const agentBench: Bench = async (say) => {
       }
     }
     return { measurements, ratios: {} };
-  } finally {
-    for (const work of works.toReversed()) await work();
-  }
-};
+  });
 
 /** The executable that is installed, and the agent as it runs from a checkout. */
 async function programs(folder: string, say: (progress: string) => void) {
@@ -93,29 +88,15 @@ async function measure(name: string, agent: ChildProcess): Promise<Measurement[]
   await sleep(settleMs);
   const { pid } = agent;
   const memory: number[] = [];
-  const before = await ticks(pid);
+  const before = usageOf(pid).cpuSeconds;
   const began = performance.now();
   for (let sample = 0; sample < samples; sample += 1) {
     await sleep(sampleMs);
-    memory.push(await residentMegabytes(pid));
+    memory.push(usageOf(pid).residentMegabytes);
   }
-  const cpu = ((await ticks(pid)) - before) / ticksPerSecond / ((performance.now() - began) / 1000);
-  memory.sort((a, b) => a - b);
-  const at = (part: number): number => memory[Math.min(memory.length - 1, Math.floor(memory.length * part))] ?? 0;
+  const cpu = (usageOf(pid).cpuSeconds - before) / ((performance.now() - began) / 1000);
   return [
-    { label: `resident memory, ${name}`, unit: 'MB', value: at(1), p50: at(0.5), p99: at(0.99) },
+    { label: `resident memory, ${name}`, unit: 'MB', value: percentile(memory, 1), ...spread(memory) },
     { label: `processor time at rest, ${name}`, unit: '% of a core', value: cpu * 100, p50: null, p99: null },
   ];
-}
-
-async function residentMegabytes(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
-}
-
-/** Of user and system together. */
-async function ticks(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[11]) + Number(fields[12]);
 }
