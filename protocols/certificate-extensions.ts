@@ -27,12 +27,23 @@ export interface CertificateExtensions {
   readonly keyUsage: readonly KeyUsage[] | null;
   /** Dotted object identifiers; `null` when the extension is absent. */
   readonly extendedKeyUsage: readonly string[] | null;
+  /** Where the authority says that this certificate's revocation list is; read by `crl.ts`. */
+  readonly crlDistributionPoints: DerElement | undefined;
   /** Extensions that would have to be processed and are not: nothing may rest on a certificate that has any. */
   readonly unprocessed: readonly string[];
 }
 
+/** One extension of a certificate, of a revocation list or of an entry in one. */
+export interface Extension {
+  readonly oid: string;
+  readonly critical: boolean;
+  /** The OCTET STRING around its DER. */
+  readonly value: DerElement;
+}
+
 const oids = {
   keyUsage: '2.5.29.15',
+  crlDistributionPoints: '2.5.29.31',
   subjectAlternativeName: '2.5.29.17',
   basicConstraints: '2.5.29.19',
   nameConstraints: '2.5.29.30',
@@ -50,30 +61,47 @@ const processed: ReadonlySet<string> = new Set([
 export function readExtensions(field: DerElement | undefined): CertificateExtensions {
   const found = new Map<string, DerElement>();
   const unprocessed: string[] = [];
-  for (const element of field === undefined ? [] : extensionsIn(field)) {
-    const fields = fieldsOf(element, tags.sequence);
-    const oid = readOid(fields.take(tags.objectIdentifier));
-    const critical = fields.takeIf(tags.boolean);
-    const value = fields.take(tags.octetString);
-    fields.end();
-    if (found.has(oid)) throw new Malformed(`extension ${oid} is given twice`);
+  for (const { oid, critical, value } of field === undefined ? [] : readExtensionList(explicitly(field, 3))) {
     found.set(oid, value);
-    const mustProcess = (critical !== undefined && readBoolean(critical)) || oid === oids.nameConstraints;
+    const mustProcess = critical || oid === oids.nameConstraints;
     if (mustProcess && !processed.has(oid)) unprocessed.push(oid);
   }
   return {
     ...readBasicConstraints(found.get(oids.basicConstraints)),
     keyUsage: readKeyUsage(found.get(oids.keyUsage)),
     extendedKeyUsage: readExtendedKeyUsage(found.get(oids.extendedKeyUsage)),
+    crlDistributionPoints: found.get(oids.crlDistributionPoints),
     unprocessed,
   };
 }
 
-function extensionsIn(field: DerElement): DerElement[] {
-  const outer = fieldsOf(field, explicitTag(3));
-  const list = fieldsOf(outer.take(tags.sequence), tags.sequence).takeAll(tags.sequence);
-  outer.end();
-  return list;
+/**
+ * Reads a list of Extensions (RFC 5280 §4.1), each at most once.
+ *
+ * @throws Malformed
+ */
+export function readExtensionList(list: DerElement): Extension[] {
+  const found = new Set<string>();
+  return fieldsOf(list, tags.sequence)
+    .takeAll(tags.sequence)
+    .map((element) => {
+      const fields = fieldsOf(element, tags.sequence);
+      const oid = readOid(fields.take(tags.objectIdentifier));
+      const critical = fields.takeIf(tags.boolean);
+      const value = fields.take(tags.octetString);
+      fields.end();
+      if (found.has(oid)) throw new Malformed(`extension ${oid} is given twice`);
+      found.add(oid);
+      return { oid, critical: critical !== undefined && readBoolean(critical), value };
+    });
+}
+
+/** What stands alone in an explicit tag. */
+export function explicitly(field: DerElement, number: number): DerElement {
+  const fields = fieldsOf(field, explicitTag(number));
+  const element = fields.take();
+  fields.end();
+  return element;
 }
 
 function readBasicConstraints(value: DerElement | undefined): { isCa: boolean; pathLength: number | null } {

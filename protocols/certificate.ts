@@ -48,6 +48,8 @@ interface CertificateParts {
   readonly subject: DerElement;
   readonly issuerName: DistinguishedName;
   readonly subjectName: DistinguishedName;
+  /** SubjectPublicKeyInfo. */
+  readonly spki: DerElement;
   readonly publicKey: PublicKey;
   readonly extensions: CertificateExtensions;
 }
@@ -187,6 +189,11 @@ export function isIssuedBy(child: Certificate, issuer: Certificate): boolean {
   return named && isSignedBy(child.parts.signed, issuer.parts.publicKey);
 }
 
+/** The authority that a certificate is of, lower-case hex: its name and its key, which outlive the certificate. */
+export function authorityId({ parts: { subject, spki } }: Certificate): string {
+  return createHash('sha256').update(subject.raw).update(spki.raw).digest('hex');
+}
+
 function* pathsFrom(
   path: readonly [Certificate, ...Certificate[]],
   intermediates: readonly Certificate[],
@@ -246,7 +253,8 @@ function readCertificate(der: Buffer): Certificate {
   const issuer = fields.take(tags.sequence);
   const validity = fieldsOf(fields.take(tags.sequence), tags.sequence);
   const subject = fields.take(tags.sequence);
-  const publicKey = readPublicKey(fields.take(tags.sequence));
+  const spki = fields.take(tags.sequence);
+  const publicKey = readPublicKey(spki);
   const extensionsField = fields.takeIf(explicitTag(3));
   fields.end();
 
@@ -281,7 +289,7 @@ function readCertificate(der: Buffer): Certificate {
     extendedKeyUsage: extensions.extendedKeyUsage,
     publicKey: publicKey.key,
     raw,
-    parts: { signed, issuer, subject, issuerName, subjectName, publicKey, extensions },
+    parts: { signed, issuer, subject, issuerName, subjectName, spki, publicKey, extensions },
   };
 }
 

@@ -80,6 +80,11 @@ export class DerFields {
     return this.#elements[this.#next]?.tag === tag ? this.take() : undefined;
   }
 
+  /** Takes the next field, whatever it is, if there is one. */
+  takeAny(): DerElement | undefined {
+    return this.#elements[this.#next] === undefined ? undefined : this.take();
+  }
+
   /** Takes all that is left, each with this tag, at least one. */
   takeAll(tag: number): DerElement[] {
     const taken = [this.take(tag)];
@@ -178,8 +183,8 @@ function readAt(bytes: Buffer, start: number): DerElement {
   if (tag === undefined || first === undefined) throw new Malformed('the element is cut off');
   if ((tag & 0x1f) === 0x1f) throw new Malformed('tag numbers above 30 are not used');
   const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
-  // 0x80 is the indefinite form; four bytes and more would be longer than anything read here.
-  if (first === 0x80 || lengthBytes > 3) throw new Malformed('the length is indefinite or too large');
+  // 0x80 is the indefinite form; five bytes and more would be longer than anything read here.
+  if (first === 0x80 || lengthBytes > 4) throw new Malformed('the length is indefinite or too large');
   const begin = start + 2 + lengthBytes;
   if (begin > bytes.length) throw new Malformed('the element is cut off');
   const length = lengthBytes === 0 ? first : bytes.readUIntBE(start + 2, lengthBytes);
