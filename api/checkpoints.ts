@@ -6,7 +6,14 @@ import type { Checkpoint } from '#contracts/audit.ts';
 import type { Log } from '#contracts/deps.ts';
 import { readPublicKeys, verifyCheckpoint } from '#protocols/checkpoint.ts';
 import type { VerificationKeys } from '#protocols/signed-envelope.ts';
-import { publicKeysFile, readCheckpointFiles, type CheckpointFile } from '#store/checkpoint-files.ts';
+import {
+  publicKeysFile,
+  readAcceptedRestores,
+  readCheckpointFiles,
+  type CheckpointFile,
+} from '#store/checkpoint-files.ts';
+import { lostEnds } from '#store/sealer.ts';
+import type { Store } from '#store/store.ts';
 
 export interface TrustedCheckpoints {
   /** Newest first, with the heads of the one project. */
@@ -71,6 +78,24 @@ export async function readTrustedCheckpoints(
     ),
   ].filter((complaint) => complaint !== null);
   return { checkpoints, complaint: complaints.length === 0 ? null : complaints.join(' ') };
+}
+
+/**
+ * Whether the database lacks what the newest checkpoint outside of it says, and nobody has accepted that. Where this process
+ * cannot read the folder the sealer says so instead.
+ */
+export async function isOlderThanCheckpoint(store: Store, directory: string, log: Log): Promise<boolean> {
+  try {
+    for await (const { envelope } of readCheckpointFiles(directory, 1)) {
+      const { id, heads } = verifyCheckpoint(envelope, await readKeys(directory));
+      const lost = await lostEnds(store, heads);
+      const accepted = (await readAcceptedRestores(directory)).includes(id);
+      return lost.some(({ isCut }) => !(accepted && isCut));
+    }
+  } catch (error) {
+    log.warn({ err: error }, 'the database cannot be compared with the checkpoints outside of it');
+  }
+  return false;
 }
 
 async function readKeys(directory: string): Promise<VerificationKeys> {

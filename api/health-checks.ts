@@ -12,6 +12,8 @@ export interface HealthCheckDeps {
   readonly sealLagSeconds: () => Promise<number>;
   readonly sealLagLimitSeconds: number;
   readonly sealerStatus: () => Promise<SealerStatus>;
+  /** Whether the database lacks what a checkpoint outside of it says, as after a restore. */
+  readonly isRewritten: () => Promise<boolean>;
   /** Devices whose news has waited for longer than it takes to be taken in, counted up to `most`. */
   readonly waitingNews: (most: number) => Promise<number>;
   readonly trustAnchors: () => number;
@@ -80,6 +82,10 @@ export function createHealthChecks(deps: HealthCheckDeps): Checks {
       const seconds = Math.round(await deps.sealLagSeconds());
       if (seconds > deps.sealLagLimitSeconds)
         return degraded(`${seconds} s behind; changes are refused until events are sealed again`);
+      if (await deps.isRewritten())
+        return degraded(
+          'the trail is not the one that was signed; changes are refused until somebody has looked into it',
+        );
       const { last_success_at, has_error } = await sealer();
       if (has_error) return degraded(`${seconds} s behind; the last round failed, and the sealer’s log says why`);
       if (last_success_at !== null && age(last_success_at) > sealerSilentSeconds)

@@ -58,7 +58,7 @@ import { createActorNotifier } from './actor-notifier.ts';
 import { createActors } from './actors.ts';
 import { buildApi } from './app.ts';
 import { findLive, type AuthenticationDeps } from './authentication.ts';
-import { readTrustedCheckpoints, type CheckpointsDeps } from './checkpoints.ts';
+import { isOlderThanCheckpoint, readTrustedCheckpoints, type CheckpointsDeps } from './checkpoints.ts';
 import { createTrustedProxy } from './client-address.ts';
 import { createCursors } from './cursors.ts';
 import { createDeviceCounts } from './device-counts.ts';
@@ -215,6 +215,11 @@ const checkpoints: CheckpointsDeps = {
   log,
 };
 
+const startedAt = clock.now();
+/** The status in a restored database is as old as that; until the sealer has looked, what was found here counts. */
+const olderAtStart = await isOlderThanCheckpoint(store, checkpoints.directory, log);
+if (olderAtStart) log.error({}, 'the database is older than the newest checkpoint: changes are refused');
+
 const stopping = new AbortController();
 const sealed = new Set<() => void>();
 const sealedListener = listen(store, 'sentinel_sealed', () => {
@@ -237,7 +242,12 @@ const app = await buildApi({
     answer: (scope, claim, answer) => answerIdempotent(store, scope, claim, answer),
     abandon: (scope, claim) => abandonIdempotent(store, scope, claim),
   },
-  sealGuard: { sealLagSeconds: lag, limitSeconds: settings.SENTINEL_AUDIT_SEAL_LAG_LIMIT_SECONDS, clock },
+  sealGuard: {
+    sealLagSeconds: lag,
+    limitSeconds: settings.SENTINEL_AUDIT_SEAL_LAG_LIMIT_SECONDS,
+    isRewritten,
+    clock,
+  },
   heartbeat: {
     identification: createDeviceIdentification({ anchors: () => anchors.current(), proxy, clock }),
     batcher,
@@ -448,6 +458,12 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
+async function isRewritten(): Promise<boolean> {
+  const { is_rewritten, last_success_at } = await sealerStatus(store);
+  const sealerLooked = last_success_at !== null && new Date(last_success_at) > startedAt;
+  return is_rewritten || (olderAtStart && !sealerLooked);
+}
+
 function checks(): Checks {
   const within = <T>(ask: () => Promise<T>) => client.withDeadline(clock.now().getTime() + 1_500, ask);
   return createHealthChecks({
@@ -468,6 +484,7 @@ function checks(): Checks {
     sealLagSeconds: lag,
     sealLagLimitSeconds: settings.SENTINEL_AUDIT_SEAL_LAG_LIMIT_SECONDS,
     sealerStatus: () => sealerStatus(store),
+    isRewritten,
     waitingNews: (most) => waitingNews(store, most, clock.now()),
     trustAnchors: () => anchors.current().anchors.length,
     tlsNotAfter: tlsNotAfter(),

@@ -1,4 +1,5 @@
-// Refuses changes while the audit trail cannot be sealed: what nobody could prove later is not done now. Reads go on.
+// Refuses changes while the audit trail cannot be sealed, or is not the one that was signed: what nobody could prove later is
+// not done now. Reads go on.
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
@@ -13,20 +14,33 @@ declare module 'fastify' {
 export interface SealGuardDeps {
   readonly sealLagSeconds: () => Promise<number>;
   readonly limitSeconds: number;
+  /** Whether the database lacks what a checkpoint outside of it says, as after a restore. */
+  readonly isRewritten: () => Promise<boolean>;
   readonly clock: Clock;
 }
 
 const readingMs = 1000;
 
-export function registerSealGuard(app: FastifyInstance, { sealLagSeconds, limitSeconds, clock }: SealGuardDeps): void {
-  let reading: { readonly at: number; readonly seconds: Promise<number> } | null = null;
+export function registerSealGuard(
+  app: FastifyInstance,
+  { sealLagSeconds, limitSeconds, isRewritten, clock }: SealGuardDeps,
+): void {
+  let reading: { readonly at: number; readonly found: Promise<readonly [number, boolean]> } | null = null;
 
   app.addHook('preHandler', async (request) => {
     if (request.method === 'GET' || request.method === 'HEAD' || request.signedIn === null) return;
     if (request.routeOptions.config.sealing === 'not-needed') return;
     const at = clock.now().getTime();
-    if (reading === null || Math.abs(at - reading.at) >= readingMs) reading = { at, seconds: sealLagSeconds() };
-    if ((await reading.seconds) > limitSeconds) {
+    if (reading === null || Math.abs(at - reading.at) >= readingMs)
+      reading = { at, found: Promise.all([sealLagSeconds(), isRewritten()]) };
+    const [seconds, rewritten] = await reading.found;
+    if (rewritten) {
+      throw new TrustError('service.unavailable', {
+        detail: 'The audit trail is not the one that was signed; changes are refused until somebody has looked into it',
+        facts: { retry_after_seconds: 60 },
+      });
+    }
+    if (seconds > limitSeconds) {
       throw new TrustError('service.unavailable', {
         detail: 'The audit trail has not been sealed for too long; changes are refused until it is',
         facts: { retry_after_seconds: 30 },

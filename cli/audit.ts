@@ -2,6 +2,7 @@
 import { Option, type Command } from 'commander';
 import type { AuditEvent, AuditListQuery } from '#contracts/http/audit.ts';
 import { auditCategories, outcomes } from '#contracts/states.ts';
+import { addAcceptRestoreCommand } from './accept-restore.ts';
 import { withClient } from './connection.ts';
 import { present, type CliContext } from './context.ts';
 import { withExamples } from './examples.ts';
@@ -84,6 +85,8 @@ export function addAuditCommands(program: Command, context: CliContext): void {
       }
     });
   withExamples(verify, ['audit verify', 'audit verify --full --json']);
+
+  addAcceptRestoreCommand(audit, context);
 }
 
 function listEvents(context: CliContext, events: readonly AuditEvent[]): void {

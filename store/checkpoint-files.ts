@@ -1,10 +1,14 @@
 // The copies of checkpoints outside the database: read by everybody who verifies the trail, written by the sealer.
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { lstat, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { TrustError } from '#contracts/problems.ts';
 import type { Settings } from '#contracts/settings.ts';
 
 /** Public keys of all signing keys that there ever were. */
 export const publicKeysFile = 'public-keys.json';
+
+/** Ids of checkpoints that the database was restored to before, each accepted by somebody who can write this folder. */
+const acceptedFile = 'accepted-restores.json';
 
 const checkpointFile = /^\d{4}-\d{2}-\d{2}T[\dZ-]+-[0-9a-f-]{36}\.json$/;
 /** A head takes some 150 bytes, and there are two for each project. */
@@ -33,6 +37,43 @@ export async function* readCheckpointFiles(directory: string, limit: number): As
     .toSorted()
     .toReversed();
   for (const name of names.slice(0, limit)) yield { name, envelope: await readEnvelope(join(directory, name)) };
+}
+
+/**
+ * Checkpoints whose loss somebody has accepted.
+ *
+ * @throws TrustError `data.unreadable`
+ */
+export async function readAcceptedRestores(directory: string): Promise<readonly string[]> {
+  return (await readAccepted(directory)).map(({ checkpoint }) => checkpoint);
+}
+
+export interface AcceptedRestore {
+  /** Id of the newest checkpoint at that time. */
+  readonly checkpoint: string;
+  readonly at: string;
+}
+
+/** Notes that the database was restored to before this checkpoint. @idempotent by checkpoint */
+export async function acceptRestore(directory: string, restore: AcceptedRestore): Promise<void> {
+  const known = await readAccepted(directory);
+  if (known.some(({ checkpoint }) => checkpoint === restore.checkpoint)) return;
+  const path = join(directory, acceptedFile);
+  await writeFile(`${path}.draft`, `${JSON.stringify([...known, restore], null, 2)}\n`, { mode: 0o600 });
+  await rename(`${path}.draft`, path);
+}
+
+async function readAccepted(directory: string): Promise<readonly AcceptedRestore[]> {
+  try {
+    const found: unknown = JSON.parse(await readFile(join(directory, acceptedFile), 'utf8'));
+    const isOne = (one: unknown): one is AcceptedRestore =>
+      typeof (one as Partial<AcceptedRestore> | null)?.checkpoint === 'string';
+    if (!Array.isArray(found) || !found.every(isOne)) throw new SyntaxError('no list of restores');
+    return found;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new TrustError('data.unreadable', { detail: `${acceptedFile} cannot be read`, cause });
+  }
 }
 
 async function readEnvelope(path: string): Promise<unknown> {

@@ -93,12 +93,58 @@ async function lockHead(tx: ProjectTransaction, stream: AuditStream): Promise<{ 
   return head;
 }
 
-/** The heads of all chains, in one snapshot. */
+/**
+ * The heads of all chains, in one snapshot. A head without its event is left out: that is where numbers were skipped, and
+ * nobody could say later whether the signed hash was ever that of an event.
+ */
 export async function chainHeads(store: Store): Promise<readonly CheckpointHead[]> {
+  const events = (stream: AuditStream) =>
+    `SELECT FROM ${chainTables[stream]} e WHERE e.project_id = h.project_id AND e.sequence = h.sequence`;
   return store.query<CheckpointHead>(
-    `SELECT project_id, stream, sequence::float8 AS sequence, hash FROM audit_head WHERE sequence > 0
+    `SELECT project_id, stream, sequence::float8 AS sequence, hash FROM audit_head h
+     WHERE CASE stream WHEN 'audit' THEN EXISTS (${events('audit')}) ELSE EXISTS (${events('outbox')}) END
      ORDER BY project_id, stream`,
   );
+}
+
+/** A chain that does not hold the event that a checkpoint names. */
+export interface LostEnd extends ChainName {
+  /** The number that was signed. */
+  readonly sequence: number;
+  /** Where the chain ends. */
+  readonly head: number;
+  /** Whether no event has that number, as after a restore; else another one has it. */
+  readonly isCut: boolean;
+}
+
+/** Which chains do not hold what a checkpoint says of them. */
+export async function lostEnds(store: Store, heads: readonly CheckpointHead[]): Promise<readonly LostEnd[]> {
+  const lost: LostEnd[] = [];
+  for (const { project_id: project, stream, sequence, hash } of heads) {
+    const [row] = await withProject(store, project, (tx) =>
+      tx.query<{ head: number; found: string | null }>(
+        `SELECT coalesce(max(e.sequence), 0)::float8 AS head,
+           (SELECT s.hash FROM ${chainTables[stream]} s WHERE s.project_id = $1 AND s.sequence = $2) AS found
+         FROM ${chainTables[stream]} e WHERE e.project_id = $1`,
+        [project, sequence],
+      ),
+    );
+    const { head = 0, found = null } = row ?? {};
+    if (found !== hash) lost.push({ project, stream, sequence, head, isCut: found === null });
+  }
+  return lost;
+}
+
+/** Goes on behind a number that was signed: it stays that of the event that is lost. @idempotent yes */
+export async function skipLostNumbers(store: Store, { project, stream, sequence }: LostEnd): Promise<void> {
+  await withProject(store, project, async (tx) => {
+    await lockHead(tx, stream);
+    await tx.query('UPDATE audit_head SET sequence = greatest(sequence, $3) WHERE project_id = $1 AND stream = $2', [
+      project,
+      stream,
+      sequence,
+    ]);
+  });
 }
 
 /**
@@ -160,12 +206,18 @@ export async function sealerStatus(store: Store): Promise<{
   readonly last_success_at: string | null;
   readonly last_checkpoint_at: string | null;
   readonly has_error: boolean;
+  /** The database is not the one that was signed. */
+  readonly is_rewritten: boolean;
 }> {
   const [row] = await store.query<{
     last_success_at: string | null;
     last_checkpoint_at: string | null;
     has_error: boolean;
-  }>('SELECT last_success_at, last_checkpoint_at, last_error IS NOT NULL AS has_error FROM sealer_status');
+    is_rewritten: boolean;
+  }>(
+    `SELECT last_success_at, last_checkpoint_at, last_error IS NOT NULL AS has_error,
+       coalesce(last_error LIKE 'audit.rewritten%', false) AS is_rewritten FROM sealer_status`,
+  );
   if (row === undefined) throw new TypeError('the sealer has a status');
   return row;
 }

@@ -158,6 +158,13 @@ export const importRules: readonly ImportRule[] = [
     packages: 'any',
     why: 'sentinel migrate works on the database, before there is an API',
   },
+  {
+    files: 'cli/accept-restore.ts',
+    folders: ['contracts', 'client'],
+    single: ['#store/checkpoint-files.ts'],
+    packages: 'any',
+    why: 'a restore is accepted where the checkpoints are, outside the database and out of reach of the API',
+  },
   { files: 'web/**', folders: ['contracts', 'client'], packages: 'any', why: 'web/ goes through the client' },
   {
     files: 'deploy/**',

@@ -9,10 +9,21 @@ import { digestOf } from '#protocols/canonical-json.ts';
 import { readPublicKeys, signCheckpoint, verifyCheckpoint, writePublicKeys } from '#protocols/checkpoint.ts';
 import type { SigningKey, VerificationKeys } from '#protocols/signed-envelope.ts';
 import { readIfThere, replaceFile } from '#start/private-file.ts';
-import { checkpointFileName, publicKeysFile, readCheckpointFiles } from '#store/checkpoint-files.ts';
-import { chainHeads, hashesAt, insertCheckpoint } from '#store/sealer.ts';
+import {
+  checkpointFileName,
+  publicKeysFile,
+  readAcceptedRestores,
+  readCheckpointFiles,
+} from '#store/checkpoint-files.ts';
+import {
+  chainHeads,
+  insertCheckpoint,
+  lostEnds,
+  skipLostNumbers,
+  type ChainName,
+  type LostEnd,
+} from '#store/sealer.ts';
 import type { Store } from '#store/store.ts';
-import { withProject } from '#store/with-project.ts';
 
 export interface CheckpointsDeps {
   readonly store: Store;
@@ -22,9 +33,21 @@ export interface CheckpointsDeps {
   readonly random: Pick<Random, 'uuid'>;
 }
 
+export interface BrokenChain extends ChainName {
+  readonly reason: TrustError;
+}
+
 export interface Checkpoints {
   /** Leaves the public key beside the checkpoints, so that others can verify them. @idempotent by key */
   publishKey(): Promise<void>;
+  /**
+   * Compares the chains with the newest checkpoint. What is numbered beyond one that the database no longer holds would
+   * have numbers that others have seen with another event behind them. A restore that somebody has accepted is gone on
+   * from with the first number that was never signed.
+   *
+   * @returns the chains that must not go on, each with the reason
+   */
+  brokenChains(): Promise<readonly BrokenChain[]>;
   /**
    * Signs the heads of all chains, unless nothing was sealed since the last time.
    *
@@ -55,7 +78,8 @@ export function createCheckpoints({ store, key, directory, clock, random }: Chec
     const heads = await chainHeads(store);
     const newest = await newestFile();
     if (heads.length === 0 || (newest !== null && isSame(newest.checkpoint.heads, heads))) return false;
-    if (newest !== null) await requireContinued(newest.checkpoint);
+    const [broken] = newest === null ? [] : await findBroken(newest.checkpoint);
+    if (broken !== undefined) throw broken.reason;
     const checkpoint = {
       id: random.uuid(),
       at: clock.now().toISOString(),
@@ -80,17 +104,32 @@ export function createCheckpoints({ store, key, directory, clock, random }: Chec
     return null;
   }
 
-  async function requireContinued({ at, heads }: Checkpoint): Promise<void> {
-    for (const { project_id, stream, sequence, hash } of heads) {
-      const found = await withProject(store, project_id, (tx) => hashesAt(tx, stream, [sequence]));
-      if (found.get(sequence) === hash) continue;
-      throw new TrustError('audit.rewritten', {
-        detail: `Event ${sequence} of the ${stream} chain of ${project_id} is not the one that the checkpoint of ${at} names`,
-      });
-    }
+  async function brokenChains(): Promise<readonly BrokenChain[]> {
+    const newest = await newestFile();
+    return newest === null ? [] : await findBroken(newest.checkpoint);
   }
 
-  return { publishKey, sign };
+  async function findBroken({ id, at, heads }: Checkpoint): Promise<readonly BrokenChain[]> {
+    const lost = await lostEnds(store, heads);
+    if (lost.length === 0) return [];
+    const accepted = (await readAcceptedRestores(directory)).includes(id);
+    if (accepted) for (const end of lost.filter(({ isCut }) => isCut)) await skipLostNumbers(store, end);
+    // What was rewritten in place is no restore, whatever somebody accepts.
+    return lost
+      .filter(({ isCut }) => !(accepted && isCut))
+      .map(({ project, stream, ...end }) => ({ project, stream, reason: rewritten({ project, stream, ...end }, at) }));
+  }
+
+  return { publishKey, brokenChains, sign };
+}
+
+function rewritten({ project, stream, sequence, head }: LostEnd, at: string): TrustError {
+  return new TrustError('audit.rewritten', {
+    detail:
+      head < sequence
+        ? `The ${stream} chain of ${project} ends at ${head}, and the checkpoint of ${at} knows event ${sequence}`
+        : `Event ${sequence} of the ${stream} chain of ${project} is not the one that the checkpoint of ${at} names`,
+  });
 }
 
 function isSame(one: readonly CheckpointHead[], other: readonly CheckpointHead[]): boolean {

@@ -4,7 +4,7 @@ import { TrustError } from '#contracts/problems.ts';
 import { listen } from '#store/listen.ts';
 import { noteSealing, sealChain, unsealedChains } from '#store/sealer.ts';
 import type { Store } from '#store/store.ts';
-import type { Checkpoints } from './checkpoints.ts';
+import type { BrokenChain, Checkpoints } from './checkpoints.ts';
 
 export interface SealerDeps {
   readonly store: Store;
@@ -40,6 +40,8 @@ export function createSealer(deps: SealerDeps): Sealer {
   let notedAt = Number.NEGATIVE_INFINITY;
   let failed = false;
   let signedAt: number | null = null;
+  /** Chains that must not go on; null until that is known, and after whatever may have been a restore. */
+  let broken: readonly BrokenChain[] | null = null;
 
   const listener = listen(store, 'sentinel_seal', () => {
     wanted = true;
@@ -49,7 +51,14 @@ export function createSealer(deps: SealerDeps): Sealer {
 
   async function seal(): Promise<void> {
     const failures: unknown[] = [];
+    broken ??= await checkpoints.brokenChains().catch((error: unknown) => {
+      // Without the folder nothing contradicts the chains; that it is away is a failure by itself.
+      failures.push(error);
+      return null;
+    });
+    failures.push(...(broken ?? []).map(({ reason }) => reason));
     for (const chain of await unsealedChains(store)) {
+      if (broken?.some(({ project, stream }) => project === chain.project && stream === chain.stream)) continue;
       try {
         while ((await sealChain(store, chain, batchSize)) === batchSize);
       } catch (error) {
@@ -83,6 +92,7 @@ export function createSealer(deps: SealerDeps): Sealer {
 
   async function fail(error: unknown): Promise<void> {
     failed = true;
+    broken = null;
     log.error({ err: error }, 'sealing failed and is tried again');
     await noteSealing(store, clock.now().toISOString(), reasonOf(error)).catch(() => {});
     await rest(pauseMs);

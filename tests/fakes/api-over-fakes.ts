@@ -122,7 +122,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
       proxy,
       clock,
     },
-    sealGuard: { sealLagSeconds: async () => 0, limitSeconds: 300, clock },
+    sealGuard: { sealLagSeconds: async () => 0, limitSeconds: 300, isRewritten: async () => false, clock },
     heartbeat: {
       identification: { identify: () => null },
       batcher: { submit: () => Promise.reject(new TrustError('service.unavailable')) },

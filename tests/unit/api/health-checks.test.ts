@@ -22,6 +22,7 @@ function checking(change: Partial<HealthCheckDeps> = {}) {
       asked.sealer += 1;
       return { last_success_at: ago(20).toISOString(), last_checkpoint_at: ago(90).toISOString(), has_error: false };
     },
+    isRewritten: async () => false,
     waitingNews: async () => 0,
     trustAnchors: () => 1,
     tlsNotAfter: ago(-100 * 86_400),

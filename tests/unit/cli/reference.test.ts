@@ -14,6 +14,7 @@ import {
   anIntegrityReport,
   aPendingDevice,
 } from '#tests/fakes/api-objects.ts';
+import { checkpointFileName } from '#store/checkpoint-files.ts';
 import { fakeTerminal } from '#tests/fakes/fake-terminal.ts';
 import { aHome, now, runCommand, type Routes } from './run.ts';
 
@@ -107,6 +108,10 @@ async function prepare(home: string): Promise<void> {
   await mkdir(join(home, '.sentinel', 'secrets'), { recursive: true });
   await writeFile(join(home, '.sentinel', 'secrets', 'approver1.password'), 'secret', { mode: 0o600 });
   await writeFile(join(home, '.env'), '', { mode: 0o600 });
+  await mkdir(join(home, 'checkpoints'));
+  const checkpoint = { payload: { id: approvalId, at: now.toISOString() } };
+  const name = checkpointFileName(checkpoint.payload);
+  await writeFile(join(home, 'checkpoints', name), JSON.stringify(checkpoint));
   await createDevelopmentCa(join(home, 'ca'), { clock: systemClock, random: systemRandom });
 }
 
