@@ -12,7 +12,7 @@ import {
   type Certificate,
   type VerifiedCertificate,
 } from '#protocols/certificate.ts';
-import { carriesCertificateHeaders, readProxyCertificate } from '#protocols/proxy-headers.ts';
+import { carriesCertificateHeaders, readProxyCertificate, type StatedHeader } from '#protocols/proxy-headers.ts';
 import type { TrustedProxy } from './client-address.ts';
 import type { AnchorSet } from './trust-anchors.ts';
 
@@ -33,6 +33,8 @@ export interface DeviceIdentification {
 export interface DeviceIdentificationDeps {
   readonly anchors: () => AnchorSet;
   readonly proxy: TrustedProxy;
+  /** Headers that the proxy must not leave out: with revocation lists, what they are asked by. */
+  readonly neededHeaders: readonly StatedHeader[];
   readonly clock: Clock;
 }
 
@@ -44,7 +46,12 @@ interface Proven {
   readonly certificate: VerifiedCertificate;
 }
 
-export function createDeviceIdentification({ anchors, proxy, clock }: DeviceIdentificationDeps): DeviceIdentification {
+export function createDeviceIdentification({
+  anchors,
+  proxy,
+  neededHeaders,
+  clock,
+}: DeviceIdentificationDeps): DeviceIdentification {
   // What a chain proves does not change while the connection and our authorities stay the same. Time does, and is asked again.
   const proven = new WeakMap<Socket, Proven>();
 
@@ -64,7 +71,7 @@ export function createDeviceIdentification({ anchors, proxy, clock }: DeviceIden
   }
 
   function ofHeaders(request: FastifyRequest): VerifiedCertificate {
-    const leaf = readProxyCertificate(request.raw.rawHeaders);
+    const leaf = readProxyCertificate(request.raw.rawHeaders, neededHeaders);
     return verifyDeviceCertificate({ leaf, presentedChain: [], anchors: anchors().anchors, now: clock.now() });
   }
 

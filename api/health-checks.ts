@@ -1,6 +1,7 @@
 // What readiness looks at: every part by the least that shows that it works. Open to anybody, so it says how things are and no names.
 import type { Clock } from '#contracts/deps.ts';
 import type { Check, Checks } from './health.ts';
+import type { RevocationListsState } from './revocation-lists.ts';
 
 export interface HealthCheckDeps {
   /** Rejects when the database does not answer. */
@@ -17,6 +18,7 @@ export interface HealthCheckDeps {
   /** Devices whose news has waited for longer than it takes to be taken in, counted up to `most`. */
   readonly waitingNews: (most: number) => Promise<number>;
   readonly trustAnchors: () => number;
+  readonly revocationLists: () => RevocationListsState;
   /** End of the certificate that the API shows; null when it has none of its own. */
   readonly tlsNotAfter: Date | null;
   readonly clock: Clock;
@@ -100,8 +102,19 @@ export function createHealthChecks(deps: HealthCheckDeps): Checks {
       const count = deps.trustAnchors();
       return count > 0 ? ok(`${count} in force`) : degraded('there is none, so every device certificate is refused');
     },
+    ...(deps.revocationLists().files === 0
+      ? {}
+      : { revocation: async () => judgeLists(deps.revocationLists(), clock.now()) }),
     ...(deps.tlsNotAfter === null ? {} : { tls_certificate: async () => judgeTls(deps.tlsNotAfter, clock.now()) }),
   };
+}
+
+function judgeLists({ problems, outdated, nextUpdate }: RevocationListsState, now: Date): Check {
+  const [problem] = problems;
+  if (problem !== undefined) return degraded(`a list cannot be relied on, so devices may be refused: ${problem}`);
+  if (outdated.length > 0) return degraded('a list is out of date, so the devices of its authority are refused');
+  if (nextUpdate === null) return degraded('there is none, so every device is refused');
+  return ok(`current for ${Math.floor((Date.parse(nextUpdate) - now.getTime()) / 60_000)} min`);
 }
 
 function judgeTls(notAfter: Date | null, now: Date): Check {

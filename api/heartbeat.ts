@@ -18,9 +18,11 @@ import { factsOf, type DeviceIdentification, type DeviceIdentity } from './devic
 import type { Batcher } from './heartbeat-batcher.ts';
 import type { Metrics } from './metrics.ts';
 import type { Refusals } from './refusals.ts';
+import type { DeviceRevocation } from './revocation.ts';
 
 export interface HeartbeatDeps {
   readonly identification: DeviceIdentification;
+  readonly revocation: Pick<DeviceRevocation, 'require' | 'deny'>;
   readonly batcher: Pick<Batcher<HeartbeatItem, HeartbeatVerdict>, 'submit'>;
   readonly notifier: ActorNotifier;
   readonly actors: Pick<Actors, 'catchUp'>;
@@ -65,6 +67,7 @@ export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (
         const counter = requireCounter(body.heartbeat_counter, policy.requireCounters);
         identity = deps.identification.identify(request);
         requireIdentity(identity, body.device_id, policy);
+        if (identity !== null) await requireNotRevoked(identity, body.device_id, request.id);
         const item = itemOf(body, counter, identity);
         const verdict = await judge(item, request.id);
         metrics.heartbeats.inc({ outcome: verdict.code });
@@ -75,6 +78,17 @@ export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (
       }
     },
   );
+
+  /** On open connections and resumed sessions too: every heartbeat asks again. */
+  async function requireNotRevoked({ project, certificate }: DeviceIdentity, id: string, requestId: string) {
+    try {
+      deps.revocation.require(certificate);
+    } catch (error) {
+      if ((error as { code?: unknown }).code === 'certificate.revoked')
+        await deps.revocation.deny({ project, id }, certificate, requestId);
+      throw error;
+    }
+  }
 
   async function judge(item: HeartbeatItem, requestId: string): Promise<HeartbeatVerdict> {
     const verdict = await batcher.submit(item);

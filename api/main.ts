@@ -13,7 +13,7 @@ import { TrustError } from '#contracts/problems.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
 import type { SubjectKind } from '#contracts/states.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
-import { parseTrustAnchors } from '#protocols/certificate.ts';
+import { parseTrustAnchors, type Certificate } from '#protocols/certificate.ts';
 import { csrfToken, requireCsrfToken } from '#protocols/csrf.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter, decodeForOperator } from '#protocols/payload-codec.ts';
@@ -28,7 +28,7 @@ import { listSilences, listTimeline } from '#store/timeline.ts';
 import { listCertificates } from '#store/certificate.ts';
 import { headSequence, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
 import { checkpointFolder } from '#store/checkpoint-files.ts';
-import { revokeCertificate } from '#store/denylist.ts';
+import { listPinnedCertificates, revokeCertificate } from '#store/denylist.ts';
 import { countDevices } from '#store/device-count.ts';
 import type { DeviceView } from '#store/device-filter.ts';
 import { findDevice, listDevices, listHistory } from '#store/device.ts';
@@ -70,6 +70,9 @@ import { createBatcher } from './heartbeat-batcher.ts';
 import { openListeners, type Listeners } from './listeners.ts';
 import { createMetrics, registerReadings } from './metrics.ts';
 import { createRefusals } from './refusals.ts';
+import { readListsInThread } from './revocation-list-reader.ts';
+import { createRevocationLists } from './revocation-lists.ts';
+import { createDeviceRevocation } from './revocation.ts';
 import { createSignIn } from './sign-in.ts';
 import { createSignInLimiter } from './sign-in-limiter.ts';
 import { createTrustAnchors } from './trust-anchors.ts';
@@ -206,6 +209,29 @@ const anchors = createTrustAnchors({
   log,
 });
 await anchors.refresh();
+const issuers = configuredIssuers();
+const revocationLists = createRevocationLists({
+  paths: settings.SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS,
+  issuers: () => [...anchors.current().anchors.map(({ certificate }) => certificate), ...issuers],
+  read: readListsInThread,
+  onChange: () => revocation.listsChanged(),
+  clock,
+  log,
+});
+const revocation = createDeviceRevocation({
+  lists: revocationLists,
+  anchors: () => anchors.current(),
+  issuers,
+  pinned: (project, after, limit) => listPinnedCertificates(store, project, after, limit),
+  revoke: (project, entry) => revokeCertificate(store, project, entry, now()),
+  notify: (device) => notifier.notify(device, false),
+  audit: (project, entry) => recordAlone(store, project, entry),
+  blastRadiusPercent: settings.SENTINEL_REVOCATION_BLAST_RADIUS_PERCENT,
+  clock,
+  random,
+  log,
+});
+await revocationLists.refresh();
 // The store has to know who may vote before anybody can.
 await directory.all();
 
@@ -249,7 +275,13 @@ const app = await buildApi({
     clock,
   },
   heartbeat: {
-    identification: createDeviceIdentification({ anchors: () => anchors.current(), proxy, clock }),
+    identification: createDeviceIdentification({
+      anchors: () => anchors.current(),
+      proxy,
+      neededHeaders: settings.SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS.length === 0 ? [] : ['serial', 'issuer-dn'],
+      clock,
+    }),
+    revocation,
     batcher,
     notifier,
     actors,
@@ -404,6 +436,8 @@ closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
   else log.info({ signal }, 'the API stops');
   stopping.abort();
   anchors.close();
+  revocationLists.close();
+  await revocation.close();
   await listeners.close(closeGraceMs);
   await batcher.close();
   await Promise.all([notifier.close(), refusals.close(), sealedListener.close()]);
@@ -425,6 +459,13 @@ async function configureAnchors(path: string): Promise<void> {
     })),
     now(),
   );
+}
+
+/** Authorities that devices' certificates are issued by, beside the trust anchors. */
+function configuredIssuers(): readonly Certificate[] {
+  const path = settings.SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH;
+  if (path === undefined) return [];
+  return parseTrustAnchors(readFileSync(path, 'utf8')).map(({ certificate }) => certificate);
 }
 
 /** Anybody who reaches the port could be any device, so nobody else may reach it. */
@@ -486,6 +527,7 @@ function checks(): Checks {
     sealerStatus: () => sealerStatus(store),
     isRewritten,
     waitingNews: (most) => waitingNews(store, most, clock.now()),
+    revocationLists: () => revocationLists.state(clock.now()),
     trustAnchors: () => anchors.current().anchors.length,
     tlsNotAfter: tlsNotAfter(),
     clock,

@@ -26,6 +26,11 @@ export const healthChecks = {
     label: 'Authorities of devices',
     advice: 'Set SENTINEL_TLS_CA to the authority that issues device certificates, and start again.',
   },
+  revocation: {
+    label: 'Revocation lists',
+    advice:
+      'Publish current lists to the files of SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS; the log of the API says more.',
+  },
   tls_certificate: {
     label: 'Certificate of the API',
     advice: 'Replace SENTINEL_TLS_CERT and SENTINEL_TLS_KEY, and start again.',

@@ -156,6 +156,24 @@ export const settings = {
     default: true,
     meaning: 'Off opens the enrollment window: an unknown device is approved at its first valid heartbeat.',
   },
+  SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: {
+    kind: 'list',
+    default: '',
+    meaning:
+      'Files of revocation lists (PEM or DER), read again when they change. When set, a device whose authority has no current list is refused.',
+  },
+  SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH: {
+    kind: 'path',
+    default: null,
+    meaning: 'Authorities below SENTINEL_TLS_CA that issue device certificates and say which are revoked (PEM).',
+  },
+  SENTINEL_REVOCATION_BLAST_RADIUS_PERCENT: {
+    kind: 'integer',
+    default: 10,
+    minimum: 1,
+    maximum: 100,
+    meaning: 'An operations event names the cause first when revocation would refuse more than this part of the fleet.',
+  },
   SENTINEL_TRUST_PROXY_CERT_HEADERS: {
     kind: 'boolean',
     default: false,

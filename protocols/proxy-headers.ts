@@ -19,6 +19,9 @@ const statements: Readonly<Record<string, (value: string, certificate: Certifica
   'not-after': (value, { notAfter }) => Date.parse(notAfter) === readTime(value),
 };
 
+/** Headers that may be left out, unless somebody needs them. */
+export type StatedHeader = 'serial' | 'issuer-dn';
+
 const prefix = 'x-ssl-client-';
 const names = new Set(['verify', 'cert', ...Object.keys(statements)].map((name) => `${prefix}${name}`));
 
@@ -38,10 +41,11 @@ const failures: ReadonlyMap<string, ProblemCode> = new Map([
  * Reads the certificate from the headers of the trusted proxy. Its chain has still to be proven.
  *
  * @param rawHeaders Node's `rawHeaders`, where copies and spellings are still to be seen.
- * @throws TrustError `certificate.missing`; `certificate.headers_disagree` for copies, other spellings and untrue headers;
+ * @param needed     Headers that must not be left out.
+ * @throws TrustError `certificate.missing`; `certificate.headers_disagree` for copies, other spellings, untrue and needed headers;
  *   `certificate.untrusted`, or the reason that the proxy gives, when it did not verify the certificate or none can be read
  */
-export function readProxyCertificate(rawHeaders: readonly string[]): Certificate {
+export function readProxyCertificate(rawHeaders: readonly string[], needed: readonly StatedHeader[] = []): Certificate {
   const headers = new Map<string, string>();
   for (const [name, value] of pairsOf(rawHeaders)) {
     if (!names.has(plain(name))) continue;
@@ -58,7 +62,8 @@ export function readProxyCertificate(rawHeaders: readonly string[]): Certificate
   const certificate = parseCertificate(unescaped(escaped));
   for (const [name, isTrue] of Object.entries(statements)) {
     const value = headers.get(`${prefix}${name}`);
-    if (value !== undefined && !isTrue(value, certificate)) {
+    const isMissing = value === undefined && needed.some((header) => header === name);
+    if (isMissing || (value !== undefined && !isTrue(value, certificate))) {
       throw new TrustError('certificate.headers_disagree', { facts: { header: `${prefix}${name}` } });
     }
   }

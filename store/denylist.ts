@@ -144,6 +144,40 @@ async function isPinned(
   return rows.length > 0;
 }
 
+export interface PinnedCertificate {
+  readonly device_id: string;
+  readonly fingerprint_sha256: string;
+  /** RFC 4514. */
+  readonly issuer: string;
+  /** Hex. */
+  readonly serial_number: string;
+}
+
+/** Pinned certificates that are not denied, in the order of their devices, after one. */
+export async function listPinnedCertificates(
+  store: Store,
+  project: string,
+  after: string | null,
+  limit: number,
+): Promise<readonly PinnedCertificate[]> {
+  const denied = deniedSql({
+    project: 'd.project_id',
+    fingerprint: 'd.pinned_fingerprint',
+    issuer: `d.pinned_certificate->>'issuer'`,
+    serial_number: `d.pinned_certificate->>'serial_number'`,
+  });
+  return withProject(store, project, (tx) =>
+    tx.query<PinnedCertificate>(
+      `SELECT d.device_id, d.pinned_fingerprint AS fingerprint_sha256, d.pinned_certificate->>'issuer' AS issuer,
+         d.pinned_certificate->>'serial_number' AS serial_number
+       FROM device d
+       WHERE d.project_id = $1 AND d.device_id > $2 AND d.pinned_fingerprint IS NOT NULL AND NOT ${denied}
+       ORDER BY d.device_id LIMIT $3`,
+      [project, after ?? '', limit],
+    ),
+  );
+}
+
 /** A certificate as the denylist knows it, in SQL. */
 export interface CertificateColumns {
   readonly project: string;

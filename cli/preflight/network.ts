@@ -28,6 +28,7 @@ function listeners(check: Check): Finding[] {
   return findings;
 }
 
+const otherFiles = ['SENTINEL_ADMIN_USERS_FILE', 'SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH'] as const;
 const serverFiles = ['SENTINEL_TLS_CERT', 'SENTINEL_TLS_KEY', 'SENTINEL_TLS_CA'] as const;
 
 function certificates(check: Check): Finding[] {
@@ -46,7 +47,7 @@ function certificates(check: Check): Finding[] {
         'Set SENTINEL_TLS_CERT, _KEY and _CA.',
       ),
     );
-  for (const name of [...serverFiles, ...temporalFiles, 'SENTINEL_ADMIN_USERS_FILE'] as const) {
+  for (const name of [...serverFiles, ...temporalFiles, ...otherFiles] as const) {
     const path = settings[name];
     if (path !== undefined && check.files.look(path)?.kind !== 'file')
       findings.push(error(name, 'names no file', 'Correct the path.'));

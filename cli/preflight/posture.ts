@@ -46,6 +46,24 @@ function demands(check: Check): Finding[] {
         'Name the tags of sensitive devices.',
       ),
     );
+  const lists = settings.SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS;
+  if (check.production && lists.length === 0)
+    findings.push(
+      error(
+        'SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS',
+        'is empty, so a certificate that its authority revoked is accepted',
+        'Name the files that the authority’s revocation lists are published to.',
+      ),
+    );
+  for (const path of lists)
+    if (check.files.look(path)?.kind !== 'file')
+      findings.push(
+        error(
+          'SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS',
+          `names ${path}, which is no file, so every device is refused`,
+          'Correct the path, or publish the list.',
+        ),
+      );
   return findings;
 }
 

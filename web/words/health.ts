@@ -27,6 +27,7 @@ const partOfCheck: Record<HealthCheckName, PartName> = {
   sealing: 'sealer',
   checkpoints: 'sealer',
   trust_anchors: 'api',
+  revocation: 'api',
   tls_certificate: 'api',
   shutdown: 'api',
 };

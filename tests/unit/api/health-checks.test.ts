@@ -24,6 +24,7 @@ function checking(change: Partial<HealthCheckDeps> = {}) {
     },
     isRewritten: async () => false,
     waitingNews: async () => 0,
+    revocationLists: () => ({ files: 0, problems: [], outdated: [], nextUpdate: null }),
     trustAnchors: () => 1,
     tlsNotAfter: ago(-100 * 86_400),
     clock,
@@ -35,6 +36,8 @@ function checking(change: Partial<HealthCheckDeps> = {}) {
   };
   return { clock, asked, checks, ask, ago };
 }
+
+const lists = { files: 1, problems: [], outdated: [], nextUpdate: '2026-11-22T13:00:00.000Z' };
 
 describe('what readiness says', () => {
   it('is that every part works when it does', async () => {
@@ -83,6 +86,10 @@ describe('what readiness says', () => {
     ['sealing', { sealerStatus: async () => old }, /^degraded: .* the sealer was last seen \d+ s ago$/],
     ['checkpoints', { sealerStatus: async () => old }, /^ok: none yet$/],
     ['trust_anchors', { trustAnchors: () => 0 }, /^degraded: there is none/],
+    ['revocation', { revocationLists: () => ({ ...lists, nextUpdate: null }) }, /^degraded: there is none/],
+    ['revocation', { revocationLists: () => ({ ...lists, outdated: ['CN=CA'] }) }, /^degraded: a list is out of date/],
+    ['revocation', { revocationLists: () => ({ ...lists, problems: ['is not there'] }) }, /^degraded:.*is not there/],
+    ['revocation', { revocationLists: () => lists }, /^ok: current for 60 min/],
     ['tls_certificate', { tlsNotAfter: new Date(0) }, /^degraded: has ended/],
   ] as const) {
     it(`of ${name}: ${said.source}`, async () => assert.match(await checking(change).ask(name), said));

@@ -22,6 +22,7 @@ const good: Readonly<Record<string, string>> = {
   SENTINEL_TLS_CERT: '/etc/sentinel/server.pem',
   SENTINEL_TLS_KEY: '/etc/sentinel/server.key',
   SENTINEL_TLS_CA: '/etc/sentinel/devices.pem',
+  SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: '/var/lib/pki/devices.crl,/var/lib/pki/devices-2.crl',
   SENTINEL_SECRET_KEY: random(),
   SENTINEL_JWT_SECRET: random(),
   SENTINEL_DATA_ENCRYPTION_KEYS_JSON: JSON.stringify({ 'key-1': random(), 'key-0': random() }),
@@ -160,6 +161,24 @@ const cases: readonly Case[] = [
     finds: ['error SENTINEL_DATA_ENCRYPTION_KEYS_JSON'],
   },
 
+  {
+    title: 'refuses to leave revocation out in production (RV-10)',
+    change: { SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: undefined },
+    finds: ['error SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS'],
+  },
+  {
+    title: 'lets a trial leave revocation out',
+    change: { SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: undefined },
+    production: false,
+    finds: [],
+  },
+  {
+    title: 'refuses a revocation list that is not there',
+    change: {},
+    modes: { '/var/lib/pki/devices-2.crl': null },
+    production: false,
+    finds: ['error SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS'],
+  },
   {
     title: 'refuses devices without certificates, also without --production',
     change: { SENTINEL_REQUIRE_DEVICE_MTLS: 'false' },

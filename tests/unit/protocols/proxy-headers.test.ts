@@ -47,6 +47,19 @@ before(async () => {
 });
 
 describe('readProxyCertificate', () => {
+  it('asks for serial number and issuer where revocation lists are used (RV-03)', () => {
+    const needed = ['serial', 'issuer-dn'] as const;
+    readProxyCertificate(raw(good), needed);
+    for (const name of ['X-SSL-Client-Serial', 'X-SSL-Client-Issuer-DN']) {
+      const headers = raw(Object.fromEntries(Object.entries(good).filter(([header]) => header !== name)));
+      readProxyCertificate(headers);
+      assert.throws(
+        () => readProxyCertificate(headers, needed),
+        (error) => error instanceof TrustError && error.code === 'certificate.headers_disagree',
+      );
+    }
+  });
+
   it('reads what nginx sends, whatever the case of the names (HB-15)', () => {
     const { fingerprintSha256 } = parseCertificate(pem);
     assert.equal(readProxyCertificate(raw(good)).fingerprintSha256, fingerprintSha256);

@@ -1,0 +1,214 @@
+// The revocation lists that the settings name: read at start and whenever their files change, and asked for every heartbeat.
+import { open, stat } from 'node:fs/promises';
+import type { Clock, Log } from '#contracts/deps.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { authorityId, type Certificate, type VerifiedCertificate } from '#protocols/certificate.ts';
+import { isCurrent, maximumListBytes, requireNotListed, type RevocationList } from '#protocols/crl.ts';
+
+export interface RevocationLists {
+  /**
+   * @throws TrustError `certificate.revoked` | `certificate.crl_unavailable`; never when no list is configured
+   */
+  require(certificate: VerifiedCertificate, now: Date): void;
+  /** What was read last. */
+  current(): readonly RevocationList[];
+  state(now: Date): RevocationListsState;
+  /** Looks at the files now. */
+  refresh(): Promise<void>;
+  close(): void;
+}
+
+export interface RevocationListsState {
+  readonly files: number;
+  /** Files whose lists cannot be relied on, and why; in words that name no path. */
+  readonly problems: readonly string[];
+  /** Issuers whose lists are no longer, or not yet, current. */
+  readonly outdated: readonly string[];
+  /** When the first of the current lists ends; null when there is none. */
+  readonly nextUpdate: string | null;
+}
+
+export interface RevocationListsDeps {
+  readonly paths: readonly string[];
+  /** Authorities that may say what is revoked. */
+  readonly issuers: () => readonly Certificate[];
+  readonly read: (
+    bytes: Uint8Array<ArrayBuffer>,
+    issuers: readonly Certificate[],
+  ) => Promise<readonly RevocationList[]>;
+  /** Told of every change of what is listed. */
+  readonly onChange: () => void;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly refreshMs?: number;
+}
+
+interface ListFile {
+  readonly path: string;
+  /** What the file and the authorities looked like when it was read. */
+  version: string | null;
+  /** What the file looked like a moment ago: one that is being written is not read yet. */
+  seen: string | null;
+  /** Null while the file cannot be relied on. */
+  lists: readonly RevocationList[] | null;
+  /** What its lists were of when it could be read last; null when it never could. */
+  authorities: ReadonlySet<string> | null;
+  problem: string | null;
+}
+
+export function createRevocationLists(deps: RevocationListsDeps): RevocationLists {
+  const { paths, issuers, clock, log, refreshMs = 5_000 } = deps;
+  const files: ListFile[] = paths.map((path) => ({
+    path,
+    version: null,
+    seen: null,
+    lists: null,
+    authorities: null,
+    problem: 'was not read yet',
+  }));
+  let byAuthority: ReadonlyMap<string, readonly RevocationList[]> = new Map();
+  let refreshing: Promise<void> | null = null;
+
+  async function look(file: ListFile): Promise<boolean> {
+    const found = await stat(file.path).catch(() => null);
+    if (found === null || !found.isFile()) return setProblem(file, 'is not there');
+    const trusted = issuers();
+    const form = `${found.ino}/${found.size}/${found.mtimeMs}`;
+    const version = `${form}/${trusted.map(authorityId).join()}`;
+    if (version === file.version) return false;
+    // Somebody may be writing it; what was read before serves until it has been the same twice.
+    if (file.lists !== null && form !== file.seen) {
+      file.seen = form;
+      return false;
+    }
+    try {
+      const lists = await deps.read(await readWhole(file.path), trusted);
+      requireNotOlder(file, lists);
+      file.lists = lists;
+      file.authorities = new Set(lists.map(({ authority }) => authority));
+      file.problem = null;
+      log.info({ path: file.path, lists: lists.map(describe) }, 'revocation lists were read');
+      return true;
+    } catch (error) {
+      if (error instanceof OlderList) {
+        file.problem = error.message;
+        log.warn({ path: file.path }, 'a revocation list is older than the one before, which stays in force');
+        return false;
+      }
+      log.error({ err: error, path: file.path }, 'a revocation list cannot be read');
+      return setProblem(file, error instanceof TrustError ? error.message : 'cannot be read');
+    } finally {
+      file.version = version;
+      file.seen = form;
+    }
+  }
+
+  function setProblem(file: ListFile, problem: string): boolean {
+    if (file.problem !== problem) log.error({ path: file.path, problem }, 'a revocation list cannot be relied on');
+    const changed = file.lists !== null;
+    file.version = null;
+    file.lists = null;
+    file.problem = problem;
+    return changed;
+  }
+
+  async function refreshAll(): Promise<void> {
+    let changed = false;
+    for (const file of files) changed = (await look(file)) || changed;
+    if (!changed) return;
+    const next = new Map<string, RevocationList[]>();
+    for (const list of files.flatMap(({ lists }) => lists ?? [])) {
+      const same = next.get(list.authority);
+      if (same === undefined) next.set(list.authority, [list]);
+      else same.push(list);
+    }
+    byAuthority = next;
+    deps.onChange();
+  }
+
+  const refresh = (): Promise<void> => (refreshing ??= refreshAll().finally(() => (refreshing = null)));
+  const timer =
+    paths.length === 0
+      ? undefined
+      : setInterval(() => {
+          void refresh().catch((error: unknown) => log.error({ err: error }, 'revocation lists were not looked at'));
+        }, refreshMs);
+  timer?.unref();
+
+  return {
+    require({ path }, now) {
+      if (files.length === 0) return;
+      requireNotListed(path, byAuthority, now);
+      const unread = files.find(({ lists, authorities }) => lists === null && mayConcern(authorities, path));
+      // What it would say is not known, and it may be this certificate.
+      if (unread !== undefined)
+        throw new TrustError('certificate.crl_unavailable', {
+          detail: 'A revocation list that is needed cannot be read',
+        });
+    },
+    current: () => [...byAuthority.values()].flat(),
+    state(now) {
+      const lists = [...byAuthority.values()].flat();
+      const ends = lists.filter((list) => isCurrent(list, now)).map(({ nextUpdate }) => nextUpdate);
+      return {
+        files: files.length,
+        problems: files.flatMap(({ problem }) => problem ?? []),
+        outdated: lists.filter((list) => !isCurrent(list, now)).map(({ issuer }) => issuer),
+        nextUpdate: ends.toSorted()[0] ?? null,
+      };
+    },
+    refresh,
+    close: () => clearInterval(timer),
+  };
+
+  function describe({ issuer, number, entries, nextUpdate }: RevocationList): object {
+    return {
+      issuer,
+      number,
+      entries,
+      next_update: nextUpdate,
+      current: clock.now().getTime() <= Date.parse(nextUpdate),
+    };
+  }
+}
+
+/** Whoever can put an old list in the place of a new one could take revocations back. */
+function requireNotOlder(file: ListFile, lists: readonly RevocationList[]): void {
+  for (const before of file.lists ?? []) {
+    const same = lists.filter((list) => list.authority === before.authority && sameScope(list, before));
+    if (same.some((list) => list.thisUpdate < before.thisUpdate)) throw new OlderList();
+  }
+}
+
+class OlderList extends Error {
+  constructor() {
+    super('is older than the one before, which stays in force');
+  }
+}
+
+function sameScope(a: RevocationList, b: RevocationList): boolean {
+  return JSON.stringify(a.scope) === JSON.stringify(b.scope);
+}
+
+function mayConcern(authorities: ReadonlySet<string> | null, path: readonly Certificate[]): boolean {
+  return authorities === null || path.slice(1).some((issuer) => authorities.has(authorityId(issuer)));
+}
+
+/** The file as it is now, up to a limit: it may have grown since it was looked at. */
+async function readWhole(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  const handle = await open(path);
+  try {
+    const { size } = await handle.stat();
+    if (size > maximumListBytes) throw new TrustError('certificate.crl_unavailable', { detail: 'is too large' });
+    const bytes = new Uint8Array(size);
+    let filled = 0;
+    while (filled < size) {
+      const { bytesRead } = await handle.read(bytes, filled, size - filled, filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return filled === size ? bytes : bytes.slice(0, filled);
+  } finally {
+    await handle.close();
+  }
+}
