@@ -34,7 +34,7 @@ export interface SealerStatus {
 const workerSilentSeconds = 120;
 /** The sealer notes every half minute that it is there. */
 const sealerSilentSeconds = 120;
-const newsCountedTo = 1_000;
+export const newsCountedTo = 1_000;
 const tlsWarningDays = 14;
 /** What costs more than a ping is asked this often, however often somebody polls. */
 const keptMs = 5_000;

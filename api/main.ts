@@ -23,7 +23,7 @@ import { signSessionToken, verifySessionToken } from '#protocols/session-token.t
 import { temporalConnection } from '#protocols/temporal-connection.ts';
 import { verifyTotp } from '#protocols/totp.ts';
 import { workflowId } from '#protocols/workflow-id.ts';
-import { findApproval, listApprovals } from '#store/approval.ts';
+import { findApproval, listApprovals, openApprovals } from '#store/approval.ts';
 import { listSilences, listTimeline } from '#store/timeline.ts';
 import { listCertificates } from '#store/certificate.ts';
 import { headSequence, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
@@ -37,7 +37,7 @@ import { abandonIdempotent, answerIdempotent, startIdempotent } from '#store/ide
 import { sealPending, verifyAudit } from '#store/integrity.ts';
 import { listen } from '#store/listen.ts';
 import { syncOperators } from '#store/operator.ts';
-import { projectExists } from '#store/project.ts';
+import { listProjects, projectExists } from '#store/project.ts';
 import { deleteSavedFilter, listSavedFilters, saveFilter } from '#store/saved-filter.ts';
 import { checkpointEnvelopes, sealerStatus } from '#store/sealer.ts';
 import { waitingNews } from '#store/reconcile.ts';
@@ -53,7 +53,9 @@ import {
 } from '#store/session.ts';
 import { createStore } from '#store/store.ts';
 import { listTrustAnchors, syncTrustAnchors } from '#store/trust-anchor.ts';
-import { createLog } from '#worker/log.ts';
+import { createLog } from '#telemetry/log.ts';
+import { watchPool } from '#telemetry/metrics.ts';
+import { version } from '#telemetry/version.ts';
 import { createActorNotifier } from './actor-notifier.ts';
 import { createActors } from './actors.ts';
 import { buildApi } from './app.ts';
@@ -65,16 +67,18 @@ import { createDeviceCounts } from './device-counts.ts';
 import { createDeviceIdentification } from './device-identity.ts';
 import { createDirectory } from './directory.ts';
 import type { Checks } from './health.ts';
-import { createHealthChecks } from './health-checks.ts';
+import { createHealthChecks, newsCountedTo } from './health-checks.ts';
 import { createBatcher } from './heartbeat-batcher.ts';
 import { openListeners, type Listeners } from './listeners.ts';
+import { createFleetReading } from './fleet-reading.ts';
 import { createMetrics, registerReadings } from './metrics.ts';
 import { createRefusals } from './refusals.ts';
 import { readListsInThread } from './revocation-list-reader.ts';
 import { createRevocationLists } from './revocation-lists.ts';
 import { createDeviceRevocation } from './revocation.ts';
-import { createSignIn } from './sign-in.ts';
+import { countedSignIns, createSignIn } from './sign-in.ts';
 import { createSignInLimiter } from './sign-in-limiter.ts';
+import { measureTemporal } from './temporal-metrics.ts';
 import { createTrustAnchors } from './trust-anchors.ts';
 import { createWorkflowLinks } from './workflow-links.ts';
 
@@ -87,6 +91,9 @@ const closeGraceMs = 1_500;
 const sealWaitMs = 5_000;
 const verifyLimitMs = 110_000;
 
+/** Metrics are of so many projects at most. */
+const mostProjects = 1_000;
+
 /** A fleet that cannot be counted within this is listed without counts. */
 const countLimitMs = 5_000;
 
@@ -96,7 +103,6 @@ const clock = systemClock;
 const random = systemRandom;
 const now = (): string => clock.now().toISOString();
 const root = join(import.meta.dirname, '..');
-const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 
 const secretKey = readSecretKey(settings.SENTINEL_SECRET_KEY ?? '', 'SENTINEL_SECRET_KEY');
 const jwtSecret = readSecretKey(settings.SENTINEL_JWT_SECRET ?? '', 'SENTINEL_JWT_SECRET');
@@ -123,11 +129,30 @@ const connection = Connection.lazy({
   ...(apiKey === undefined ? {} : { apiKey }),
   connectTimeout: '3 seconds',
 });
-const client = new Client({ connection, namespace, dataConverter: createDataConverter(dataKeys, namespace) });
+const metrics = createMetrics(version);
+const client = new Client({
+  connection,
+  namespace,
+  dataConverter: createDataConverter(dataKeys, namespace),
+  interceptors: { workflow: [measureTemporal(metrics)] },
+});
 
-const metrics = createMetrics();
 const lag = () => sealLagSeconds(store, now());
-registerReadings(metrics, { sealLagSeconds: lag });
+watchPool(metrics.meters, store.pool);
+registerReadings(metrics, {
+  sealLagSeconds: lag,
+  lastCheckpointAt: async () => (await sealerStatus(store)).last_checkpoint_at,
+  waitingNews: () => waitingNews(store, newsCountedTo, clock.now()),
+  fleet: createFleetReading({
+    projects: () => listProjects(store, mostProjects),
+    countDevices: (project) => countDevices(store, project, {}, deviceView(), countLimitMs),
+    openApprovals: (project) => openApprovals(store, project),
+    clock,
+    log,
+  }),
+  tlsNotAfter: tlsNotAfter(),
+  clock,
+});
 const proxy = createTrustedProxy(settings);
 const cursors = createCursors(secretKey);
 const links = createWorkflowLinks({ workflowIdOf, namespace, retentionDays, clock });
@@ -379,22 +404,25 @@ const app = await buildApi({
     stopping: stopping.signal,
   },
   sessions: {
-    signIn: createSignIn({
-      directory,
-      limiter: createSignInLimiter(),
-      rehashes: {
-        find: (configured) => findPasswordRehash(store, configured),
-        save: (configured, hash) => savePasswordRehash(store, configured, hash, now()),
-      },
-      verifyTotp,
-      useTotpStep: (username, step) => useTotpStep(store, username, step),
-      openSession: (session, audit) => openSession(store, session, audit),
-      audit: (entry) => recordAlone(store, defaultProject, entry),
-      signToken: (claims) => signSessionToken(claims, jwtSecret),
-      sessionSeconds: settings.SENTINEL_SESSION_SECONDS,
-      clock,
-      random,
-    }),
+    signIn: countedSignIns(
+      createSignIn({
+        directory,
+        limiter: createSignInLimiter(),
+        rehashes: {
+          find: (configured) => findPasswordRehash(store, configured),
+          save: (configured, hash) => savePasswordRehash(store, configured, hash, now()),
+        },
+        verifyTotp,
+        useTotpStep: (username, step) => useTotpStep(store, username, step),
+        openSession: (session, audit) => openSession(store, session, audit),
+        audit: (entry) => recordAlone(store, defaultProject, entry),
+        signToken: (claims) => signSessionToken(claims, jwtSecret),
+        sessionSeconds: settings.SENTINEL_SESSION_SECONDS,
+        clock,
+        random,
+      }),
+      metrics,
+    ),
     sessions: {
       get: (id) => findSession(store, id),
       list: (username, page) => listSessions(store, username, page),

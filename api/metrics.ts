@@ -1,97 +1,69 @@
-// What this process counts and measures, and GET /api/metrics, which shows it. No label holds the name of a device or a person.
+// What the API counts and measures, and GET /api/metrics, which shows it.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { Type } from 'typebox';
-import { TrustError } from '#contracts/problems.ts';
-import { sameSecret } from '#protocols/constant-time.ts';
+import type { Clock } from '#contracts/deps.ts';
+import { createMeters } from '#telemetry/metrics.ts';
+import { requireMonitoringToken } from '#telemetry/metrics-server.ts';
+import type { FleetReading } from './fleet-reading.ts';
 
 export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics(version: string) {
+  const meters = createMeters('api', version);
+  const { registry, counter, gauge, histogram } = meters;
+  return {
+    meters,
+    registry,
+    requests: histogram('sentinel_http_request_duration_seconds'),
+    heartbeats: counter('sentinel_heartbeats_total'),
+    batchSize: histogram('sentinel_heartbeat_batch_size'),
+    batchWait: histogram('sentinel_heartbeat_batch_wait_seconds'),
+    batchDuration: histogram('sentinel_heartbeat_batch_duration_seconds'),
+    signals: counter('sentinel_actor_signals_total'),
+    refusals: counter('sentinel_identity_refusals_total'),
+    auditFailures: counter('sentinel_audit_write_failures_total'),
+    signIns: counter('sentinel_sign_ins_total'),
+    eventStreams: gauge('sentinel_event_streams'),
+    temporalRequests: histogram('sentinel_temporal_request_duration_seconds'),
+  };
+}
 
 export interface Readings {
   /** How long the oldest audit or outbox row has waited for its place in the chain. */
   readonly sealLagSeconds: () => Promise<number>;
+  readonly lastCheckpointAt: () => Promise<string | null>;
+  /** Devices whose news nobody takes in. */
+  readonly waitingNews: () => Promise<number>;
+  readonly fleet: () => Promise<FleetReading>;
+  /** Null when the API has no certificate of its own. */
+  readonly tlsNotAfter: Date | null;
+  readonly clock: Clock;
 }
 
-export function createMetrics() {
-  const registry = new Registry();
-  const registers = [registry];
-  collectDefaultMetrics({ register: registry });
-  return {
-    registry,
-    requests: new Histogram({
-      name: 'sentinel_http_request_duration_seconds',
-      help: 'Time from the first byte of a request to the last of its answer',
-      labelNames: ['method', 'route', 'status'],
-      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-      registers,
-    }),
-    heartbeats: new Counter({
-      name: 'sentinel_heartbeats_total',
-      help: 'Heartbeats by what was answered: accepted, pending, or the problem code',
-      labelNames: ['outcome'],
-      registers,
-    }),
-    batchSize: new Histogram({
-      name: 'sentinel_heartbeat_batch_size',
-      help: 'Heartbeats judged by one statement',
-      buckets: [1, 2, 5, 10, 20, 50, 100, 200],
-      registers,
-    }),
-    batchWait: new Histogram({
-      name: 'sentinel_heartbeat_batch_wait_seconds',
-      help: 'Time that a heartbeat waited for its batch',
-      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5],
-      registers,
-    }),
-    batchDuration: new Histogram({
-      name: 'sentinel_heartbeat_batch_duration_seconds',
-      help: 'Time that the statement of a batch took',
-      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5],
-      registers,
-    }),
-    signals: new Counter({
-      name: 'sentinel_actor_signals_total',
-      help: 'News for device actors: sent, coalesced with one that waited, dropped for lack of room, or failed',
-      labelNames: ['result'],
-      registers,
-    }),
-    refusals: new Counter({
-      name: 'sentinel_identity_refusals_total',
-      help: 'Refused identities, by problem code',
-      labelNames: ['code'],
-      registers,
-    }),
-    auditFailures: new Counter({
-      name: 'sentinel_audit_write_failures_total',
-      help: 'Events about refusals that could not be written down',
-      registers,
-    }),
-    signIns: new Counter({
-      name: 'sentinel_sign_ins_total',
-      help: 'Sign-ins by outcome',
-      labelNames: ['outcome'],
-      registers,
-    }),
-    eventStreams: new Gauge({
-      name: 'sentinel_event_streams',
-      help: 'Open event streams',
-      registers,
-    }),
-  };
-}
-
-/** Adds what is asked of others when somebody looks. What cannot be read is left out, and nothing else is lost by that. */
-export function registerReadings({ registry }: Metrics, { sealLagSeconds }: Readings): void {
-  new Gauge({
-    name: 'sentinel_seal_lag_seconds',
-    help: 'Age of the oldest event without a place in the chain',
-    registers: [registry],
-    async collect() {
-      const seconds = await sealLagSeconds().catch(() => null);
-      if (seconds === null) this.remove();
-      else this.set(seconds);
-    },
+/** Adds what is asked of others when somebody looks. */
+export function registerReadings({ meters: { gauge } }: Pick<Metrics, 'meters'>, readings: Readings): void {
+  const ageOf = (at: Date | string): number => (readings.clock.now().getTime() - new Date(at).getTime()) / 1000;
+  gauge('sentinel_seal_lag_seconds', async (lag) => lag.set(await readings.sealLagSeconds()));
+  gauge('sentinel_news_waiting', async (waiting) => waiting.set(await readings.waitingNews()));
+  gauge('sentinel_checkpoint_age_seconds', async (age) => {
+    const at = await readings.lastCheckpointAt();
+    if (at !== null) age.set(ageOf(at));
+  });
+  gauge('sentinel_tls_certificate_expiry_seconds', (expiry) => {
+    if (readings.tlsNotAfter !== null) expiry.set(-ageOf(readings.tlsNotAfter));
+  });
+  gauge('sentinel_devices', async (devices) => {
+    for (const { devices: count, ...labels } of (await readings.fleet()).devices) devices.inc(labels, count);
+  });
+  gauge('sentinel_approvals_open', async (open) => {
+    for (const { kind, count } of (await readings.fleet()).approvals) open.inc({ kind }, count);
+  });
+  gauge('sentinel_approval_oldest_seconds', async (oldest) => {
+    const ages = new Map<string, number>();
+    for (const { kind, oldest_at } of (await readings.fleet()).approvals)
+      ages.set(kind, Math.max(ages.get(kind) ?? 0, ageOf(oldest_at)));
+    for (const [kind, age] of ages) oldest.set({ kind }, age);
   });
 }
 
@@ -120,12 +92,7 @@ export const metricsRoutes: FastifyPluginAsyncTypebox<MetricsDeps> = async (app,
         summary: 'Metrics in the text format of Prometheus',
         response: { 200: Type.String() },
       },
-      onRequest: async ({ headers }) => {
-        if (token === undefined) return;
-        const given = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
-        if (given === undefined) throw new TrustError('auth.required', { detail: 'Send the monitoring token' });
-        if (!sameSecret(given, token)) throw new TrustError('auth.invalid_credentials');
-      },
+      onRequest: async ({ headers }) => requireMonitoringToken(headers.authorization, token),
     },
     async (_request, reply) => reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );

@@ -6,6 +6,8 @@ import type { LoginAnswer, LoginBody } from '#contracts/http/admin.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { hashPassword, verifyPassword, verifyUnknownUser } from '#protocols/password.ts';
 import type { NewSession } from '#store/session.ts';
+import type { Metrics } from './metrics.ts';
+import { refusalOf } from './problems.ts';
 import type { Directory, Person } from './directory.ts';
 import type { SignInLimiter } from './sign-in-limiter.ts';
 
@@ -80,6 +82,20 @@ export function createSignIn(deps: SignInDeps): SignIn {
     );
     const token = await deps.signToken({ sessionId, username, issuedAt: now, expiresAt });
     return { token, expires_at: expiresAt.toISOString(), session_id: sessionId };
+  };
+}
+
+/** Counts how sign-ins end. */
+export function countedSignIns(signIn: SignIn, { signIns }: Pick<Metrics, 'signIns'>): SignIn {
+  return async (request) => {
+    try {
+      const answer = await signIn(request);
+      signIns.inc({ outcome: 'success' });
+      return answer;
+    } catch (error) {
+      signIns.inc({ outcome: refusalOf(error).code });
+      throw error;
+    }
   };
 }
 

@@ -338,7 +338,27 @@ export const settings = {
     kind: 'text',
     default: null,
     secret: true,
-    meaning: 'Token that GET /api/metrics asks for.',
+    meaning: 'Token that GET /api/metrics, and the metrics of worker and sealer, ask for.',
+  },
+  SENTINEL_METRICS_HOST: {
+    kind: 'text',
+    default: '127.0.0.1',
+    meaning:
+      'Address that the metrics of worker and sealer are served on; other than loopback needs SENTINEL_MONITORING_BEARER_TOKEN.',
+  },
+  SENTINEL_WORKER_METRICS_PORT: {
+    kind: 'integer',
+    default: null,
+    minimum: 1,
+    maximum: 65535,
+    meaning: 'Plain HTTP port of the worker’s metrics, and of those of Temporal’s core in it, at /metrics.',
+  },
+  SENTINEL_SEALER_METRICS_PORT: {
+    kind: 'integer',
+    default: null,
+    minimum: 1,
+    maximum: 65535,
+    meaning: 'Plain HTTP port of the sealer’s metrics, at /metrics.',
   },
   SENTINEL_LOG_LEVEL: { kind: 'text', default: 'info', meaning: 'debug, info, warn or error.' },
   SENTINEL_URL: { kind: 'text', default: null, meaning: 'Address of the API, for the command line.' },

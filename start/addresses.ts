@@ -15,6 +15,9 @@ type AddressSettings = Pick<
   | 'SENTINEL_TEMPORAL_PORT'
   | 'SENTINEL_TEMPORAL_ADDRESS'
   | 'SENTINEL_TEMPORAL_UI_PORT'
+  | 'SENTINEL_METRICS_HOST'
+  | 'SENTINEL_WORKER_METRICS_PORT'
+  | 'SENTINEL_SEALER_METRICS_PORT'
 >;
 
 export interface Addresses {
@@ -38,6 +41,16 @@ export function addressesOf(settings: AddressSettings): Addresses {
   const apiUrl = port === 0 ? `http://localhost:${httpPort}` : `https://${host}:${port}`;
   const publicUrl = settings.SENTINEL_PUBLIC_URL?.replace(/\/+$/, '') ?? apiUrl;
   return { apiUrl, publicUrl, deviceUrl: devicePort === undefined ? apiUrl : `https://${host}:${devicePort}` };
+}
+
+/** Where the metrics of each process are; that of the API is always there. */
+export function metricsUrls(apiUrl: string, settings: AddressSettings): readonly string[] {
+  const { SENTINEL_METRICS_HOST: host, SENTINEL_WORKER_METRICS_PORT, SENTINEL_SEALER_METRICS_PORT } = settings;
+  const others = [SENTINEL_WORKER_METRICS_PORT, SENTINEL_SEALER_METRICS_PORT].filter((port) => port !== undefined);
+  return [
+    `${apiUrl}/api/metrics`,
+    ...others.map((port) => `http://${host.includes(':') ? `[${host}]` : host}:${port}/metrics`),
+  ];
 }
 
 /** A loopback or wildcard address is reached by the name that certificates carry. */
@@ -72,6 +85,8 @@ export async function requirePorts(settings: AddressSettings): Promise<void> {
       loopback,
       settings.SENTINEL_TEMPORAL_ADDRESS === undefined ? settings.SENTINEL_TEMPORAL_UI_PORT : undefined,
     ],
+    ['SENTINEL_WORKER_METRICS_PORT', settings.SENTINEL_METRICS_HOST, settings.SENTINEL_WORKER_METRICS_PORT],
+    ['SENTINEL_SEALER_METRICS_PORT', settings.SENTINEL_METRICS_HOST, settings.SENTINEL_SEALER_METRICS_PORT],
   ];
   const seen = new Map<number, SettingName>();
   for (const [setting, host, port] of wanted) {

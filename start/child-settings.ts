@@ -24,7 +24,7 @@ export const restrictedSettings: Partial<Record<SettingName, readonly ChildName[
   SENTINEL_ADMIN_USERS_FILE: ['api'],
   SENTINEL_ADMIN_USERNAME: ['api'],
   SENTINEL_ADMIN_PASSWORD_HASH: ['api'],
-  SENTINEL_MONITORING_BEARER_TOKEN: ['api'],
+  SENTINEL_MONITORING_BEARER_TOKEN: servers,
   // Who can sign checkpoints could sign a forged history.
   SENTINEL_AUDIT_SIGNING_KEY_PATH: ['sealer'],
   // Who verifies them reads them where the database's owner cannot write.

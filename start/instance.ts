@@ -2,7 +2,15 @@
 import type { Instance } from '#contracts/instance.ts';
 
 /** What a person reads when all is ready. Never a password. */
-export function describeInstance(instance: Instance, approvers: readonly string[], logs: string): string {
+export function describeInstance(
+  instance: Instance,
+  approvers: readonly string[],
+  options: {
+    readonly logs: string;
+    /** Where Prometheus finds the metrics of each process. */
+    readonly metrics: readonly string[];
+  },
+): string {
   const rows: readonly (readonly [string, string])[] = [
     ['Console', instance.console_url],
     ['Sign in', signIn(instance)],
@@ -10,7 +18,8 @@ export function describeInstance(instance: Instance, approvers: readonly string[
     ['Temporal', instance.temporal_ui_url],
     ['Authority', `${instance.ca_file}, for browsers and other clients to trust`],
     ['Commands', 'npx --no-install sentinel login'],
-    ['Logs', logs],
+    ...options.metrics.map((url, index) => [index === 0 ? 'Metrics' : '', url] as const),
+    ['Logs', options.logs],
     ['Stop', 'Ctrl-C'],
   ];
   return ['', 'Sentinel is ready.', '', ...rows.map(([label, text]) => `  ${label.padEnd(10)} ${text}`), '', ''].join(

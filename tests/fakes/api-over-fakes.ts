@@ -9,7 +9,7 @@ import { createCursors } from '#api/cursors.ts';
 import { createDeviceCounts } from '#api/device-counts.ts';
 import { createDirectory } from '#api/directory.ts';
 import { createMetrics } from '#api/metrics.ts';
-import { createSignIn } from '#api/sign-in.ts';
+import { countedSignIns, createSignIn } from '#api/sign-in.ts';
 import { createSignInLimiter } from '#api/sign-in-limiter.ts';
 import { createWorkflowLinks } from '#api/workflow-links.ts';
 import { systemRandom as random } from '#contracts/deps.ts';
@@ -72,7 +72,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     },
   );
   const cursors = createCursors(secretKey);
-  const metrics = createMetrics();
+  const metrics = createMetrics('0.0.0');
   const registry = fakeRegistry();
   const savedFilters = fakeSavedFilters();
   const events = fakeEvents();
@@ -106,16 +106,19 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     projectExists: async (id) => id === 'default' || id === 'other',
     idempotency,
     sessions: {
-      signIn: createSignIn({
-        directory,
-        limiter: createSignInLimiter(),
-        ...sessions.signIn,
-        verifyTotp,
-        signToken: (claims) => signSessionToken(claims, jwtSecret),
-        sessionSeconds: 43_200,
-        clock,
-        random,
-      }),
+      signIn: countedSignIns(
+        createSignIn({
+          directory,
+          limiter: createSignInLimiter(),
+          ...sessions.signIn,
+          verifyTotp,
+          signToken: (claims) => signSessionToken(claims, jwtSecret),
+          sessionSeconds: 43_200,
+          clock,
+          random,
+        }),
+        metrics,
+      ),
       sessions: sessions.store,
       csrfToken: (sessionId) => csrfToken(sessionId, secretKey),
       cursors,

@@ -11,8 +11,9 @@ import { checkpointFileName, publicKeysFile } from '#store/checkpoint-files.ts';
 import { sealPending, verifyAudit } from '#store/integrity.ts';
 import { sealChain, unsealedChains } from '#store/sealer.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
+import { createMeters } from '#telemetry/metrics.ts';
 import type { Checkpoints } from '#worker/checkpoints.ts';
-import { createSealer } from '#worker/seal.ts';
+import { createSealer, createSealerMetrics } from '#worker/seal.ts';
 import { auditEntry } from './builders.ts';
 import { addProject, type StoreTest } from './database.ts';
 import { trailTest, type Trail } from './trail.ts';
@@ -342,6 +343,7 @@ describe('integrity', () => {
       checkpointSeconds: 3600,
       clock: systemClock,
       log: fakeLog(),
+      metrics: createSealerMetrics(createMeters('sealer', '0.0.0')),
     });
     try {
       await sealPending(database.api, 'default', 10_000, signal);

@@ -10,7 +10,8 @@ import { acceptRestore, readAcceptedRestores } from '#store/checkpoint-files.ts'
 import { sealerStatus } from '#store/sealer.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { eventually } from '#tests/harness/eventually.ts';
-import { createSealer, type Sealer } from '#worker/seal.ts';
+import { createMeters } from '#telemetry/metrics.ts';
+import { createSealerMetrics, createSealer, type Sealer } from '#worker/seal.ts';
 import { addProject } from './database.ts';
 import { trailTest, type Trail } from './trail.ts';
 
@@ -45,6 +46,7 @@ async function sealing(work: (sealer: Sealer) => Promise<unknown>): Promise<void
     checkpointSeconds: 3600,
     clock: systemClock,
     log: fakeLog(),
+    metrics: createSealerMetrics(createMeters('sealer', '0.0.0')),
   });
   try {
     await work(sealer);

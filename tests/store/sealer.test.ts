@@ -17,7 +17,8 @@ import { sealChain, unsealedChains } from '#store/sealer.ts';
 import type { Store } from '#store/store.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { createCheckpoints, type Checkpoints } from '#worker/checkpoints.ts';
-import { createSealer, type Sealer } from '#worker/seal.ts';
+import { createMeters } from '#telemetry/metrics.ts';
+import { createSealerMetrics, createSealer, type Sealer } from '#worker/seal.ts';
 import { auditEntry } from './builders.ts';
 import { eventually } from '#tests/harness/eventually.ts';
 import { addProject, type StoreTest, storeTest } from './database.ts';
@@ -60,7 +61,14 @@ function assertChain(rows: readonly Sealed[], stream: 'audit' | 'outbox', projec
 const soon = (look: () => Promise<boolean>, what: string): Promise<boolean> => eventually(look, what, 15_000);
 
 const sealerWith = (checkpoints: Checkpoints): Sealer =>
-  createSealer({ store: database.sealer, checkpoints, checkpointSeconds: 3600, clock: systemClock, log: fakeLog() });
+  createSealer({
+    store: database.sealer,
+    checkpoints,
+    checkpointSeconds: 3600,
+    clock: systemClock,
+    log: fakeLog(),
+    metrics: createSealerMetrics(createMeters('sealer', '0.0.0')),
+  });
 
 async function lastError(): Promise<string | null> {
   const [status] = await database.rows<{ last_error: string | null }>('SELECT last_error FROM sealer_status');
@@ -256,6 +264,7 @@ describe('the sealer', () => {
       checkpointSeconds: 3600,
       clock: systemClock,
       log,
+      metrics: createSealerMetrics(createMeters('sealer', '0.0.0')),
     });
     const told = () => log.lines.filter(({ message }) => message === 'sealing failed and is tried again').length;
     try {

@@ -9,7 +9,7 @@ import { fakeLog } from '#tests/fakes/fake-log.ts';
 
 function openNotifier(options: Partial<NotifierOptions> = {}, clock = systemClock) {
   const sent: { id: string; end: () => void; fail: () => void }[] = [];
-  const metrics = createMetrics();
+  const metrics = createMetrics('0.0.0');
   const notifier = createActorNotifier({
     news: ({ id }) =>
       new Promise((resolve, reject) => sent.push({ id, end: resolve, fail: () => reject(new Error('away')) })),

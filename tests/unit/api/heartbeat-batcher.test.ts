@@ -26,7 +26,7 @@ function openBatcher(options: Partial<BatcherOptions> = {}) {
         }),
       nameOf: ({ device }) => device,
       clock: systemClock,
-      metrics: createMetrics(),
+      metrics: createMetrics('0.0.0'),
     },
     { ...batcherDefaults, ...options },
   );

@@ -21,7 +21,7 @@ function openRefusals(more: Partial<RefusalsDeps> = {}) {
   const log = fakeLog();
   const written: AuditEntry[] = [];
   const write = async (_project: string, entry: AuditEntry) => void written.push(entry);
-  const refusals = createRefusals({ write, clock, log, metrics: createMetrics(), ...more });
+  const refusals = createRefusals({ write, clock, log, metrics: createMetrics('0.0.0'), ...more });
   const rows = () => written.map(({ subject, details }) => [subject.id, details.code, details.count]);
   return { refusals, clock, log, written, rows };
 }
@@ -95,7 +95,7 @@ describe('refused identities', () => {
   });
 
   it('that cannot be written down are counted and logged, and remain refusals', async () => {
-    const metrics = createMetrics();
+    const metrics = createMetrics('0.0.0');
     const { refusals, log } = openRefusals({ metrics, write: () => Promise.reject(new Error('down')) });
     await refusals.record(refusal);
     assert.equal((await metrics.auditFailures.get()).values[0]?.value, 1);

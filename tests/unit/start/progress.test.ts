@@ -68,7 +68,10 @@ describe('the last word of a start', () => {
   };
 
   it('says where to look and how to sign in, and shows no password', () => {
-    const text = describeInstance(instance, ['approver1', 'approver2'], '/home/logs');
+    const text = describeInstance(instance, ['approver1', 'approver2'], {
+      logs: '/home/logs',
+      metrics: ['https://a/api/metrics', 'http://b/metrics'],
+    });
     for (const part of [
       'https://localhost:1/',
       'admin, with the password in /home/secrets/admin.password',
@@ -81,7 +84,13 @@ describe('the last word of a start', () => {
 
   it('names no password file when the administrators were configured', () => {
     const configured = { ...instance, admin_username: 'ann', admin_password_file: null };
-    assert.match(describeInstance(configured, [], '/logs'), /Sign in {4}ann, as configured\n {2}Temporal/);
-    assert.match(describeInstance({ ...configured, admin_username: null }, [], '/logs'), /Sign in {4}as configured\n/);
+    assert.match(
+      describeInstance(configured, [], { logs: '/logs', metrics: [] }),
+      /Sign in {4}ann, as configured\n {2}Temporal/,
+    );
+    assert.match(
+      describeInstance({ ...configured, admin_username: null }, [], { logs: '/logs', metrics: [] }),
+      /Sign in {4}as configured\n/,
+    );
   });
 });

@@ -231,11 +231,17 @@ describe('settings of the processes', () => {
       'SENTINEL_TEMPORAL_API_KEY',
       'SENTINEL_SECRET_KEY',
       'SENTINEL_DATA_ENCRYPTION_KEYS_JSON',
+      'SENTINEL_MONITORING_BEARER_TOKEN',
     ];
-    assert.deepEqual(has('worker'), speakers);
+    assert.deepEqual(has('worker').toSorted(), speakers.toSorted());
     assert.deepEqual(
       has('sealer').toSorted(),
-      ['SENTINEL_DATABASE_URL', 'SENTINEL_AUDIT_SIGNING_KEY_PATH', 'SENTINEL_AUDIT_CHECKPOINT_DIR'].toSorted(),
+      [
+        'SENTINEL_DATABASE_URL',
+        'SENTINEL_AUDIT_SIGNING_KEY_PATH',
+        'SENTINEL_AUDIT_CHECKPOINT_DIR',
+        'SENTINEL_MONITORING_BEARER_TOKEN',
+      ].toSorted(),
     );
     assert.ok(has('api').includes('SENTINEL_JWT_SECRET'));
     assert.ok(!has('api').includes('SENTINEL_AUDIT_SIGNING_KEY_PATH'));

@@ -1,0 +1,63 @@
+// What operators see of a running installation: the metrics of every process, and why a part is not well.
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { libraryMetrics, metrics, type MetricProcess, type MetricRow } from '#contracts/metrics.ts';
+import { findFreePort } from '#start/ports.ts';
+import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { startStack, type Stack } from '#tests/harness/stack.ts';
+
+const token = 'a-monitoring-token-of-this-test-alone';
+const authorization = `Bearer ${token}`;
+
+describe('operating an installation', { timeout: 170_000 }, () => {
+  const t = cleanupAfterAll();
+  let stack: Stack;
+  let ports: Record<'worker' | 'sealer', number>;
+
+  before(async () => {
+    ports = { worker: await findFreePort(), sealer: await findFreePort() };
+    stack = await startStack(t, {
+      SENTINEL_MONITORING_BEARER_TOKEN: token,
+      SENTINEL_WORKER_METRICS_PORT: String(ports.worker),
+      SENTINEL_SEALER_METRICS_PORT: String(ports.sealer),
+    });
+  });
+
+  async function metricsOf(process: MetricProcess): Promise<string> {
+    if (process === 'api') {
+      const { status, body } = await stack.request('/api/metrics', { headers: { authorization } });
+      assert.equal(status, 200);
+      return body['text'] as string;
+    }
+    const answer = await fetch(`http://127.0.0.1:${ports[process]}/metrics`, { headers: { authorization } });
+    assert.equal(answer.status, 200);
+    return answer.text();
+  }
+
+  it('shows the metrics of every process to who has the token, and Temporal’s with the worker’s (HM-03, HM-04)', async () => {
+    const device = await stack.device('seen-1');
+    assert.equal((await device.heartbeat(1)).status, 202);
+    for (const port of Object.values(ports))
+      assert.equal((await fetch(`http://127.0.0.1:${port}/metrics`)).status, 401);
+    assert.equal((await stack.request('/api/metrics')).status, 401);
+
+    await eventually(
+      async () => /sentinel_commits_total\{kind="approval",result="committed"\} 1/.test(await metricsOf('worker')),
+      'the commit of the approval is counted',
+    );
+    await eventually(
+      async () => /sentinel_sealed_events_total\{stream="audit"\} [1-9]/.test(await metricsOf('sealer')),
+      'sealed events are counted',
+    );
+    assert.match(await metricsOf('api'), /^sentinel_heartbeats_total\{outcome="pending"\} 1$/m);
+    for (const process of ['api', 'worker', 'sealer'] as const) {
+      const text = await metricsOf(process);
+      assert.doesNotMatch(text, /seen-1/);
+      const rows = Object.entries<Pick<MetricRow, 'processes'> & { rare?: true }>({ ...metrics, ...libraryMetrics });
+      for (const [name, { processes, rare }] of rows)
+        if (processes.includes(process) && rare !== true)
+          assert.match(text, new RegExp(`^# TYPE ${name} `, 'm'), `${name} of ${process}`);
+    }
+  });
+});
