@@ -25,8 +25,8 @@ export function referencePage(program: Command): string {
   ].join('\n');
 }
 
-/** Said to the test that runs the commands of the documentation. */
-const examplesNote = 'the tests of the command line run it';
+/** Said to the tests of the documentation: this one runs them. */
+const examplesTest = 'tests/unit/cli/reference.test.ts';
 
 function commandSection(command: Command): string[] {
   const examples = examplesOf(command);
@@ -40,7 +40,7 @@ function commandSection(command: Command): string[] {
     '```',
     '',
     ...(examples.length > 0
-      ? [`\`\`\`sh no-run="${examplesNote}"`, ...examples.map((line) => `sentinel ${line}`), '```', '']
+      ? [`\`\`\`sh run-in="${examplesTest}"`, ...examples.map((line) => `sentinel ${line}`), '```', '']
       : []),
     ...(command.createHelp().visibleOptions(command).length > 1 ? [...optionRows(command), ''] : []),
   ];

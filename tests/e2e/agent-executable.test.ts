@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -14,14 +14,18 @@ import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { scriptedApi } from '#tests/fakes/scripted-api.ts';
 import { agentFolder, runAgent, startAgent, writeIdentity } from '#tests/harness/agent.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { programPath, requires } from '#tests/harness/requires.ts';
 import { eventually } from '#tests/harness/eventually.ts';
+import { linkedCheckout } from '#tests/harness/npm-start.ts';
+import { blocksTypedBy, type CommandBlock } from '#tests/harness/page-commands.ts';
+import { programPath, requires } from '#tests/harness/requires.ts';
 import { startStack } from '#tests/harness/stack.ts';
 import { requiresSystemdMachine, runSystemdMachine } from '#tests/harness/systemd-machine.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const run = promisify(execFile);
 const target = targetOf(process.platform, process.arch);
+const typed = (page: string, beginning: string): readonly CommandBlock[] =>
+  blocksTypedBy(import.meta.filename).filter((block) => block.page === page && block.text.includes(beginning));
 const skip = target === null ? `there is no bundle for ${process.platform}-${process.arch}` : false;
 
 describe('an agent bundle', { skip }, () => {
@@ -42,7 +46,11 @@ describe('an agent bundle', { skip }, () => {
 
   before(
     async () => {
-      first = await build();
+      const place = await linkedCheckout(cleanup);
+      const here = (text: string): string => text.replaceAll('linux-x64', target ?? '');
+      for (const { text } of typed('docs/agent-services.md', 'npm run build-agent-bundles'))
+        await run('bash', ['--norc', '-euc', here(text)], { cwd: place, timeout: 400_000 });
+      first = join(place, 'bundles');
       const archive = (await readdir(first)).find((name) => name.endsWith('.tar.gz')) ?? '';
       await run('tar', ['-xzf', join(first, archive), '-C', first]);
       unpacked = join(first, archive.replace('.tar.gz', ''));
@@ -159,36 +167,33 @@ describe('an agent bundle', { skip }, () => {
           rejectUnauthorized: true,
         },
       );
-      // As the guide of the bundle has it; the user gets the number that the files have here.
-      const user = 47_110;
-      const configuration = join(folder, 'configuration');
-      await mkdir(configuration, { mode: 0o755 });
-      await writeIdentity(configuration, await ca.issueDevice({ deviceId: 'my-server' }), ca.caCertificatePem);
-      await chown(join(configuration, 'device.key'), user, user);
-      const example = await readFile(join(unpacked, 'config.example.json'), 'utf8');
-      await writeFile(
-        join(configuration, 'config.json'),
-        example.replace('https://sentinel.example.com:8443', api.url),
-        { mode: 0o644 },
-      );
+      const [install, configure, start, ...more] = typed('deploy/systemd/README.md', '');
+      assert.ok(install !== undefined && configure !== undefined && start !== undefined && more.length === 0);
+      const [fromPrintToRemove] = typed('docs/agent-services.md', 'service print');
+      assert.ok(fromPrintToRemove !== undefined);
+      const delivered = join(folder, 'delivered');
+      await cp(unpacked, delivered, { recursive: true });
+      await writeIdentity(delivered, await ca.issueDevice({ deviceId: 'my-server' }), ca.caCertificatePem);
+      const programs = join(folder, 'programs');
+      await mkdir(programs);
       const said = await runSystemdMachine({
         folder,
-        files: { '/opt/sentinel': unpacked, '/etc/sentinel-agent': configuration },
+        files: { '/opt/sentinel': delivered, '/etc/pam.d': '/etc/pam.d', '/etc/security': '/etc/security' },
+        writable: { '/usr/local/bin': programs },
         script: `
-agent=/opt/sentinel/sentinel-agent
 state() { systemctl show sentinel-agent --property="$1" --value; }
 wait_for() { n=0; until [ "$(state "$1")" = "$2" ]; do n=$((n + 1)); [ $n -lt 300 ] || exit 9; sleep 0.1; done; }
-echo 'u sentinel-agent ${user}' | systemd-sysusers - >/dev/null 2>&1
-install -d -m 0700 -o sentinel-agent /var/lib/sentinel-agent
-setpriv --reuid=sentinel-agent --regid=sentinel-agent --clear-groups $agent preflight --config /etc/sentinel-agent/config.json
+cd /opt/sentinel
+${install.text}
+${configure.text}
+sed -i 's|https://sentinel.example.com:8443|${api.url}|' /etc/sentinel-agent/config.json
 echo == heartbeat without hardening
-setpriv --reuid=sentinel-agent --regid=sentinel-agent --clear-groups $agent run --once --config /etc/sentinel-agent/config.json 2>&1
-$agent service write 2>&1
-systemctl daemon-reload
-systemctl enable --now sentinel-agent 2>&1
+install -d -m 0700 -o sentinel-agent /var/lib/sentinel-agent
+runuser -u sentinel-agent -- sentinel-agent run --once --config /etc/sentinel-agent/config.json
 echo == started
+${start.text}
 wait_for StatusText 'Heartbeats are accepted'
-$agent service check 2>&1
+id -u sentinel-agent
 echo == killed
 systemctl kill --signal=KILL --kill-whom=main sentinel-agent
 wait_for NRestarts 1
@@ -197,19 +202,20 @@ systemctl show sentinel-agent --property=ActiveState,User,NoNewPrivileges,Capabi
 grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/$(state MainPID)/status
 ls -ln /var/lib/sentinel-agent
 echo == removed
-$agent service remove 2>&1
+${fromPrintToRemove.text}
 state LoadState
-$agent service check 2>&1 || echo check ends with $?
+sentinel-agent service check || echo check ends with $?
 `,
       });
       const part = (name: string): string => said.split(`== ${name}\n`)[1]?.split('\n== ')[0] ?? `nothing:\n${said}`;
-      assert.match(said, /The agent can run\./);
-      assert.match(part('started'), /is as this version renders it[^]*systemd runs the agent/);
+      assert.match(part('started'), /The agent can run\.[^]*is as this version renders it[^]*systemd runs the agent/);
+      const user = /^(\d+)$/m.exec(part('started'))?.[1] ?? '';
+      assert.ok(Number(user) > 0, said);
       assert.match(part('killed'), /ActiveState=active/);
       assert.match(part('killed'), /User=sentinel-agent/);
       assert.match(part('killed'), new RegExp(`Uid:\\t${user}`));
       assert.match(part('killed'), /CapEff:\t0{16}\nCapBnd:\t0{16}\nNoNewPrivs:\t1\nSeccomp:\t2/);
-      assert.match(part('killed'), new RegExp(`-rw------- 1 ${user} ${user} .* state\\.json`));
+      assert.match(part('killed'), new RegExp(`-rw------- 1 ${user} \\d+ .* state\\.json`));
       assert.match(part('removed'), /is removed[^]*not-found[^]*does not exist[^]*check ends with 1/);
 
       const counters = bodies.map((body) => body['heartbeat_counter'] as number);

@@ -2,20 +2,24 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes, X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { request as plainRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { createTransport } from '#client/node-transport.ts';
 import { systemClock, systemRandom as random } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
 import { findFreePort } from '#start/ports.ts';
 import { cleanupAfterAll } from '../harness/cleanup.ts';
-import { startNginx } from '../harness/nginx.ts';
-import { requires } from '../harness/requires.ts';
+import { fillInEnvFile, secretSettings } from '../harness/env-file.ts';
+import { runNginx, startNginx, writeMainConfiguration } from '../harness/nginx.ts';
+import { linkedCheckout } from '../harness/npm-start.ts';
+import { blocksTypedBy, type CommandBlock } from '../harness/page-commands.ts';
+import { programPath, requires } from '../harness/requires.ts';
 import { eventually } from '../harness/eventually.ts';
 import { startStack, type Stack } from '../harness/stack.ts';
 
@@ -173,6 +177,55 @@ describe('the product behind nginx', { skip: requires('nginx') }, () => {
       ),
       '403 certificate.headers_disagree',
     );
+  });
+
+  it('is set up and checked by the commands of its guide (DC-03, DP-06)', async (t) => {
+    const place = await linkedCheckout(t);
+    await chmod(place, 0o755);
+    const certificate = await stack.ca.issueDevice({ deviceId: 'guided-1' });
+    const server = await stack.ca.issueServer({ names: ['localhost'] });
+    const files = {
+      'server.crt': server.certificatePem,
+      'server.key': server.keyPem,
+      'device-ca.crt': stack.ca.caCertificatePem,
+      'proxy-ca.pem': caPem,
+      'device.crt': certificate.certificatePem,
+      'device.key': certificate.keyPem,
+    };
+    await fillInEnvFile(join(place, '.env'), {
+      ...secretSettings(),
+      SENTINEL_HTTP_PORT: String(plainPort),
+      SENTINEL_TRUST_PROXY_CERT_HEADERS: 'true',
+      SENTINEL_PROXY_SHARED_SECRET: proxySecret,
+    });
+    for (const [name, text] of Object.entries(files)) await writeFile(join(place, name), text, { mode: 0o600 });
+    await writeMainConfiguration(place);
+    const port = await findFreePort();
+    // The guide's words, with the names and folders of this machine, and its nginx for the one of the service manager.
+    const here = (text: string): string =>
+      text
+        .replaceAll('https://sentinel.example.com', `https://localhost:${port}`)
+        .replaceAll('--server-name sentinel.example.com', `--server-name localhost --listen 127.0.0.1:${port}`)
+        .replaceAll(/\/etc\/nginx\/(certs|conf\.d)\//g, `${place}/`)
+        .replaceAll('--device-id NAME', '--device-id guided-1');
+    const standIns = [
+      'sudo() { "$@"; }',
+      `nginx() { ${programPath('nginx')} -p '${place}' -c nginx.conf "$@"; }`,
+      'systemctl() { echo "$*" > asked; }',
+    ];
+    const type = ({ text }: CommandBlock) =>
+      promisify(execFile)('bash', ['--norc', '-euo', 'pipefail', '-c', [...standIns, here(text)].join('\n')], {
+        cwd: place,
+        timeout: 60_000,
+      });
+    const [preflight, setUp, check, ...more] = blocksTypedBy(import.meta.filename);
+    assert.ok(preflight && setUp && check && more.length === 0);
+    await type(preflight);
+    await type(setUp);
+    assert.equal(await readFile(join(place, 'asked'), 'utf8'), 'reload nginx\n');
+    assert.equal((await stat(join(place, 'sentinel.conf'))).mode & 0o777, 0o600);
+    await runNginx(t, place, port);
+    assert.equal((await type(check)).stdout.match(/^ok /gm)?.length, 5);
   });
 
   it('passes its own smoke test, with and without a device (DP-06)', async () => {

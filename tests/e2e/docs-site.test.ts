@@ -12,6 +12,7 @@ import { fakeApi } from '#tests/fakes/api-over-fakes.ts';
 import { startBrowser, type Browser, type Look } from '#tests/harness/browser.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { repository } from '#tests/harness/npm-start.ts';
+import { blocksTypedBy } from '#tests/harness/page-commands.ts';
 import { requires } from '#tests/harness/requires.ts';
 import { placePages, sections } from '#tools/docs-site/pages.ts';
 
@@ -30,7 +31,8 @@ describe('the documentation site', { skip: requires('chromium') }, () => {
   before(
     async () => {
       const run = promisify(execFile);
-      await run('npm', ['run', '--silent', 'build-docs-site'], { cwd: repository, timeout: 280_000 });
+      for (const { text } of blocksTypedBy(import.meta.filename))
+        await run('bash', ['--norc', '-euc', text], { cwd: repository, timeout: 280_000 });
       const directory = join(repository, 'docs', 'site', 'dist');
       const { app } = await fakeApi(cleanup, { change: (deps) => ({ ...deps, docsSite: { directory } }) });
       await app.listen({ host: '127.0.0.1', port: 0 });

@@ -2,12 +2,15 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import { linkedCheckout } from '#tests/harness/npm-start.ts';
+import { blocksTypedBy } from '#tests/harness/page-commands.ts';
 import { testDatabase } from '#tests/harness/postgres.ts';
+import { secretSettings } from '#tests/harness/env-file.ts';
 import { eventually } from '#tests/harness/eventually.ts';
 import { startStack, type Stack } from '#tests/harness/stack.ts';
 import { testTemporal } from '#tests/harness/temporal.ts';
 
-describe('an installation on servers of its own', () => {
+describe('an installation on servers of its own, started as the production profile has it (DC-03)', () => {
   const cleanup = cleanupAfterAll();
   let stack: Stack;
   let temporalAddress = '';
@@ -16,13 +19,17 @@ describe('an installation on servers of its own', () => {
       const { ownerUrl } = await testDatabase(cleanup, { migrated: false });
       const { address, taskQueue } = await testTemporal(cleanup);
       temporalAddress = address;
-      stack = await startStack(cleanup, {
+      const [start, ...more] = blocksTypedBy(import.meta.filename);
+      assert.ok(start !== undefined && more.length === 0);
+      const settings = {
+        ...secretSettings(),
         SENTINEL_DATABASE_URL: ownerUrl,
         SENTINEL_TEMPORAL_ADDRESS: address,
         SENTINEL_TEMPORAL_TASK_QUEUE: taskQueue,
         // Names that no other installation on that Temporal has.
         SENTINEL_TEMPORAL_OPAQUE_IDS: 'true',
-      });
+      };
+      stack = await startStack(cleanup, settings, 0, { directory: await linkedCheckout(cleanup), text: start.text });
     },
     { timeout: 180_000 },
   );

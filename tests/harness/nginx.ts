@@ -25,8 +25,15 @@ export async function startNginx(t: Cleanup, options: NginxOptions): Promise<{ r
   const directory = await mkdtemp(join(tmpdir(), 'sentinel-nginx-'));
   // nginx gives up root for its temporary files.
   await chmod(directory, 0o755);
+  t.after(() => rm(directory, { recursive: true, force: true }));
   const port = await findFreePort();
   await writeConfiguration(directory, port, options);
+  await runNginx(t, directory, port);
+  return { port };
+}
+
+/** nginx with the `nginx.conf` of a folder, until the test is over. */
+export async function runNginx(t: Cleanup, directory: string, port: number): Promise<void> {
   const child = spawn(programPath('nginx'), ['-p', directory, '-c', 'nginx.conf'], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -36,11 +43,10 @@ export async function startNginx(t: Cleanup, options: NginxOptions): Promise<{ r
   t.after(async () => {
     child.kill('SIGTERM');
     await ended;
-    await rm(directory, { recursive: true, force: true });
   });
   for (let attempt = 0; attempt < 200; attempt++) {
     if (child.exitCode !== null) throw new Error(`nginx ended: ${said}`);
-    if (await accepts(port)) return { port };
+    if (await accepts(port)) return;
     await sleep(25);
   }
   throw new Error(`nginx does not listen: ${said}`);
@@ -48,7 +54,6 @@ export async function startNginx(t: Cleanup, options: NginxOptions): Promise<{ r
 
 async function writeConfiguration(directory: string, port: number, options: NginxOptions): Promise<void> {
   const file = (name: string): string => join(directory, name);
-  await mkdir(file('temporary'));
   await writeFile(file('server.pem'), options.certificatePem);
   await writeFile(file('server.key'), options.keyPem, { mode: 0o600 });
   await writeFile(file('devices.pem'), options.clientCaPem);
@@ -62,11 +67,17 @@ async function writeConfiguration(directory: string, port: number, options: Ngin
     listen: `127.0.0.1:${port}`,
   });
   await writeFile(file('sentinel.conf'), rendered, { mode: 0o600 });
+  await writeMainConfiguration(directory);
+}
+
+/** What is around `sentinel.conf`, without any of the machine's own configuration. */
+export async function writeMainConfiguration(directory: string): Promise<void> {
+  await mkdir(join(directory, 'temporary'));
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path temporary/${name};`,
   );
   await writeFile(
-    file('nginx.conf'),
+    join(directory, 'nginx.conf'),
     `daemon off; master_process off; pid nginx.pid; error_log stderr warn;
 events { worker_connections 256; }
 http { access_log off; ${temporary.join(' ')} include sentinel.conf; }

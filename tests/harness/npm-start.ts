@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,15 @@ import type { Cleanup } from './cleanup.ts';
 import { eventually } from './eventually.ts';
 
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+/** A folder that is this checkout for commands that are typed there; what they write stays out of this one. */
+export async function linkedCheckout(t: Cleanup): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'sentinel-checkout-'));
+  t.after(() => rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
+  for (const name of readdirSync(repository))
+    if (!['.git', '.sentinel', '.env'].includes(name)) await symlink(join(repository, name), join(directory, name));
+  return directory;
+}
 
 export interface Place {
   readonly home: string;

@@ -1,6 +1,6 @@
 // The commands that the documentation tells people to type: every fenced block of shell, page by page, as a test runs them.
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { placePages } from '#tools/docs-site/pages.ts';
 import { repository } from './npm-start.ts';
 
@@ -11,6 +11,8 @@ export interface CommandBlock {
   readonly text: string;
   /** Why a test cannot run it; null when one does. */
   readonly noRun: string | null;
+  /** The test file that types it, when that is not the one of the whole documentation. */
+  readonly runIn: string | null;
   /** It goes on by itself once it has said this. */
   readonly until: string | null;
 }
@@ -27,6 +29,19 @@ export interface Page {
 export function documentationPages(): Page[] {
   const placed = placePages(repository).flatMap(({ pages }) => pages.map(({ file }) => file));
   return ['README.md', ...placed].map((file) => readPage(file, readFileSync(join(repository, file), 'utf8')));
+}
+
+/**
+ * The blocks that a test file types itself, in the order of the pages.
+ *
+ * @param testFile its `import.meta.filename`
+ * @throws RangeError when no block names it: a test that types nothing proves nothing
+ */
+export function blocksTypedBy(testFile: string): CommandBlock[] {
+  const name = relative(repository, testFile).replaceAll('\\', '/');
+  const blocks = documentationPages().flatMap(({ blocks: all }) => all.filter(({ runIn }) => runIn === name));
+  if (blocks.length === 0) throw new RangeError(`no block of the documentation says run-in="${name}"`);
+  return blocks;
 }
 
 export function readPage(file: string, text: string): Page {
@@ -58,17 +73,20 @@ function toBlock(
     [...info.matchAll(/ ([a-z-]+)="([^"]*)"/g)].map(([, name = '', value = '']) => [name, value]),
   );
   const left = info.replace(/^(sh|powershell)/, '').replaceAll(/ [a-z-]+="[^"]*"/g, '');
-  const strange = [...attributes.keys()].filter((name) => !['no-run', 'until', 'title'].includes(name));
+  const strange = [...attributes.keys()].filter((name) => !['no-run', 'run-in', 'until', 'title'].includes(name));
   if (!['', ' background'].includes(left) || strange.length > 0)
     throw new RangeError(`${page}:${line}: what does this say? ${info}`);
   if ((left === ' background') !== attributes.has('until'))
     throw new RangeError(`${page}:${line}: a command in the background has a text that it is ready with`);
+  if (attributes.has('no-run') && attributes.has('run-in'))
+    throw new RangeError(`${page}:${line}: a command is run or it is not`);
   return {
     page,
     line,
     shell: info.startsWith('sh') ? 'sh' : 'powershell',
     text: `${lines.join('\n')}\n`,
     noRun: attributes.get('no-run') ?? null,
+    runIn: attributes.get('run-in') ?? null,
     until: attributes.get('until') ?? null,
   };
 }

@@ -16,6 +16,7 @@ import { hashPassword } from '#protocols/password.ts';
 import type { Instance } from '#contracts/instance.ts';
 import { findFreePort } from '#start/ports.ts';
 import type { Cleanup } from './cleanup.ts';
+import { fillInEnvFile } from './env-file.ts';
 import { eventually } from './eventually.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -65,7 +66,18 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
-export async function startStack(t: Cleanup, settings: Record<string, string> = {}, devices = 0): Promise<Stack> {
+/** Commands that start it instead, in a folder whose `.env` they read: it gets the settings, and they get none. */
+export interface Typed {
+  readonly directory: string;
+  readonly text: string;
+}
+
+export async function startStack(
+  t: Cleanup,
+  settings: Record<string, string> = {},
+  devices = 0,
+  typed: Typed | null = null,
+): Promise<Stack> {
   const home = await mkdtemp(join(tmpdir(), 'sentinel-stack-'));
   const ports: Record<string, string> = {};
   for (const name of ['SENTINEL_PORT', 'SENTINEL_DATABASE_PORT', 'SENTINEL_TEMPORAL_PORT', 'SENTINEL_TEMPORAL_UI_PORT'])
@@ -78,8 +90,10 @@ export async function startStack(t: Cleanup, settings: Record<string, string> = 
     })),
   );
   let given = settings;
-  const environment = (): NodeJS.ProcessEnv => ({
-    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SENTINEL_'))),
+  const surroundings = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(SENTINEL|NODE_TEST)_/.test(name)),
+  );
+  const ownSettings = (): Record<string, string> => ({
     ...ports,
     SENTINEL_HOME: home,
     SENTINEL_ADMIN_USERS_JSON: JSON.stringify(users),
@@ -95,9 +109,14 @@ export async function startStack(t: Cleanup, settings: Record<string, string> = 
 
   async function start(): Promise<void> {
     let output = '';
-    const child = spawn(process.execPath, [join(root, 'start/main.ts'), '--demo', String(devices)], {
-      cwd: root,
-      env: environment(),
+    if (typed !== null) await fillInEnvFile(join(typed.directory, '.env'), ownSettings());
+    const [program, args] =
+      typed === null
+        ? [process.execPath, [join(root, 'start/main.ts'), '--demo', String(devices)]]
+        : ['bash', ['--norc', '-euo', 'pipefail', '-c', typed.text]];
+    const child = spawn(program, args, {
+      cwd: typed?.directory ?? root,
+      env: { ...surroundings, ...(typed === null ? ownSettings() : {}) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     supervisor = child;
@@ -108,7 +127,7 @@ export async function startStack(t: Cleanup, settings: Record<string, string> = 
         if (child.exitCode !== null || child.signalCode !== null) throw new Error(`npm start ended:\n${output}`);
         const text = await readFile(join(home, 'instance.json'), 'utf8').catch(() => null);
         const found = text === null ? null : (JSON.parse(text) as Instance);
-        return found?.pids['supervisor'] === child.pid ? found : null;
+        return found !== null && (typed !== null || found.pids['supervisor'] === child.pid) ? found : null;
       },
       `npm start\n${output}`,
       startWithinMs,
@@ -137,7 +156,8 @@ export async function startStack(t: Cleanup, settings: Record<string, string> = 
   async function stop(): Promise<void> {
     if (supervisor === null) return;
     await closeClients();
-    supervisor.kill('SIGTERM');
+    if (typed === null) supervisor.kill('SIGTERM');
+    else process.kill(instance.pids['supervisor'] ?? supervisor.pid ?? 0, 'SIGTERM');
     await ended(supervisor);
     supervisor = null;
   }

@@ -36,10 +36,14 @@ async function startOwnPostgres(directory: string): Promise<Server> {
 /** @param dynamicConfig limits of the server other than its own */
 export async function startOwnTemporal(dynamicConfig: Readonly<Record<string, number>> = {}): Promise<Server> {
   const { startTemporal } = await import('#start/temporal.ts');
-  const { findTemporalProgram } = await import('#start/temporal-program.ts');
-  // The copy that `npm start` uses, so that a machine without Temporal installs it once.
-  const toolsDir = fileURLToPath(new URL('../../.sentinel/tools', import.meta.url));
-  const { path } = await findTemporalProgram({ toolsDirs: [toolsDir], environment: process.env });
+  const { path } = await findOwnTemporalProgram();
   const { address, stop } = await startTemporal({ program: path, port: 0, dynamicConfig });
   return { address, stop };
+}
+
+/** Temporal's command line, which is also the server: the copy that `npm start` uses, so that it is installed once. */
+export async function findOwnTemporalProgram(): Promise<{ readonly path: string }> {
+  const { findTemporalProgram } = await import('#start/temporal-program.ts');
+  const toolsDir = fileURLToPath(new URL('../../.sentinel/tools', import.meta.url));
+  return findTemporalProgram({ toolsDirs: [toolsDir], environment: process.env });
 }

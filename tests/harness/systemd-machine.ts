@@ -13,6 +13,8 @@ export interface SystemdMachine {
   readonly folder: string;
   /** Other files that it sees: path in the machine → path here. */
   readonly files: Readonly<Record<string, string>>;
+  /** Folders that it may write to, in the same way. */
+  readonly writable?: Readonly<Record<string, string>>;
   /** What its first service does, as root, in `sh`; the machine ends with it. */
   readonly script: string;
 }
@@ -36,7 +38,7 @@ StandardError=file:/test/script.log
 `;
 
 /** Boots it, and gives back what the script printed once the machine is gone. */
-export async function runSystemdMachine({ folder, files, script }: SystemdMachine): Promise<string> {
+export async function runSystemdMachine({ folder, files, writable = {}, script }: SystemdMachine): Promise<string> {
   const name = `sentinel-test-${randomBytes(4).toString('hex')}`;
   const here = join(folder, 'machine');
   await mkdir(here);
@@ -53,6 +55,7 @@ export async function runSystemdMachine({ folder, files, script }: SystemdMachin
   const args = [
     ...['--directory=/', '--volatile=yes', `--machine=${name}`, '--register=no', '--keep-unit', '--quiet'],
     ...['--console=pipe', '--kill-signal=SIGKILL', `--bind=${folder}:/test`],
+    ...Object.entries(writable).map(([there, path]) => `--bind=${path}:${there}`),
     ...Object.entries(seen).map(([there, path]) => `--bind-ro=${path}:${there}`),
     ...['--boot', 'systemd.unit=first.service'],
   ];

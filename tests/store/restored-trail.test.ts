@@ -1,8 +1,10 @@
 // A database that is older than what was signed: nothing goes on from it by itself, and no number is given twice.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, it, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
 import { isOlderThanCheckpoint } from '#api/checkpoints.ts';
 import { systemClock } from '#contracts/deps.ts';
 import { headSequence } from '#store/audit.ts';
@@ -12,6 +14,9 @@ import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { eventually } from '#tests/harness/eventually.ts';
 import { createMeters } from '#telemetry/metrics.ts';
 import { createSealerMetrics, createSealer, type Sealer } from '#worker/seal.ts';
+import { repository } from '#tests/harness/npm-start.ts';
+import { blocksTypedBy } from '#tests/harness/page-commands.ts';
+
 import { addProject } from './database.ts';
 import { trailTest, type Trail } from './trail.ts';
 
@@ -109,7 +114,12 @@ describe('a trail that is shorter than what was signed', () => {
     await sealing(async () => {
       await refused();
       await trail.record(3);
-      await acceptRestore(trail.directory, { checkpoint: await newestCheckpoint(), at: '2026-03-01T12:00:00.000Z' });
+      // As somebody types it where the checkpoints are.
+      for (const { text } of blocksTypedBy(import.meta.filename))
+        await promisify(execFile)('bash', ['--norc', '-euc', `sentinel() { node cli/bin.mjs "$@"; }\n${text}`], {
+          cwd: repository,
+          env: { PATH: process.env['PATH'], SENTINEL_AUDIT_CHECKPOINT_DIR: trail.directory },
+        });
       await eventually(async () => (await head()) === 9, 'the three events');
       await eventually(async () => !(await sealerStatus(trail.database.api)).has_error, 'the refusal to be over');
     });

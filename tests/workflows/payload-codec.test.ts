@@ -1,9 +1,12 @@
 // The payload codec on the real Temporal: nothing that it stores is in clear, and nothing of another workflow is taken.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import {
   Client,
   Connection,
@@ -15,6 +18,8 @@ import proto from '@temporalio/proto';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter, decodeForOperator, failureConverterPath } from '#protocols/payload-codec.ts';
+import { blocksTypedBy } from '#tests/harness/page-commands.ts';
+import { findOwnTemporalProgram } from '#tests/harness/start-server.ts';
 import { testTemporal } from '#tests/harness/temporal.ts';
 import { codecActivities } from './codec/activities.ts';
 import * as workflows from './codec/workflows.ts';
@@ -29,11 +34,12 @@ let worker: Worker;
 let running: Promise<void>;
 let taskQueue: string;
 let namespace: string;
+let address: string;
 
 before(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR', () => {}) });
   const server = await testTemporal();
-  ({ taskQueue, namespace } = server);
+  ({ taskQueue, namespace, address } = server);
   connection = await Connection.connect({ address: server.address });
   native = await NativeConnection.connect({ address: server.address });
   const dataConverter = createDataConverter(keys, namespace);
@@ -197,6 +203,25 @@ describe('the payload codec on Temporal', () => {
     const other = await start('scheduled', ['b']);
     assert.equal(await other.result(), 'scheduled b');
     await handle.terminate('test');
+  });
+
+  it('lets a workflow that stands still go on after the reset of the runbook (DC-03)', async () => {
+    const handle = await start('journey', [{ secret: 'a', round: 2, seen: [] }]);
+    const workflow = client.workflow.getHandle(handle.workflowId);
+    assert.deepEqual(await workflow.query(workflows.seen, 'b'), ['b']);
+    await withoutKeys.workflow.getHandle(handle.workflowId).signal(workflows.put, 'forged');
+    await failedTask(handle.workflowId);
+    for (const { text } of blocksTypedBy(import.meta.filename)) {
+      const { path } = await findOwnTemporalProgram();
+      await promisify(execFile)(
+        'bash',
+        ['--norc', '-euo', 'pipefail', '-c', text.replaceAll('device/default/NAME', handle.workflowId)],
+        { env: { PATH: `${dirname(path)}:${process.env['PATH']}`, TEMPORAL_ADDRESS: address }, timeout: 30_000 },
+      );
+    }
+    await workflow.signal(workflows.finish);
+    const result = await workflow.result();
+    assert.ok(!result.includes('forged'), result);
   });
 
   it('refuses a payload that was copied from the history of another workflow', async () => {

@@ -1,6 +1,5 @@
 // Every example of the reference of the command line, run as it is written there, against an API that has what it names.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -15,16 +14,11 @@ import {
   aPendingDevice,
 } from '#tests/fakes/api-objects.ts';
 import { checkpointFileName } from '#store/checkpoint-files.ts';
+import { blocksTypedBy } from '#tests/harness/page-commands.ts';
 import { fakeTerminal } from '#tests/fakes/fake-terminal.ts';
 import { aHome, now, runCommand, type Routes } from './run.ts';
 
-const page = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8');
-const examples = [...page.matchAll(/^```sh[^\n]*\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) =>
-  block
-    .trim()
-    .split('\n')
-    .filter((line) => line.startsWith('sentinel ')),
-);
+const examples = blocksTypedBy(import.meta.filename).flatMap(({ text }) => text.trimEnd().split('\n'));
 
 /** What stands between pipes, without what a shell makes of the rest. */
 const commandsOf = (line: string): string[] =>

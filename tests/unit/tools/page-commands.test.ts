@@ -1,11 +1,14 @@
-// Every command that a page shows exists, and a shell can read it; that they also work is tests/e2e/docs.test.ts.
+// Every command that a page shows exists, and a shell can read it; tests/e2e/docs.test.ts and those that a block names type them.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { commandReference } from '#cli/program.ts';
+import { repository } from '#tests/harness/npm-start.ts';
 import {
+  blocksTypedBy,
   changesTheMachine,
   commandsIn,
   documentationPages,
@@ -44,13 +47,15 @@ describe('the commands of the documentation', () => {
     }
   });
 
-  it('say what they are, and why when no test can run them', (t) => {
+  it('say what they are, and name the decision when no test can run them (DC-03)', (t) => {
     for (const { file, blocks, unnamed } of pages) {
       assert.deepEqual(unnamed, [], `${file}: a block says what it holds, sh or text`);
-      for (const { line, noRun, text, shell } of blocks) {
+      for (const { line, noRun, runIn, text, shell } of blocks) {
         assert.ok(noRun !== null || shell === 'sh', `${file}:${line}: no-run, since no test has this shell`);
-        assert.ok(noRun === null || noRun.length >= 10, `${file}:${line}: a reason is a sentence`);
-        assert.ok(noRun !== null || !changesTheMachine(text), `${file}:${line}: no-run, since it changes the machine`);
+        const decision = / \((docs\/decisions\/\d{4}-[a-z-]+\.md)\)$/.exec(noRun ?? '')?.[1];
+        assert.ok(noRun === null || existsSync(decision ?? ''), `${file}:${line}: a reason ends with its (decision)`);
+        const isTyped = noRun === null && runIn === null;
+        assert.ok(!isTyped || !changesTheMachine(text), `${file}:${line}: run-in, since it changes the machine`);
       }
     }
     const all = pages.flatMap(({ blocks }) => blocks);
@@ -58,8 +63,21 @@ describe('the commands of the documentation', () => {
     t.diagnostic(`${all.length - unrun.length} of ${all.length} blocks are run`);
     for (const [reason, some] of Map.groupBy(unrun, ({ noRun }) => noRun))
       t.diagnostic(`${some.length} not: ${reason}`);
-    // More commands are run than are not; the reference of the command line has only examples.
-    assert.ok(unrun.filter(({ page }) => page !== 'docs/cli.md').length < all.length - unrun.length);
+    assert.deepEqual(
+      unrun.filter(({ page }) => !/^deploy\/(macos|windows)\//.test(page)),
+      [],
+      'only commands of other systems are not run',
+    );
+  });
+
+  it('are typed by the test that they name (DC-03)', () => {
+    const named = pages.flatMap(({ blocks }) => blocks).filter(({ runIn }) => runIn !== null);
+    assert.ok(named.length > 0);
+    for (const { page, line, runIn } of named) {
+      assert.match(runIn ?? '', /^tests\/(unit|store|workflows|api|e2e)\/.*\.test\.ts$/, `${page}:${line}`);
+      const test = existsSync(runIn ?? '') ? readFileSync(runIn ?? '', 'utf8') : '';
+      assert.ok(test.includes('blocksTypedBy(import.meta.filename)'), `${page}:${line}: ${runIn} does not type it`);
+    }
   });
 });
 
@@ -79,21 +97,34 @@ describe('reading a page', () => {
         '```',
         '```',
         '```',
+        '```sh run-in="tests/unit/a.test.ts"',
+        'd',
+        '```',
       ].join('\n'),
     );
     assert.deepEqual(
-      blocks.map(({ line, text, noRun, until }) => [line, text, noRun, until]),
+      blocks.map(({ line, text, noRun, until, runIn }) => [line, text, noRun, until, runIn]),
       [
-        [3, 'a\n  b\n', 'needs a moon', null],
-        [7, 'c\n', null, 'up'],
+        [3, 'a\n  b\n', 'needs a moon', null, null],
+        [7, 'c\n', null, 'up', null],
+        [12, 'd\n', null, null, 'tests/unit/a.test.ts'],
       ],
     );
     assert.deepEqual(unnamed, [10]);
   });
 
   it('refuses what it does not understand', () => {
-    for (const info of ['sh norun="x"', 'sh background', 'sh until="x"', 'sh quickly'])
+    for (const info of ['sh norun="x"', 'sh no-run="x" run-in="y"', 'sh background', 'sh until="x"', 'sh quickly'])
       assert.throws(() => readPage('a.md', `\`\`\`${info}\na\n\`\`\``), RangeError, info);
     assert.throws(() => readPage('a.md', '```sh\na'), RangeError);
+  });
+
+  it('gives a test the blocks that name it, and nothing less than one', () => {
+    const typed = blocksTypedBy(join(repository, 'tests/e2e/docs-site.test.ts'));
+    assert.deepEqual(
+      typed.map(({ page, text }) => [page, text]),
+      [['docs/README.md', 'npm run build-docs-site\n']],
+    );
+    assert.throws(() => blocksTypedBy(join(repository, 'tests/e2e/nothing.test.ts')), RangeError);
   });
 });

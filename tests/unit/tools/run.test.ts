@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { blocksTypedBy } from '#tests/harness/page-commands.ts';
 import { requires } from '#tests/harness/requires.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -29,6 +30,11 @@ async function runTests(
   args: readonly string[] = [],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
+  return endOf(await treeWith(t, files), [process.execPath, 'tests/run.ts', ...args], environment);
+}
+
+/** The runner, and the tests that it is to find. */
+async function treeWith(t: TestContext, files: Readonly<Record<string, string>>): Promise<string> {
   const tree = await mkdtemp(join(tmpdir(), 'sentinel-run-'));
   t.after(() => rm(tree, { recursive: true, force: true }));
   await mkdir(join(tree, 'tests'));
@@ -40,8 +46,16 @@ async function runTests(
     await mkdir(join(tree, 'tests/unit'), { recursive: true });
     await writeFile(join(tree, path), text);
   }
+  return tree;
+}
+
+async function endOf(
+  tree: string,
+  [program, ...args]: readonly [string, ...string[]],
+  environment: Readonly<Record<string, string>>,
+): Promise<Ended> {
   const { CI: _, ...inherited } = process.env;
-  const child = spawn(process.execPath, ['tests/run.ts', ...args], {
+  const child = spawn(program, args, {
     cwd: tree,
     env: { ...inherited, ...environment },
   });
@@ -52,6 +66,17 @@ async function runTests(
 }
 
 describe('npm test', { concurrency: 3 }, () => {
+  it('runs as the README has it (DC-03)', async (t) => {
+    const tree = await treeWith(t, { 'tests/unit/a.test.ts': passing });
+    await copyFile(join(root, 'package-lock.json'), join(tree, 'package-lock.json'));
+    await cp(join(root, 'start'), join(tree, 'start'), { recursive: true });
+    for (const { text } of blocksTypedBy(import.meta.filename)) {
+      const { code, output, lastLine } = await endOf(tree, ['bash', '--norc', '-euc', text], {});
+      assert.equal(code, 0, output);
+      assert.equal(lastLine, '1 passed, 0 failed, 0 skipped');
+    }
+  });
+
   it('ends with the sums, alone on a line', async (t) => {
     const { code, output, lastLine } = await runTests(t, {
       'tests/unit/a.test.ts': passing,
