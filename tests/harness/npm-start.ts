@@ -44,7 +44,7 @@ export async function placeForStart(t: Cleanup): Promise<Place> {
   await chmod(directory, 0o700);
   const home = join(directory, 'home');
   t.after(async () => {
-    for (const pid of processesOf(home)) process.kill(pid, 'SIGKILL');
+    signalProcessesOf(home, 'SIGKILL');
     await rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   });
   const names = ['SENTINEL_PORT', 'SENTINEL_DATABASE_PORT', 'SENTINEL_TEMPORAL_PORT', 'SENTINEL_TEMPORAL_UI_PORT'];
@@ -86,6 +86,17 @@ export function processesOf(home: string): readonly number[] {
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => ['environ', 'cmdline'].some((file) => contains(`/proc/${pid}/${file}`, home)))
     .map(Number);
+}
+
+/** To all of them, of which some may end by themselves meanwhile. */
+export function signalProcessesOf(home: string, signal: NodeJS.Signals): void {
+  for (const pid of processesOf(home)) {
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
 }
 
 function contains(path: string, text: string): boolean {
