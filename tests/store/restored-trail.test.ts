@@ -16,7 +16,6 @@ import { createMeters } from '#telemetry/metrics.ts';
 import { createSealerMetrics, createSealer, type Sealer } from '#worker/seal.ts';
 import { repository } from '#tests/harness/npm-start.ts';
 import { blocksTypedBy } from '#tests/harness/page-commands.ts';
-
 import { addProject } from './database.ts';
 import { trailTest, type Trail } from './trail.ts';
 
