@@ -1,6 +1,6 @@
 // The log of an agent: JSON lines for machines, plain lines at a terminal. The same fields as the servers' logs.
 import { styleText } from 'node:util';
-import { printable } from '#cli/printable.ts';
+import { printable } from '#contracts/printable.ts';
 import type { Clock, Log } from '#contracts/deps.ts';
 
 const levels = ['debug', 'info', 'warn', 'error'] as const;

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { isSea } from 'node:sea';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { printable } from '#cli/printable.ts';
+import { printable } from '#contracts/printable.ts';
 import { systemClock as clock, systemRandom as random } from '#contracts/deps.ts';
 import { ConfigError, type AgentConfig } from './config.ts';
 import { FileProblem } from './file-problem.ts';

@@ -4,7 +4,7 @@ import { completionScripts, shells, type Shell } from './completion-scripts.ts';
 import { withClient } from './connection.ts';
 import type { CliContext } from './context.ts';
 import { withExamples } from './examples.ts';
-import { printable } from './printable.ts';
+import { printable } from '#contracts/printable.ts';
 
 /** A person waits at the prompt: better no ids than late ones. */
 const idsWithinMs = 1_500;

@@ -7,7 +7,7 @@ import { createTransport } from '#client/node-transport.ts';
 import type { Fetch } from '#client/request.ts';
 import { globalsOf, homeOf, settingsOf, type CliContext } from './context.ts';
 import { CliError, wrongUsage } from './failure.ts';
-import { printable } from './printable.ts';
+import { printable } from '#contracts/printable.ts';
 
 export interface Target {
   readonly url: string;

@@ -5,7 +5,7 @@ import type { Pause } from '#client/request.ts';
 import type { Clock, Random } from '#contracts/deps.ts';
 import { readSettings, type Settings } from '#contracts/settings.ts';
 import { openHome, type Home } from './home.ts';
-import { printableJson } from './printable.ts';
+import { printableJson } from '#contracts/printable.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface CliContext {

@@ -1,7 +1,7 @@
 // How a command ends when it does not end well: what is said, what to do next, and the exit code.
 import { ApiProblem } from '#client/api-problem.ts';
 import { problems, TrustError } from '#contracts/problems.ts';
-import { printable } from './printable.ts';
+import { printable } from '#contracts/printable.ts';
 
 /** 1: it failed. 2: it was asked in a wrong way. */
 export type FailureExit = 1 | 2;

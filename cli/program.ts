@@ -14,7 +14,7 @@ import { withExamples } from './examples.ts';
 import { describeFailure, failureObject, failureOf, wrongUsage, type CliError } from './failure.ts';
 import { addMigrateCommand } from './migrate.ts';
 import { addPreflightCommand } from './preflight-command.ts';
-import { printableJson } from './printable.ts';
+import { printableJson } from '#contracts/printable.ts';
 import { referencePage } from './reference.ts';
 import { addSessionCommands } from './session.ts';
 import { addStatusCommand } from './status.ts';

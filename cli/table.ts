@@ -1,6 +1,6 @@
 // Tables and lists of facts: fitted to the terminal, and tab-separated in a pipe.
 import measure from 'fast-string-truncated-width';
-import { printable } from './printable.ts';
+import { printable } from '#contracts/printable.ts';
 import type { Style, Terminal } from './terminal.ts';
 
 export type Cell = string | { readonly text: string; readonly style: Style };

@@ -2,7 +2,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { ApiProblem } from '#client/api-problem.ts';
 import type { CliContext } from './context.ts';
-import { printable } from './printable.ts';
+import { printable } from '#contracts/printable.ts';
 
 const usualSeconds = 2;
 const longestBackOffMs = 60_000;

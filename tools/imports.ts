@@ -125,8 +125,8 @@ export const importRules: readonly ImportRule[] = [
   {
     files: 'agent/**',
     folders: ['contracts', 'protocols', 'machines', 'client'],
-    // The lock of processes is plain JavaScript of the bootstrap, and what a terminal may be shown is the same everywhere.
-    single: ['#start/lock.mjs', '#cli/printable.ts'],
+    // The lock of processes is plain JavaScript of the bootstrap.
+    single: ['#start/lock.mjs'],
     packages: 'any',
     why: 'agent/ runs on endpoints: contracts, protocols, machines and client only',
   },
