@@ -10,16 +10,14 @@ import {
   subjectWithdrawnSignal,
   workflowTypes,
 } from '#workflows/messages.ts';
-import { cancellationSignal, heartbeat } from '@temporalio/activity';
+import { cancellationSignal } from '@temporalio/activity';
 import {
   WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
   WithStartWorkflowOperation,
   type WorkflowClient,
 } from '@temporalio/client';
-
-/** Well within the heartbeat time-out of who asks. */
-const beatMs = 1_000;
+import { beating } from './beating.ts';
 
 export interface ApprovalActivityDeps {
   /** The approval as the store has it, or null. */
@@ -130,12 +128,7 @@ export function createApprovalActivities(deps: ApprovalActivityDeps) {
           ],
           startWorkflowOperation: start,
         });
-      const beat = setInterval(() => heartbeat(), beatMs);
-      try {
-        await workflows.withAbortSignal(cancellationSignal(), deliver);
-      } finally {
-        clearInterval(beat);
-      }
+      await beating(() => workflows.withAbortSignal(cancellationSignal(), deliver));
     },
   };
 }

@@ -4,6 +4,7 @@ import type { ApprovalInput } from '#machines/approval.ts';
 import type { ActorRun, DeviceKey, Sweep } from '#store/reconcile.ts';
 import { actorStartOptions, newsSignal, verifySignal, workflowTypes } from '#workflows/messages.ts';
 import { WorkflowNotFoundError, type WorkflowClient } from '@temporalio/client';
+import { beating } from './beating.ts';
 
 /** How many actors are spoken to at once. */
 const concurrency = 20;
@@ -58,20 +59,21 @@ export function createReconcileActivities(deps: ReconcileActivityDeps) {
 
   return {
     /** Signals a page of devices that there is news, starting actors that do not run. @idempotent yes: a signal is a hint. */
-    async announceNews({
+    announceNews: ({
       after,
       limit,
     }: {
       readonly after: DeviceKey | null;
       readonly limit: number;
-    }): Promise<{ announced: number; next: DeviceKey | null }> {
-      const page = await deps.devicesWithNews(after, limit);
-      await forEach(page.items, async ({ project, device_id }) => {
-        const ref: ActorRef = { kind: 'device', project, id: device_id };
-        await wake(ref, deviceInput(ref), newsSignal);
-      });
-      return { announced: page.items.length, next: page.next };
-    },
+    }): Promise<{ announced: number; next: DeviceKey | null }> =>
+      beating(async () => {
+        const page = await deps.devicesWithNews(after, limit);
+        await forEach(page.items, async ({ project, device_id }) => {
+          const ref: ActorRef = { kind: 'device', project, id: device_id };
+          await wake(ref, deviceInput(ref), newsSignal);
+        });
+        return { announced: page.items.length, next: page.next };
+      }),
 
     /**
      * Asks actors whose row was written by another run than the present one to make sure of it, and starts those again
@@ -79,31 +81,30 @@ export function createReconcileActivities(deps: ReconcileActivityDeps) {
      *
      * @idempotent yes
      */
-    async verifyActors({
+    verifyActors: ({
       after,
       limit,
     }: {
       readonly after: string | null;
       readonly limit: number;
-    }): Promise<{ verified: number; restarted: number; next: string | null }> {
-      const page = await deps.actorRuns(after, limit);
-      const done = { verified: 0, restarted: 0 };
-      await forEach(page.items, async ({ ref, run_id }) => {
-        const present = await presentRun(ref);
-        if (present === null) {
-          if (await startAgain(ref)) done.restarted += 1;
-        } else if (present !== run_id) {
-          await workflows.getHandle(workflowId(ref), present).signal(verifySignal);
-          done.verified += 1;
-        }
-      });
-      return { ...done, next: page.next };
-    },
+    }): Promise<{ verified: number; restarted: number; next: string | null }> =>
+      beating(async () => {
+        const page = await deps.actorRuns(after, limit);
+        const done = { verified: 0, restarted: 0 };
+        await forEach(page.items, async ({ ref, run_id }) => {
+          const present = await presentRun(ref);
+          if (present === null) {
+            if (await startAgain(ref)) done.restarted += 1;
+          } else if (present !== run_id) {
+            await workflows.getHandle(workflowId(ref), present).signal(verifySignal);
+            done.verified += 1;
+          }
+        });
+        return { ...done, next: page.next };
+      }),
 
     /** @idempotent yes */
-    prune(): Promise<Readonly<Record<string, number>>> {
-      return deps.prune();
-    },
+    prune: (): Promise<Readonly<Record<string, number>>> => beating(() => deps.prune()),
   };
 }
 export type ReconcileActivities = ReturnType<typeof createReconcileActivities>;

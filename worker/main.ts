@@ -4,34 +4,25 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Runtime } from '@temporalio/worker';
 import closeWithGrace from 'close-with-grace';
-import { createActorActivities } from '#activities/actor.ts';
-import { createApprovalActivities } from '#activities/approval.ts';
-import { createDeviceActivities } from '#activities/device.ts';
-import { createReconcileActivities } from '#activities/reconcile.ts';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
-import type { ActorRef } from '#contracts/ids.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
-import type { ApprovalInput } from '#machines/approval.ts';
-import { canonicalBytes, digestOf } from '#protocols/canonical-json.ts';
+import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter } from '#protocols/payload-codec.ts';
 import { readSecretKey } from '#protocols/secret-key.ts';
 import { temporalConnection } from '#protocols/temporal-connection.ts';
 import { workflowId } from '#protocols/workflow-id.ts';
-import { actorContext, commitActor } from '#store/actor.ts';
-import { readApprovalOutcome } from '#store/approval.ts';
-import { deviceNews } from '#store/device.ts';
-import { standingVoters } from '#store/operator.ts';
-import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
+import { devicesWithNews } from '#store/reconcile.ts';
 import { createStore } from '#store/store.ts';
 import { findFreePort } from '#start/ports.ts';
 import { createLog } from '#telemetry/log.ts';
 import { watchPool } from '#telemetry/metrics.ts';
 import { serveMetrics } from '#telemetry/metrics-server.ts';
 import { version } from '#telemetry/version.ts';
+import { activityDeps, createActivities } from './activities.ts';
 import { bundleWorkflows, temporalLogger } from './bundle.ts';
 import { readCoreMetrics, withCore } from './core-metrics.ts';
-import { createWorkerMetrics, measuredCommits, measuredReconciling } from './metrics.ts';
+import { createWorkerMetrics } from './metrics.ts';
 import { ensureSchedules, triggerSchedule } from './schedules.ts';
 import { createWorker } from './worker.ts';
 
@@ -61,7 +52,6 @@ const opaqueKey = settings.SENTINEL_TEMPORAL_OPAQUE_IDS
   : null;
 const dataConverter = createDataConverter(keys, namespace);
 const clock = systemClock;
-const now = (): string => clock.now().toISOString();
 
 const store = await createStore({
   databaseUrl: requireSetting(settings, 'SENTINEL_DATABASE_URL'),
@@ -86,7 +76,6 @@ const { address, tls, apiKey } = temporalConnection(settings, readFileSync);
 const connectionOptions = { address, ...(tls === null ? {} : { tls }), ...(apiKey === undefined ? {} : { apiKey }) };
 const connection = await Connection.connect(connectionOptions);
 const client = new Client({ connection, namespace, dataConverter });
-const workflows = { workflows: client.workflow, taskQueue, workflowId: (ref: ActorRef) => workflowId(ref, opaqueKey) };
 
 const worker = await createWorker({
   connection: await NativeConnection.connect(connectionOptions),
@@ -95,41 +84,23 @@ const worker = await createWorker({
   dataConverter,
   cachedWorkflows: settings.SENTINEL_WORKER_CACHE,
   bundle: await bundleWorkflows(log),
-  activities: {
-    ...createActorActivities({
-      commitActor: measuredCommits(
-        (runId, commit, digest, onDuplicate) => commitActor(store, runId, commit, digest, now(), onDuplicate),
-        metrics,
-      ),
-      digestOf,
-    }),
-    ...createDeviceActivities({
-      deviceNews: (query) => deviceNews(store, query),
+  activities: createActivities(
+    activityDeps({
+      store,
+      workflows: client.workflow,
+      taskQueue,
+      workflowId: (ref) => workflowId(ref, opaqueKey),
+      clock,
+      metrics,
       policy: {
         require_new_device_approval: settings.SENTINEL_REQUIRE_NEW_DEVICE_APPROVAL,
         review_ttl_seconds: settings.SENTINEL_IDENTITY_REVIEW_TTL_SECONDS,
         sensitive_tags: settings.SENTINEL_SENSITIVE_TAGS,
         sensitive_approvals: settings.SENTINEL_SENSITIVE_IDENTITY_APPROVALS,
       },
-      digestOf,
     }),
-    ...createApprovalActivities({
-      readApproval: ({ project, approval_id }) => readApprovalOutcome(store, project, approval_id),
-      standingVoters: (usernames, permission) => standingVoters(store, usernames, permission),
-      ...workflows,
-    }),
-    ...measuredReconciling(
-      createReconcileActivities({
-        devicesWithNews: (after, limit) => devicesWithNews(store, after, limit, clock.now()),
-        actorRuns: (after, limit) => actorRuns(store, after, limit),
-        // A machine's context holds what the approval was opened with.
-        approvalInput: async (ref) => (await actorContext(store, ref)) as ApprovalInput | null,
-        prune: () => prune(store, clock.now()),
-        ...workflows,
-      }),
-      metrics,
-    ),
-  },
+    metrics,
+  ),
 });
 
 const stopping = new AbortController();

@@ -16,15 +16,18 @@ const commits = {
   retry: { initialInterval: '100 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds' },
 } as const;
 
-/** Reading from the store and talking to other actors: given up after a minute, when the driver lets go of who waits, and calls again. */
+/**
+ * Reading from the store and talking to other actors: milliseconds, and noticed within seconds when the worker is gone.
+ * Given up after a minute, when the driver lets go of who waits, and calls again.
+ */
 const calls = {
-  startToCloseTimeout: '20 seconds',
+  startToCloseTimeout: '5 seconds',
   scheduleToCloseTimeout: '1 minute',
   retry: { initialInterval: '200 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds' },
 } as const;
 
 /** Waiting for another actor's answer: noticed within seconds when the worker that waited is gone. */
-const deliveries = { ...calls, heartbeatTimeout: '3 seconds' } as const;
+const deliveries = { ...calls, startToCloseTimeout: '20 seconds', heartbeatTimeout: '3 seconds' } as const;
 
 /** Reading that is done within the workflow task: given up well before the task would have to be prolonged. */
 const looks = { startToCloseTimeout: '2 seconds', retry: { maximumAttempts: 1 } } as const;

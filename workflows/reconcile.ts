@@ -8,6 +8,7 @@ const pagesPerRun = 50;
 
 const reconciling = proxyActivities<ReconcileActivities>({
   startToCloseTimeout: '1 minute',
+  heartbeatTimeout: '5 seconds',
   scheduleToCloseTimeout: '5 minutes',
   retry: { initialInterval: '1 second', maximumInterval: '15 seconds' },
 });

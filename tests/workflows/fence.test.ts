@@ -265,7 +265,7 @@ describe('the fence', () => {
 
     /** A device whose review takes two people, one of whom has voted. */
     async function halfApprovedDevice(id: string): Promise<{ review: string; request: string }> {
-      await actors.present(id, `${id}-1`, ['payments']);
+      await actors.present(id, `${id}-1`, { tags: ['payments'] });
       const review = await reviewToGoBackTo(id);
       const request = randomUUID();
       assert.equal((await actors.vote(review, 'ann', { request })).state, 'open');
@@ -480,7 +480,7 @@ describe('the fence', () => {
 
       it('loses the votes that a restored database has lost, and takes them again', async () => {
         const id = 'restored-votes';
-        await actors.present(id, `${id}-1`, ['payments']);
+        await actors.present(id, `${id}-1`, { tags: ['payments'] });
         const review = (await actors.review(id)).id;
         const restore = await actors.backup(approval(review));
         assert.equal((await actors.vote(review, 'ann')).state, 'open');

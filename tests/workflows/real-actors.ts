@@ -9,10 +9,6 @@ import { Client, Connection } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import { systemClock } from '#contracts/deps.ts';
-import { createReconcileActivities } from '#activities/reconcile.ts';
-import type { ApprovalInput } from '#machines/approval.ts';
-import { actorContext } from '#store/actor.ts';
-import { actorRuns } from '#store/reconcile.ts';
 import { heartbeatBatch } from '#store/heartbeat.ts';
 import { syncOperators } from '#store/operator.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
@@ -21,10 +17,18 @@ import { eventually } from '#tests/harness/eventually.ts';
 import { testTemporal } from '#tests/harness/temporal.ts';
 import { digest, heartbeat, heartbeatLimits } from '#tests/store/builders.ts';
 import { storeTest } from '#tests/store/database.ts';
-import { actorStartOptions, newsSignal, verifySignal, voteUpdate, workflowTypes } from '#workflows/messages.ts';
+import {
+  actorStartOptions,
+  newsSignal,
+  resetUpdate,
+  verifySignal,
+  voteUpdate,
+  workflowTypes,
+} from '#workflows/messages.ts';
+import { prune, reconcile, type ReconcileReport } from '#workflows/reconcile.ts';
 import { bundleWorkflows } from '#worker/bundle.ts';
 import { approval, device } from './actors.ts';
-import type { Trap, WorkerTask } from './worker-process.ts';
+import { type CrashPoint, crashPointsVariable, type Trap, type WorkerTask } from './worker-process.ts';
 
 const script = join(import.meta.dirname, 'worker-process.ts');
 const people = ['ann', 'bob', 'carl'];
@@ -34,7 +38,7 @@ interface Grant {
   readonly tier: string;
   readonly epoch: number;
   readonly pinned_fingerprint: string | null;
-  readonly review: { readonly id: string; readonly digest: string } | null;
+  readonly review: { readonly id: string; readonly digest: string; readonly required: number } | null;
 }
 
 interface Approval {
@@ -45,6 +49,17 @@ interface Approval {
 interface VoteOptions {
   readonly request?: string;
   readonly decision?: 'approve' | 'reject';
+}
+
+interface WorkerFaults {
+  readonly crashPoints?: readonly CrashPoint[];
+  readonly losesAnswers?: boolean;
+}
+
+interface Presented {
+  readonly tags?: readonly string[];
+  /** Whether the actor hears of it; true when absent. */
+  readonly announced?: boolean;
 }
 
 /** Where the rows of an actor are, and by which column. */
@@ -90,10 +105,18 @@ export async function realActors(t: Cleanup) {
   });
 
   /** Starts a worker process, which takes everything unless told. */
-  async function startWorker(takes: WorkerTask['takes'] = 'everything', traps: readonly Trap[] = []) {
+  async function startWorker(
+    takes: WorkerTask['takes'] = 'everything',
+    traps: readonly Trap[] = [],
+    { crashPoints = [], losesAnswers = false }: WorkerFaults = {},
+  ) {
     const databaseUrl = database.url.sentinel_worker_login;
-    const task: WorkerTask = { databaseUrl, address, taskQueue, bundleFile, takes, traps };
-    const child = fork(script, [JSON.stringify(task)], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+    const task: WorkerTask = { databaseUrl, address, taskQueue, bundleFile, takes, traps, losesAnswers };
+    const child = fork(script, [JSON.stringify(task)], {
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+      env: { ...process.env, [crashPointsVariable]: JSON.stringify(crashPoints) },
+    });
+    const ended = once(child, 'exit').then(([, signal]) => signal as NodeJS.Signals | null);
     children.add(child);
     const ready = Promise.withResolvers<void>();
     const reached = traps.map(() => Promise.withResolvers<void>());
@@ -119,6 +142,10 @@ export async function realActors(t: Cleanup) {
         ),
       /** Lets a commit go on that a trap holds. */
       goOn: (trap: Trap) => child.send(traps.indexOf(trap)),
+      /** How it ended, when it has. */
+      ended,
+      /** What it has said, one line for each thing. */
+      said: () => output.split('\n'),
       async kill(): Promise<void> {
         const gone = once(child, 'exit');
         child.kill('SIGKILL');
@@ -140,13 +167,16 @@ export async function realActors(t: Cleanup) {
       await database.rows(`DELETE FROM ${table} WHERE ${column} = $1`, [ref.id]);
   }
 
+  const run = <T>(duty: () => Promise<T>, id: string): Promise<T> =>
+    client.workflow.execute(duty, { taskQueue, workflowId: `${taskQueue}/${id}`, args: [] });
+
   return {
     handle,
     eventually,
     startWorker,
     grantOf,
-    /** A heartbeat with this certificate, and the news of it. */
-    async present(id: string, certificate: string, tags: readonly string[] = []): Promise<void> {
+    /** A heartbeat with this certificate, and the news of it, unless that is lost: then it waits for longer than it should. */
+    async present(id: string, certificate: string, { tags = [], announced = true }: Presented = {}): Promise<void> {
       const observation = { ...heartbeat(id).observation, tags };
       const observed_digest = digest(JSON.stringify(observation));
       await heartbeatBatch(
@@ -155,6 +185,11 @@ export async function realActors(t: Cleanup) {
         heartbeatLimits,
         now(),
       );
+      if (!announced) {
+        const late = `UPDATE device_liveness SET news_since = now() - interval '1 minute' WHERE device_id = $1`;
+        await database.rows(late, [id]);
+        return;
+      }
       await client.workflow.signalWithStart(workflowTypes.device, {
         ...actorStartOptions(device(id)),
         workflowId: workflowId(device(id)),
@@ -163,6 +198,53 @@ export async function realActors(t: Cleanup) {
         workflowIdConflictPolicy: 'USE_EXISTING',
         signal: newsSignal,
       });
+    },
+    /** A run of a periodic duty, to its end. */
+    prune: (id: string): Promise<unknown> => run(prune, `prune/${id}`),
+    reconcile: (id: string = randomUUID()): Promise<ReconcileReport> => run(reconcile, `reconcile/${id}`),
+    reset(id: string) {
+      const request_id = randomUUID();
+      return handle(device(id)).executeUpdate(resetUpdate, {
+        updateId: request_id,
+        args: [{ by: { kind: 'user', id: 'olga' }, reason: null, request_id }],
+      });
+    },
+    /** How a device and everything that was decided about it stand, and how that came about, without the names. */
+    async outcomeOf(id: string): Promise<object> {
+      const grant = await grantOf(id);
+      const approvals = await database.rows<Approval & { readonly id: string; readonly required_approvals: number }>(
+        'SELECT id, state, votes, required_approvals FROM approval WHERE subject_id = $1 ORDER BY opened_at, id',
+        [id],
+      );
+      const actors = [device(id), ...approvals.map((row) => approval(row.id))];
+      return {
+        device: grant && {
+          ...grant,
+          review: grant.review !== null,
+          pinned_fingerprint: grant.pinned_fingerprint === digest(`${id}-1`),
+        },
+        approvals: approvals.map(({ state, votes, required_approvals }) => ({
+          state,
+          required_approvals,
+          votes: votes.map(({ by, decision }) => ({ by, decision })),
+        })),
+        consumed: (await database.rows('SELECT FROM approval_consumption WHERE actor_id = $1', [actorId(device(id))]))
+          .length,
+        history: await Promise.all(
+          actors.map(async (ref) => ({
+            audit: await database.rows(
+              'SELECT action, outcome FROM audit_event WHERE subject_kind = $1 AND subject_id = $2 ORDER BY position',
+              [ref.kind, ref.id],
+            ),
+            transitions: await database.rows(
+              // How many looks at the store there were, and which of them found the news, is a matter of time.
+              `SELECT epoch, event, from_state, to_state FROM actor_transition
+               WHERE actor_id = $1 AND (event <> 'news.fetched' OR from_state <> to_state) ORDER BY epoch, revision`,
+              [actorId(ref)],
+            ),
+          })),
+        ),
+      };
     },
     /** The review that the device waits for, once it can be voted on. */
     review: (id: string, other?: string): Promise<NonNullable<Grant['review']>> =>
@@ -219,17 +301,6 @@ export async function realActors(t: Cleanup) {
       };
     },
     removeRows,
-    /** What the worker's schedule does about actors whose row and run do not fit. */
-    reconcile: () =>
-      createReconcileActivities({
-        devicesWithNews: async () => ({ items: [], next: null }),
-        actorRuns: (after, limit) => actorRuns(database.worker, after, limit),
-        approvalInput: async (ref) => (await actorContext(database.worker, ref)) as ApprovalInput | null,
-        prune: async () => ({}),
-        workflows: client.workflow,
-        taskQueue,
-        workflowId,
-      }).verifyActors({ after: null, limit: 500 }),
     /** Every transition of an actor in the order of its epochs, each with the row that the fence is about, as of one moment. */
     transitions: (ref: ActorRef) =>
       database.rows<{ epoch: number; revision: number; held_epoch: number; held_revision: number }>(

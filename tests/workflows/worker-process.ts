@@ -1,22 +1,33 @@
-// A worker in a process of its own, on the real store, whose commits stop where they are told to, so that it can be killed there.
+// A worker in a process of its own, on the real store, where things go wrong when they are told to: it stops, is killed, or loses answers.
 import { readFileSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { createActorActivities } from '#activities/actor.ts';
-import { createApprovalActivities } from '#activities/approval.ts';
-import { createDeviceActivities } from '#activities/device.ts';
 import type { Commit } from '#contracts/actor.ts';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
-import { canonicalBytes, digestOf } from '#protocols/canonical-json.ts';
-import { commitActor } from '#store/actor.ts';
-import { readApprovalOutcome } from '#store/approval.ts';
-import { deviceNews } from '#store/device.ts';
-import { standingVoters } from '#store/operator.ts';
+import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { createStore } from '#store/store.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
+import { activityDeps, createActivities, type ActivityDeps } from '#worker/activities.ts';
 import { temporalLogger } from '#worker/bundle.ts';
+import { createWorkerMetrics } from '#worker/metrics.ts';
 import { createWorker } from '#worker/worker.ts';
+import { type Around, aroundDependencies, type DependencyCall } from './faulty-deps.ts';
+
+/** A call of a dependency by an activity, and the side of it on which the process is killed. */
+export interface CrashPoint {
+  readonly activity: string;
+  readonly dependency: string;
+  readonly moment: 'before' | 'after';
+  /** Part of the name of the device or workflow that it is about. */
+  readonly about: string;
+}
+
+/** Environment variable that names the crash points, as JSON. */
+export const crashPointsVariable = 'SENTINEL_TEST_CRASH_POINTS';
+
+/** How often the answer of one call is lost. The first time may be within a workflow task, after which it is made as a call of its own. */
+const answersLost = 2;
 
 /** A moment of a commit about this device. Nothing more of it happens until the parent lets it go on. */
 export interface Trap {
@@ -34,12 +45,14 @@ export interface WorkerTask {
   /** What it takes from the queue. */
   readonly takes: 'everything' | 'workflows' | 'activities';
   readonly traps: readonly Trap[];
+  /** Every dependency does what it is asked, and reports a time-out at first. */
+  readonly losesAnswers: boolean;
 }
 
 if (import.meta.main) await work(JSON.parse(process.argv[2] ?? '') as WorkerTask);
 
 async function work(task: WorkerTask): Promise<void> {
-  const { databaseUrl, address, taskQueue, bundleFile, takes, traps } = task;
+  const { databaseUrl, address, taskQueue, bundleFile, takes, traps, losesAnswers } = task;
   const log = fakeLog();
   Runtime.install({ logger: temporalLogger(log), telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } } });
   const store = await createStore({
@@ -69,34 +82,37 @@ async function work(task: WorkerTask): Promise<void> {
     await goOn[index]?.promise;
   };
   const connections = { connection: await NativeConnection.connect({ address }), namespace: 'default', taskQueue };
-  const activities = {
-    ...createActorActivities({
-      async commitActor(runId, commit, digest) {
-        await trapped('before', commit);
-        const result = await commitActor(store, runId, commit, digest, systemClock.now().toISOString());
-        await trapped('after', commit);
-        return result;
-      },
-      digestOf,
-    }),
-    ...createDeviceActivities({
-      deviceNews: (query) => deviceNews(store, query),
-      policy: {
-        require_new_device_approval: true,
-        review_ttl_seconds: 3600,
-        sensitive_tags: ['payments'],
-        sensitive_approvals: 2,
-      },
-      digestOf,
-    }),
-    ...createApprovalActivities({
-      readApproval: ({ project, approval_id }) => readApprovalOutcome(store, project, approval_id),
-      standingVoters: (usernames, permission) => standingVoters(store, usernames, permission),
-      workflows: client.workflow,
-      taskQueue,
-      workflowId,
-    }),
+  const metrics = createWorkerMetrics('test');
+  const real = activityDeps({
+    store,
+    workflows: client.workflow,
+    taskQueue,
+    workflowId,
+    clock: systemClock,
+    metrics,
+    policy: {
+      require_new_device_approval: true,
+      review_ttl_seconds: 3600,
+      sensitive_tags: ['payments'],
+      sensitive_approvals: 2,
+    },
+  });
+  /** Whose approval it is, by its workflow. */
+  const subjects = new Map<string, string>();
+  const deps: ActivityDeps = {
+    ...real,
+    async commitActor(runId, commit, digest) {
+      if (commit.projection.kind === 'approval')
+        subjects.set(workflowId(commit.actor), commit.projection.row.subject_id);
+      await trapped('before', commit);
+      const result = await real.commitActor(runId, commit, digest);
+      await trapped('after', commit);
+      return result;
+    },
   };
+  const points = JSON.parse(process.env[crashPointsVariable] ?? '[]') as CrashPoint[];
+  const around = losesAnswers ? losingAnswers() : crashing(points, (id) => subjects.get(id) ?? '');
+  const activities = createActivities(aroundDependencies(deps, around), metrics);
   const worker =
     takes === 'activities'
       ? await Worker.create({ ...connections, activities })
@@ -111,4 +127,45 @@ async function work(task: WorkerTask): Promise<void> {
   process.once('disconnect', () => process.exit(1));
   process.stdout.write('ready\n');
   await worker.run();
+}
+
+/** Ends the process without a word when every point has been reached; until then who has come to one first stays there. */
+function crashing(points: readonly CrashPoint[], subjectOf: (workflowId: string) => string): Around {
+  const first = new Map<CrashPoint, string>();
+  const stop = async (moment: CrashPoint['moment'], call: DependencyCall): Promise<void> => {
+    const about = [call.workflowId, call.target ?? ''].map((id) => `${id} ${subjectOf(id)}`).join(' ');
+    const point = points.find(
+      (each) =>
+        each.activity === call.activity &&
+        each.dependency === call.dependency &&
+        each.moment === moment &&
+        about.includes(each.about),
+    );
+    if (point === undefined || (first.get(point) ?? call.activityId) !== call.activityId) return;
+    first.set(point, call.activityId);
+    if (first.size === points.length) process.kill(process.pid, 'SIGKILL');
+    await new Promise(() => {});
+  };
+  return async (call, make) => {
+    await stop('before', call);
+    const made = await make();
+    await stop('after', call);
+    return made;
+  };
+}
+
+/** What was asked for is done, and whoever asked hears that it took too long. */
+function losingAnswers(): Around {
+  const lost = new Map<string, number>();
+  return async ({ activity, dependency, workflowId }, make) => {
+    const made = await make();
+    // Of each actor; the periodic duties, which wait for longer before they try again, are hit once.
+    const actor = /\/(device|approval)\//.test(workflowId) ? workflowId : '';
+    const name = `${activity} ${dependency} ${actor}`;
+    const times = lost.get(name) ?? 0;
+    if (times === (actor === '' ? 1 : answersLost)) return made;
+    lost.set(name, times + 1);
+    process.stdout.write(`lost ${activity} ${dependency}\n`);
+    throw new Error('the answer did not come in time');
+  };
 }
