@@ -17,6 +17,8 @@ export interface HealthCheckDeps {
   readonly isRewritten: () => Promise<boolean>;
   /** Devices whose news has waited for longer than it takes to be taken in, counted up to `most`. */
   readonly waitingNews: (most: number) => Promise<number>;
+  /** Actors whose workflow tasks fail again and again. Rejects when Temporal cannot be asked. */
+  readonly stuckActors: () => Promise<number>;
   readonly trustAnchors: () => number;
   readonly revocationLists: () => RevocationListsState;
   /** End of the certificate that the API shows; null when it has none of its own. */
@@ -41,6 +43,7 @@ const keptMs = 5_000;
 /** A worker that is not there yet is soon, as after a start. */
 const missingKeptMs = 500;
 const newsKeptMs = 15_000;
+const stuckKeptMs = 15_000;
 
 export function createHealthChecks(deps: HealthCheckDeps): Checks {
   const { clock } = deps;
@@ -53,6 +56,7 @@ export function createHealthChecks(deps: HealthCheckDeps): Checks {
     () => newsKeptMs,
     clock,
   );
+  const stuck = kept(deps.stuckActors, () => stuckKeptMs, clock);
   return {
     async database() {
       await deps.pingDatabase();
@@ -79,6 +83,12 @@ export function createHealthChecks(deps: HealthCheckDeps): Checks {
       if (waiting === 0) return ok('nothing waits for an actor');
       const count = waiting >= newsCountedTo ? `${newsCountedTo} or more` : String(waiting);
       return degraded(`news of ${count} ${waiting === 1 ? 'device waits' : 'devices wait'} for longer than a minute`);
+    },
+    async actors() {
+      const count = await stuck().catch(() => null);
+      if (count === null) return degraded('unknown: Temporal cannot be asked');
+      if (count === 0) return ok('none is stuck');
+      return degraded(`${count} ${count === 1 ? 'does' : 'do'} not go on; what was decided last holds`);
     },
     async sealing() {
       const seconds = Math.round(await deps.sealLagSeconds());

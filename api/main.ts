@@ -80,6 +80,7 @@ import { countedSignIns, createSignIn } from './sign-in.ts';
 import { createSignInLimiter } from './sign-in-limiter.ts';
 import { measureTemporal } from './temporal-metrics.ts';
 import { createTrustAnchors } from './trust-anchors.ts';
+import { stuckActors } from './stuck-actors.ts';
 import { createWorkflowLinks } from './workflow-links.ts';
 
 /** Temporal keeps closed workflows this long; `npm start` sets the namespace up so. */
@@ -93,6 +94,9 @@ const verifyLimitMs = 110_000;
 
 /** Metrics are of so many projects at most. */
 const mostProjects = 1_000;
+
+/** What metrics ask of Temporal is left out when it takes longer. */
+const readingLimitMs = 1_500;
 
 /** A fleet that cannot be counted within this is listed without counts. */
 const countLimitMs = 5_000;
@@ -138,9 +142,11 @@ const client = new Client({
 });
 
 const lag = () => sealLagSeconds(store, now());
+const stuck = () => stuckActors(client.workflow, settings.SENTINEL_TEMPORAL_TASK_QUEUE);
 watchPool(metrics.meters, store.pool);
 registerReadings(metrics, {
   sealLagSeconds: lag,
+  stuckActors: () => client.withDeadline(clock.now().getTime() + readingLimitMs, stuck),
   lastCheckpointAt: async () => (await sealerStatus(store)).last_checkpoint_at,
   waitingNews: () => waitingNews(store, newsCountedTo, clock.now()),
   fleet: createFleetReading({
@@ -556,6 +562,7 @@ function checks(): Checks {
     isRewritten,
     waitingNews: (most) => waitingNews(store, most, clock.now()),
     revocationLists: () => revocationLists.state(clock.now()),
+    stuckActors: () => within(stuck),
     trustAnchors: () => anchors.current().anchors.length,
     tlsNotAfter: tlsNotAfter(),
     clock,

@@ -32,6 +32,8 @@ export function createMetrics(version: string) {
 export interface Readings {
   /** How long the oldest audit or outbox row has waited for its place in the chain. */
   readonly sealLagSeconds: () => Promise<number>;
+  /** Actors whose workflow tasks fail again and again. */
+  readonly stuckActors: () => Promise<number>;
   readonly lastCheckpointAt: () => Promise<string | null>;
   /** Devices whose news nobody takes in. */
   readonly waitingNews: () => Promise<number>;
@@ -45,6 +47,7 @@ export interface Readings {
 export function registerReadings({ meters: { gauge } }: Pick<Metrics, 'meters'>, readings: Readings): void {
   const ageOf = (at: Date | string): number => (readings.clock.now().getTime() - new Date(at).getTime()) / 1000;
   gauge('sentinel_seal_lag_seconds', async (lag) => lag.set(await readings.sealLagSeconds()));
+  gauge('sentinel_stuck_actors', async (stuck) => stuck.set(await readings.stuckActors()));
   gauge('sentinel_news_waiting', async (waiting) => waiting.set(await readings.waitingNews()));
   gauge('sentinel_checkpoint_age_seconds', async (age) => {
     const at = await readings.lastCheckpointAt();

@@ -17,6 +17,11 @@ export const healthChecks = {
     label: 'News of devices',
     advice: 'It is caught up with by itself once worker and Temporal run. If it grows, look into the worker’s log.',
   },
+  actors: {
+    label: 'Actors',
+    advice:
+      'Find them in Temporal’s UI by TemporalReportedProblems, and do what the runbook says of a workflow that does not go on.',
+  },
   sealing: {
     label: 'Sealing of the trail',
     advice: 'See whether the sealer process runs. Its log names the event or chain that holds it up.',

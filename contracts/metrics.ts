@@ -125,6 +125,11 @@ export const metrics = {
     processes: ['api'],
     meaning: 'Devices whose news has waited for longer than a minute, counted up to 1000',
   },
+  sentinel_stuck_actors: {
+    kind: 'gauge',
+    processes: ['api'],
+    meaning: 'Actors that do not go on, because their workflow tasks fail again and again',
+  },
   sentinel_seal_lag_seconds: {
     kind: 'gauge',
     processes: ['api'],

@@ -104,6 +104,9 @@ export async function temporalPart(options: TemporalOptions): Promise<Part> {
   };
 }
 
+/** A workflow is marked as one that does not go on after the second task in a row that failed: health asks for that. */
+const ownConfig = { 'system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute': 2 };
+
 function serverArguments(options: TemporalOptions, serves: (flag: string) => boolean): string[] {
   const { port, uiPort, codecEndpoint, databaseFile, namespace = 'default' } = options;
   const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--namespace', namespace];
@@ -117,7 +120,7 @@ function serverArguments(options: TemporalOptions, serves: (flag: string) => boo
     if (codecEndpoint !== undefined) args.push('--ui-codec-endpoint', codecEndpoint);
     if (serves('--ui-disable-news-fetch')) args.push('--ui-disable-news-fetch');
   }
-  for (const [name, value] of Object.entries(options.dynamicConfig ?? {}))
+  for (const [name, value] of Object.entries({ ...ownConfig, ...options.dynamicConfig }))
     args.push('--dynamic-config-value', `${name}=${value}`);
   if (databaseFile !== undefined) {
     // Every commit reaches the disk, and the write-ahead log makes that 3.5 times as fast as the default.

@@ -172,12 +172,13 @@ describe('GET /api/metrics', () => {
   it('shows what was counted in the format of Prometheus, by route and never by name (HM-03)', async (t) => {
     const { app, as, metrics } = await fakeApi(t);
     metrics.heartbeats.inc({ outcome: 'accepted' });
-    registerReadings(metrics, readings({ sealLagSeconds: async () => 7 }));
+    registerReadings(metrics, readings({ sealLagSeconds: async () => 7, stuckActors: async () => 2 }));
     await app.inject({ url: '/api/devices/secret-name', headers: await as('viewer') });
     const answer = await app.inject({ url: '/api/metrics' });
     assert.equal(answer.headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
     assert.match(answer.body, /^sentinel_heartbeats_total\{outcome="accepted"\} 1$/m);
     assert.match(answer.body, /^sentinel_seal_lag_seconds 7$/m);
+    assert.match(answer.body, /^sentinel_stuck_actors 2$/m);
     assert.match(
       answer.body,
       /sentinel_http_request_duration_seconds_count\{method="GET",route="\/api\/devices\/:device_id",status="404"\} 1/,
@@ -199,10 +200,11 @@ describe('GET /api/metrics', () => {
 
   it('leaves out what cannot be read', async (t) => {
     const { app, metrics } = await fakeApi(t);
-    registerReadings(metrics, readings({ sealLagSeconds: () => Promise.reject(new Error('down')) }));
+    const down = () => Promise.reject(new Error('down'));
+    registerReadings(metrics, readings({ sealLagSeconds: down, stuckActors: down }));
     const answer = await app.inject({ url: '/api/metrics' });
     assert.equal(answer.statusCode, 200);
-    assert.doesNotMatch(answer.body, /^sentinel_seal_lag_seconds /m);
+    assert.doesNotMatch(answer.body, /^sentinel_(seal_lag_seconds|stuck_actors) /m);
   });
 });
 

@@ -6,6 +6,7 @@ export function readings(other: Partial<Readings> = {}): Readings {
   return {
     sealLagSeconds: async () => 0,
     lastCheckpointAt: async () => null,
+    stuckActors: async () => 0,
     waitingNews: async () => 0,
     fleet: async () => ({ devices: [], approvals: [] }),
     tlsNotAfter: null,

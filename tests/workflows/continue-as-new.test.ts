@@ -4,9 +4,10 @@ import { before, describe, it } from 'node:test';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { startOwnTemporal } from '#tests/harness/start-server.ts';
 import { approval, certificate, device, digestOf, testActors, type TestActors } from './actors.ts';
+import { assertWithinLimits, soak } from './soak.ts';
 
 /** Events after which the server suggests a new run. */
-const suggestAfter = 60;
+const suggestAfter = 50;
 
 describe('an actor that continues as new', () => {
   const cleanup = cleanupAfterAll();
@@ -16,6 +17,7 @@ describe('an actor that continues as new', () => {
     cleanup.after(() => temporal.stop());
     actors = await testActors(cleanup, { address: temporal.address });
     for (let n = 0; n < 40; n++) actors.store.standing.add(`voter-${n}`);
+    actors.store.standing.add('ann');
   });
 
   /** How many runs an actor has had. */
@@ -88,6 +90,36 @@ describe('an actor that continues as new', () => {
     assert.equal(actors.store.approvals.get(id)?.digest, `digest ${rounds}c`);
     assertWholeHistory(`approval/${id}`);
     await actors.eventually(async () => (await runsOf(actors.workflowId(approval(id)))) > 2, 'a third run');
+    assert.deepEqual(adoptions(), []);
+  });
+
+  it('loses none of 5,000 signals that race with its new runs (FT-06)', async () => {
+    const { id } = await actors.openApproval();
+    await actors.eventually(() => actors.stateOf(id), 'the approval');
+    const [bursts, burst] = [10, 500];
+    const taken = () =>
+      actors.store.audit.flatMap(({ action, subject, details }) =>
+        action === 'approval.changed' && subject.id === id ? [details['digest']] : [],
+      );
+    for (let round = 0; round < bursts; round++) {
+      await Promise.all(Array.from({ length: burst }, (_, n) => actors.change(id, `flood ${round}/${n}`)));
+      // The next burst meets a run that has just written everything, and wants to make way.
+      await actors.eventually(() => taken().length >= (round + 1) * burst, `burst ${round}`);
+    }
+    assert.equal(taken().length, bursts * burst);
+    assert.equal(new Set(taken()).size, bursts * burst);
+    assertWholeHistory(`approval/${id}`);
+    await actors.eventually(async () => (await runsOf(actors.workflowId(approval(id)))) > 3, 'a fourth run');
+    assert.deepEqual(adoptions(), []);
+  });
+
+  it('stays short however much is reported, and ends where one ends that heard the last of it only (FT-09)', async () => {
+    const facts = Array.from({ length: 600 }, (_, n) => n + 1);
+    const { runs, state } = await soak(actors, 'soaked', facts);
+    const brief = await soak(actors, 'brief', facts.slice(-1));
+    assert.deepEqual(state, brief.state);
+    assert.ok(runs.length > 5, `${runs.length} runs`);
+    assertWithinLimits(runs, suggestAfter * 4);
     assert.deepEqual(adoptions(), []);
   });
 

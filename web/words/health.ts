@@ -24,6 +24,7 @@ const partOfCheck: Record<HealthCheckName, PartName> = {
   temporal: 'temporal',
   worker: 'worker',
   news: 'worker',
+  actors: 'worker',
   sealing: 'sealer',
   checkpoints: 'sealer',
   trust_anchors: 'api',
