@@ -1,0 +1,153 @@
+// Verification of a TPM 2.0 quote: a TPM signed these register values, for this challenge, with this attestation key.
+//
+// That the key lives in a TPM, and in which one, a quote cannot say: it takes a credential (tpm-credential.ts). Until that
+// has come back, nothing may rest on the key, and `akName` is what it is known by.
+import { constants, createHash, verify } from 'node:crypto';
+import { TrustError } from '#contracts/problems.ts';
+import { readBase64url } from './base64url.ts';
+import { evidenceFault, refusingMalformed } from './evidence-fault.ts';
+import { banksOf, readPcrValues, requireSelection, type PcrSelection, type PcrValues } from './pcr.ts';
+import { tpmHash, type TpmHash, type TpmSignatureScheme } from './tpm-algorithms.ts';
+import { readTpmEvidence, type TpmEvidence } from './tpm-evidence.ts';
+import { hierarchies, objectAttributes, padded, qualifiedName, readTpmPublic, type TpmPublic } from './tpm-public.ts';
+import { readQuote, readSignature, type TpmClock, type TpmQuote, type TpmSignature } from './tpm-structures.ts';
+
+/** What the device was asked, as it was kept when it was asked. */
+export interface QuoteChallenge {
+  /** base64url without padding; its bytes are the quote's `extraData`. */
+  readonly nonce: string;
+  readonly selection: PcrSelection;
+}
+
+declare const verifiedBrand: unique symbol;
+
+/** A quote whose signature, nonce, selection and digest were proven. Only `verifyTpmQuote` makes one. */
+export interface VerifiedQuote {
+  readonly [verifiedBrand]: true;
+  readonly evidence: TpmEvidence;
+  readonly pcrs: PcrValues;
+  /** The name of the attestation key, lower-case hex: what has to be the same that was enrolled. */
+  readonly akName: string;
+  /** Qualified name of the attestation key as the TPM says it, lower-case hex. */
+  readonly qualifiedSigner: string;
+  /** Where that places the key; `null` below another object, which only its TPM knows. */
+  readonly signerParent: 'endorsement_key' | 'endorsement_hierarchy' | 'owner_hierarchy' | null;
+  readonly scheme: TpmSignatureScheme['name'];
+  readonly hash: TpmHash['name'];
+  readonly clock: TpmClock;
+  /** Sixteen hex digits. */
+  readonly firmwareVersion: string;
+}
+
+/**
+ * Verifies that the evidence is a quote that answers this challenge.
+ *
+ * @param evidence Untrusted, as parsed from JSON.
+ * @throws TrustError `attestation.failed`; `attestation.nonce_unknown` for a quote that answers another challenge
+ * @throws RangeError when the challenge asks for nothing
+ * @see TPM 2.0 Part 1 §18.4.2, §31.2; Part 3 §18.4
+ */
+export function verifyTpmQuote({
+  evidence: untrusted,
+  challenge,
+}: {
+  evidence: unknown;
+  challenge: QuoteChallenge;
+}): VerifiedQuote {
+  requireSelection(challenge.selection);
+  const evidence = readTpmEvidence(untrusted);
+  return refusingMalformed('The TPM quote', () => {
+    const ak = readTpmPublic(evidence.akPublic);
+    const quote = readQuote(evidence.quote);
+    const signature = readSignature(evidence.signature);
+    requireAttestationKey(ak);
+    if (ak.scheme?.signature !== signature.scheme || ak.scheme.hash !== signature.hash)
+      throw evidenceFault('algorithm_unfit', 'The quote is signed by another algorithm than its key is for');
+    if (!isSignedBy(ak, signature, evidence.quote))
+      throw evidenceFault('signature_invalid', 'The signature is not that of the attestation key over the quote');
+    requireAnswer(evidence.nonce, quote, challenge);
+    requireSameSelection(quote.selection, challenge.selection);
+    const pcrs = readPcrValues(evidence.pcrs, challenge.selection);
+    if (!digestOf(pcrs, quote, signature.hash).equals(quote.pcrDigest))
+      throw evidenceFault('pcr_digest', 'The PCR values that were reported are not those that the TPM quoted');
+    return {
+      evidence,
+      pcrs,
+      akName: ak.name.toString('hex'),
+      qualifiedSigner: quote.qualifiedSigner.toString('hex'),
+      signerParent: parentOf(ak, quote, evidence.ekPublic),
+      scheme: signature.scheme.name,
+      hash: signature.hash.name,
+      clock: quote.clock,
+      firmwareVersion: quote.firmwareVersion,
+    } as VerifiedQuote;
+  });
+}
+
+const { fixedTPM, fixedParent, sensitiveDataOrigin, restricted, sign, decrypt } = objectAttributes;
+const requiredAttributes = fixedTPM | fixedParent | sensitiveDataOrigin | restricted | sign;
+
+/** A key that signs nothing but what its TPM has made up, and that was born in it and never leaves it (Part 1 §25.1). */
+function requireAttestationKey({ attributes, symmetricBits, scheme }: TpmPublic): void {
+  const fit = (attributes & (requiredAttributes | decrypt)) === requiredAttributes;
+  if (!fit || symmetricBits !== null || scheme === null)
+    throw evidenceFault('key_unfit', 'The attestation key is not a restricted signing key that its TPM made and keeps');
+}
+
+function isSignedBy(ak: TpmPublic, { hash, scheme, rsa, ecdsa }: TpmSignature, signed: Buffer): boolean {
+  if (scheme.keyType !== ak.type) return false;
+  if (ak.type === 'ecc') {
+    if (ecdsa === undefined) return false;
+    const bytes = Buffer.concat([padded(ecdsa.r, ak.curve.bytes), padded(ecdsa.s, ak.curve.bytes)]);
+    return verify(hash.name, signed, { key: ak.key, dsaEncoding: 'ieee-p1363' }, bytes);
+  }
+  if (rsa === undefined || rsa.length * 8 !== ak.bits) return false;
+  // Older TPMs use the longest salt that fits, newer ones one of the digest's length (Part 1 §B.7).
+  const padding =
+    scheme.name === 'rsapss'
+      ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_AUTO }
+      : { padding: constants.RSA_PKCS1_PADDING };
+  return verify(hash.name, signed, { key: ak.key, ...padding }, rsa);
+}
+
+function requireAnswer(nonce: string, { extraData }: TpmQuote, challenge: QuoteChallenge): void {
+  const asked = readBase64url(challenge.nonce, 64);
+  if (nonce !== challenge.nonce || !extraData.equals(asked))
+    throw new TrustError('attestation.nonce_unknown', { detail: 'The quote answers another challenge' });
+}
+
+function requireSameSelection(quoted: PcrSelection, asked: PcrSelection): void {
+  const text = (selection: PcrSelection): string =>
+    banksOf(selection)
+      .map((bank) => `${bank}:${String(selection[bank])}`)
+      .join('+');
+  if (text(quoted) !== text(asked)) {
+    throw evidenceFault('pcr_selection', 'The TPM quoted other PCRs than those that were asked for', {
+      facts: { quoted: text(quoted), asked: text(asked) },
+    });
+  }
+}
+
+/** Over the registers, ascending, bank after bank as they were quoted; by the hash of the signature (Part 3 §18.4.1). */
+function digestOf(pcrs: PcrValues, { selection, bankOrder }: TpmQuote, { name }: TpmHash): Buffer {
+  const digest = createHash(name);
+  for (const bank of bankOrder)
+    for (const register of selection[bank] ?? []) digest.update(pcrs[bank]?.[register] ?? '', 'hex');
+  return digest.digest();
+}
+
+/** @throws Malformed when what should be a qualified name is none */
+function parentOf(
+  ak: TpmPublic,
+  { qualifiedSigner }: TpmQuote,
+  ekPublic: Buffer | null,
+): VerifiedQuote['signerParent'] {
+  const hash = tpmHash(qualifiedSigner.length < 2 ? 0 : qualifiedSigner.readUInt16BE());
+  if (hash !== ak.nameHash || qualifiedSigner.length !== hash.bytes + 2)
+    throw evidenceFault('malformed', 'The quote names a signer that this key cannot be');
+  if (qualifiedName(hierarchies.endorsement, ak).equals(qualifiedSigner)) return 'endorsement_hierarchy';
+  if (qualifiedName(hierarchies.owner, ak).equals(qualifiedSigner)) return 'owner_hierarchy';
+  if (ekPublic === null) return null;
+  const ek = qualifiedName(hierarchies.endorsement, readTpmPublic(ekPublic));
+  return qualifiedName(ek, ak).equals(qualifiedSigner) ? 'endorsement_key' : null;
+}
