@@ -1,0 +1,140 @@
+// Credentials for a TPM, opened here as a TPM would; tests/e2e/tpm.test.ts has real TPMs open them.
+import assert from 'node:assert/strict';
+import {
+  constants,
+  createDecipheriv,
+  createECDH,
+  createHash,
+  createHmac,
+  generateKeyPairSync,
+  privateDecrypt,
+  type KeyObject,
+} from 'node:crypto';
+import { describe, it } from 'node:test';
+import { systemRandom } from '#contracts/deps.ts';
+import {
+  credentialFile,
+  endorsementKeyOf,
+  makeCredential,
+  readEndorsementKey,
+  type Credential,
+  type EndorsementKey,
+} from '#protocols/tpm-credential.ts';
+import { parseCertificate } from '#protocols/certificate.ts';
+import { readWhole } from '#protocols/tpm-reader.ts';
+import { bytesOf, endorsementVector, flipped, quoteVector, refusalOf, refuses, vectors } from './tpm-vectors.ts';
+
+const akName = Buffer.from(`000b${'5a'.repeat(32)}`, 'hex');
+const secret = Buffer.alloc(32, 3);
+
+/** TPM2_ActivateCredential (Part 1 §24.4), for an endorsement key whose private half is known. */
+function activate(ek: EndorsementKey, privateKey: KeyObject, { credentialBlob, encryptedSecret }: Credential): Buffer {
+  const hash = ek.nameHash.name;
+  const encrypted = readWhole(encryptedSecret, (reader) => reader.sized(1024));
+  const seed = ek.curve === null ? openRsa(privateKey, encrypted, hash) : agree(ek, privateKey, encrypted);
+  const [integrity, identity] = readWhole(credentialBlob, (reader) =>
+    readWhole(reader.sized(1024), (object) => [object.sized(64), object.bytes(2 + secret.length)] as const),
+  );
+  const derive = (label: string, context: Buffer, bits: number): Buffer => {
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(bits);
+    const input = Buffer.concat([Buffer.from('00000001', 'hex'), Buffer.from(`${label}\0`), context, length]);
+    return createHmac(hash, seed)
+      .update(input)
+      .digest()
+      .subarray(0, bits / 8);
+  };
+  const hmacKey = derive('INTEGRITY', Buffer.alloc(0), ek.nameHash.bytes * 8);
+  assert.deepEqual(integrity, createHmac(hash, hmacKey).update(identity).update(akName).digest());
+  const key = derive('STORAGE', akName, ek.symmetricBits);
+  const decipher = createDecipheriv(`aes-${ek.symmetricBits}-cfb`, key, Buffer.alloc(16));
+  return readWhole(Buffer.concat([decipher.update(identity), decipher.final()]), (reader) => reader.sized(64));
+}
+
+function openRsa(key: KeyObject, encrypted: Buffer, oaepHash: string): Buffer {
+  return privateDecrypt(
+    { key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash, oaepLabel: Buffer.from('IDENTITY\0') },
+    encrypted,
+  );
+}
+
+function agree(ek: EndorsementKey, privateKey: KeyObject, point: Buffer): Buffer {
+  const [x, y] = readWhole(point, (reader) => [reader.sized(48), reader.sized(48)] as const);
+  const { d = '', x: own = '' } = privateKey.export({ format: 'jwk' });
+  const ecdh = createECDH(ek.curve?.name === 'P-256' ? 'prime256v1' : 'secp384r1');
+  ecdh.setPrivateKey(bytesOf(d));
+  const z = ecdh.computeSecret(Buffer.concat([Buffer.of(4), x, y]));
+  const input = [Buffer.from('00000001', 'hex'), z, Buffer.from('IDENTITY\0'), x, bytesOf(own)];
+  return createHash(ek.nameHash.name).update(Buffer.concat(input)).digest();
+}
+
+describe('makeCredential', () => {
+  const kinds = {
+    'RSA-2048': generateKeyPairSync('rsa', { modulusLength: 2048 }),
+    'P-256': generateKeyPairSync('ec', { namedCurve: 'prime256v1' }),
+    'P-384': generateKeyPairSync('ec', { namedCurve: 'secp384r1' }),
+  };
+
+  for (const [kind, { publicKey, privateKey }] of Object.entries(kinds)) {
+    it(`makes a credential that opens with the endorsement key: ${kind}`, () => {
+      const ek = endorsementKeyOf(publicKey);
+      const credential = makeCredential({ endorsementKey: ek, akName, secret, random: systemRandom });
+      assert.deepEqual(activate(ek, privateKey, credential), secret);
+      const again = makeCredential({ endorsementKey: ek, akName, secret, random: systemRandom });
+      assert.notDeepEqual(again, credential, 'no two are the same');
+      assert.equal(credentialFile(credential).subarray(0, 8).toString('hex'), 'badcc0de00000001');
+    });
+  }
+
+  it('takes no secret that can be guessed or does not fit, and only names of TPM objects', () => {
+    const endorsementKey = endorsementKeyOf(kinds['P-256'].publicKey);
+    const make = (change: { secret?: Buffer; akName?: Buffer }) => () =>
+      makeCredential({ endorsementKey, akName, secret, random: systemRandom, ...change });
+    assert.throws(make({ secret: Buffer.alloc(15) }), RangeError);
+    assert.throws(make({ secret: Buffer.alloc(33) }), RangeError);
+    assert.throws(make({ akName: Buffer.alloc(0) }), RangeError);
+  });
+});
+
+describe('readEndorsementKey', () => {
+  it('reads the keys that TPMs make of the standard templates, as their certificates have them', () => {
+    for (const { kind, ek_public, certificate } of vectors.endorsement) {
+      const ek = readEndorsementKey(bytesOf(ek_public));
+      const expected = endorsementKeyOf(ek.key);
+      assert.deepEqual(
+        [ek.nameHash, ek.symmetricBits, ek.curve],
+        [expected.nameHash, expected.symmetricBits, expected.curve],
+        kind,
+      );
+      if (certificate !== null) assert.ok(ek.key.equals(parseCertificate(certificate).publicKey));
+      assert.match(ek.id, /^[0-9a-f]{64}$/);
+    }
+    assert.equal(
+      new Set(vectors.endorsement.map(({ ek_public }) => readEndorsementKey(bytesOf(ek_public)).id)).size,
+      4,
+    );
+  });
+
+  it('refuses attributes and policies of another template, and keys that sign', () => {
+    const area = bytesOf(endorsementVector('ecc').ek_public);
+    for (let at = 4; at < 44; at += 1)
+      for (let bit = 0; bit < 8; bit += 1) refusalOf(() => readEndorsementKey(flipped(area, at, bit)), `${at} ${bit}`);
+    refuses('key_unfit', () => readEndorsementKey(bytesOf(quoteVector('ecdsa', 'sha256', 'ecc').evidence.ak_public)));
+  });
+
+  it('refuses what is cut off or too long', () => {
+    const area = bytesOf(endorsementVector('rsa').ek_public);
+    for (let length = 0; length < area.length; length += 1)
+      refuses('malformed', () => readEndorsementKey(area.subarray(0, length)));
+    refuses('malformed', () => readEndorsementKey(Buffer.concat([area, Buffer.of(0)])));
+  });
+
+  it('knows no template for keys of other kinds', () => {
+    for (const key of [
+      generateKeyPairSync('ed25519').publicKey,
+      generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey,
+      generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).publicKey,
+    ])
+      refuses('key_unfit', () => endorsementKeyOf(key));
+  });
+});
