@@ -1,0 +1,210 @@
+// Evidence of the provider signed_measurement_v1: register values signed by a key of the agent, Ed25519 (RFC 8032) over RFC 8785.
+//
+// It proves that somebody with this key said so now. That the key is the device's, and that the values are good, is for
+// the caller to ask: `keyFingerprint` against the bound one, `pcrs` against the baselines.
+import { createHash, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
+import type { Instant } from '#contracts/deps.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { readBase64url } from './base64url.ts';
+import { canonicalBytes } from './canonical-json.ts';
+import { evidenceFault, membersOf, refusingMalformed } from './evidence-fault.ts';
+import { Malformed } from './malformed.ts';
+import { readPcrValues, requireSelection, type PcrSelection, type PcrValues } from './pcr.ts';
+import { readPem, writePem } from './pem.ts';
+
+export const signedMeasurement = 'signed_measurement_v1';
+
+const signatureBytes = 64;
+/** SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 §4) has one form: this, and the 32 bytes of the key. */
+const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
+const spkiBytes = spkiPrefix.length + 32;
+/** RFC 3339 in UTC, to the nanosecond at most. */
+const timeForm = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?Z$/;
+
+/** What goes over the wire. */
+export interface SignedMeasurementEvidence {
+  readonly provider: typeof signedMeasurement;
+  readonly measurement: {
+    readonly device_id: string;
+    /** base64url without padding, as the challenge had it. */
+    readonly nonce: string;
+    readonly measured_at: Instant;
+    readonly pcrs: PcrValues;
+  };
+  /** SubjectPublicKeyInfo, PEM. */
+  readonly public_key: string;
+  /** base64url without padding. */
+  readonly signature: string;
+}
+
+/** What the device was asked, as it was kept when it was asked. */
+export interface MeasurementChallenge {
+  /** base64url without padding. */
+  readonly nonce: string;
+  readonly selection: PcrSelection;
+}
+
+export interface FreshnessLimits {
+  readonly maximumAgeSeconds: number;
+  /** How far the clock of a device may be off, in either direction. */
+  readonly maximumClockSkewSeconds: number;
+}
+
+declare const verifiedBrand: unique symbol;
+
+/** A measurement whose signature, nonce, device and time were proven. Only `verifySignedMeasurement` makes one. */
+export interface VerifiedMeasurement {
+  readonly [verifiedBrand]: true;
+  readonly measuredAt: Instant;
+  readonly pcrs: PcrValues;
+  /** SHA-256 over the SubjectPublicKeyInfo, lower-case hex: the key that the device has to keep. */
+  readonly keyFingerprint: string;
+}
+
+/**
+ * Verifies that the evidence answers this challenge, for this device, now.
+ *
+ * @param evidence Untrusted, as parsed from JSON.
+ * @throws TrustError `attestation.failed`, `attestation.nonce_unknown` for another nonce, `attestation.stale` for a
+ *   measurement that is too old
+ * @throws RangeError when the challenge asks for nothing, or `now` is no time
+ * @see RFC 8032 §5.1.7, RFC 8785, RFC 8410 §4
+ */
+export function verifySignedMeasurement({
+  evidence,
+  deviceId,
+  challenge,
+  limits,
+  now,
+}: {
+  evidence: unknown;
+  deviceId: string;
+  challenge: MeasurementChallenge;
+  limits: FreshnessLimits;
+  now: Date;
+}): VerifiedMeasurement {
+  requireSelection(challenge.selection);
+  return refusingMalformed('The signed measurement', () => {
+    const { provider, measurement, public_key, signature } = membersOf(evidence, [
+      'provider',
+      'measurement',
+      'public_key',
+      'signature',
+    ]);
+    if (provider !== signedMeasurement) throw new Malformed('it is of another provider');
+    const { device_id, nonce, measured_at, pcrs } = membersOf(measurement, [
+      'device_id',
+      'nonce',
+      'measured_at',
+      'pcrs',
+    ]);
+    const spki = readPublicKey(public_key);
+    if (!isSignature(readBase64url(signature, signatureBytes), measurement, spki))
+      throw evidenceFault('signature_invalid', 'The signature is not that of this key over this measurement');
+    if (device_id !== deviceId) throw evidenceFault('other_device', 'The measurement is of another device');
+    if (nonce !== challenge.nonce)
+      throw new TrustError('attestation.nonce_unknown', { detail: 'The measurement answers another challenge' });
+    const measuredAt = readTime(measured_at);
+    requireFresh(measuredAt, limits, now);
+    return {
+      measuredAt: measuredAt.toISOString(),
+      pcrs: readPcrValues(pcrs, challenge.selection),
+      keyFingerprint: createHash('sha256').update(spki).digest('hex'),
+    } as VerifiedMeasurement;
+  });
+}
+
+/**
+ * Makes the evidence, on the device.
+ *
+ * @param privateKey Ed25519.
+ * @param publicKey  Of the private key; derived once by the caller, as every heartbeat needs it.
+ * @throws RangeError when the key is of another kind; TrustError `request.invalid` when something is not JSON
+ */
+export function makeSignedMeasurement({
+  deviceId,
+  nonce,
+  measuredAt,
+  pcrs,
+  privateKey,
+}: {
+  deviceId: string;
+  nonce: string;
+  measuredAt: Date;
+  pcrs: PcrValues;
+  privateKey: KeyObject;
+}): SignedMeasurementEvidence {
+  if (privateKey.asymmetricKeyType !== 'ed25519') throw new RangeError('the attestation key is not an Ed25519 key');
+  const measurement = { device_id: deviceId, nonce, measured_at: measuredAt.toISOString(), pcrs };
+  const spki = createPublicKey(privateKey.export({ type: 'pkcs8', format: 'pem' })).export({
+    type: 'spki',
+    format: 'der',
+  });
+  return {
+    provider: signedMeasurement,
+    measurement,
+    public_key: writePem(spki, 'PUBLIC KEY'),
+    signature: sign(null, canonicalBytes(measurement), privateKey).toString('base64url'),
+  };
+}
+
+function readPublicKey(pem: unknown): Buffer {
+  if (typeof pem !== 'string') throw new Malformed('the public key is not PEM');
+  const [spki] = readPem(pem, 'PUBLIC KEY', { blocks: 1, bytes: spkiBytes });
+  if (spki?.length !== spkiBytes || !spki.subarray(0, spkiPrefix.length).equals(spkiPrefix))
+    throw evidenceFault('key_unfit', 'The public key is not an Ed25519 key');
+  const point = Buffer.from(spki.subarray(spkiPrefix.length));
+  point[31] = (point[31] ?? 0) & 0x7f;
+  if (smallOrderPoints.has(point.toString('hex')))
+    throw evidenceFault('key_unfit', 'The public key is one that anybody can sign for');
+  return spki;
+}
+
+/** Points whose multiples are a handful (RFC 7748 §7), without the sign, in each spelling: signatures for them take no secret. */
+const smallOrderPoints: ReadonlySet<string> = new Set([
+  '00'.repeat(32),
+  `01${'00'.repeat(31)}`,
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  `ec${'ff'.repeat(30)}7f`,
+  `ed${'ff'.repeat(30)}7f`,
+  `ee${'ff'.repeat(30)}7f`,
+]);
+
+function isSignature(signature: Buffer, measurement: unknown, spki: Buffer): boolean {
+  if (signature.length !== signatureBytes) return false;
+  try {
+    const key = { key: spki, format: 'der', type: 'spki' } as const;
+    return verify(null, canonicalBytes(measurement), key, signature);
+  } catch {
+    // Not JSON, or not a point of the curve.
+    return false;
+  }
+}
+
+function readTime(text: unknown): Date {
+  const [, seconds = '', fraction = ''] = (typeof text === 'string' ? timeForm.exec(text) : null) ?? [];
+  const instant = `${seconds}.${fraction.slice(1, 4).padEnd(3, '0')}Z`;
+  const time = new Date(instant);
+  // Only a time that exists comes back as it was written.
+  if (Number.isNaN(time.getTime()) || time.toISOString() !== instant)
+    throw new Malformed('measured_at is not a time in UTC');
+  return time;
+}
+
+function requireFresh(measuredAt: Date, limits: FreshnessLimits, now: Date): void {
+  const ageMs = now.getTime() - measuredAt.getTime();
+  const skewMs = limits.maximumClockSkewSeconds * 1000;
+  // Written so that a limit or a clock that is no number lets nothing through.
+  if (!(ageMs <= limits.maximumAgeSeconds * 1000 + skewMs)) {
+    throw new TrustError('attestation.stale', {
+      detail: 'The measurement was taken too long ago',
+      facts: { measured_at: measuredAt.toISOString(), maximum_age_seconds: limits.maximumAgeSeconds },
+    });
+  }
+  if (!(ageMs >= -skewMs)) {
+    throw evidenceFault('clock_ahead', 'The measurement was taken in the future; check the clock of the device', {
+      facts: { measured_at: measuredAt.toISOString(), maximum_clock_skew_seconds: limits.maximumClockSkewSeconds },
+    });
+  }
+}
