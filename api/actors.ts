@@ -30,6 +30,7 @@ import {
   type VoteRequest,
 } from '#workflows/messages.ts';
 import { createLanes } from './lanes.ts';
+import { withinLimit } from './within-limit.ts';
 
 export interface DeviceRef {
   readonly project: string;
@@ -95,7 +96,7 @@ export function createActors(deps: ActorsDeps): Actors {
   async function act(ref: ActorRef, limitMs: number, attempt: () => Promise<ActorAnswer>): Promise<ActorAnswer> {
     const deadline = clock.now().getTime() + limitMs;
     const task = () => lanes.run(workflowIdOf(ref), () => retried(attempt, deps, deadline));
-    return await withinLimit(limitMs, task);
+    return await withinLimit(limitMs, task, () => unavailable(new Error('the time limit of the action has passed')));
   }
 
   /** The actor of a device is there for ever; if Temporal has lost it, a new one adopts the row before it answers. */
@@ -210,19 +211,6 @@ function grpcCodeOf(error: unknown): number | null {
     if (isGrpcServiceError(inner)) return inner.code;
   }
   return null;
-}
-
-/** The answer does not wait for what cannot be cancelled any more. */
-async function withinLimit<T>(limitMs: number, task: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(unavailable(new Error('the time limit of the action has passed'))), limitMs);
-  });
-  try {
-    return await Promise.race([task(), limit]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function unavailable(cause: unknown): TrustError {

@@ -41,7 +41,8 @@ export interface HeartbeatDeps {
   };
 }
 
-const refusedIdentity = /^(certificate|device|attestation|proxy)\.|^heartbeat\.replayed$/;
+/** Also a check that failed by itself: the device was refused, and somebody should look. */
+const refusedIdentity = /^(certificate|device|attestation|proxy)\.|^(heartbeat\.replayed|internal\.error)$/;
 /** Devices that wait for a place among the pending ones need not ask every few seconds. */
 const pendingLimitRetrySeconds = 60;
 

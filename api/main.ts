@@ -18,6 +18,7 @@ import { csrfToken, requireCsrfToken } from '#protocols/csrf.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter, decodeForOperator } from '#protocols/payload-codec.ts';
 import { writePem } from '#protocols/pem.ts';
+import { hashPassword, verifyPassword, verifyUnknownUser } from '#protocols/password.ts';
 import { readSecretKey } from '#protocols/secret-key.ts';
 import { signSessionToken, verifySessionToken } from '#protocols/session-token.ts';
 import { temporalConnection } from '#protocols/temporal-connection.ts';
@@ -414,6 +415,7 @@ const app = await buildApi({
       createSignIn({
         directory,
         limiter: createSignInLimiter(),
+        passwords: { hashPassword, verifyPassword, verifyUnknownUser },
         rehashes: {
           find: (configured) => findPasswordRehash(store, configured),
           save: (configured, hash) => savePasswordRehash(store, configured, hash, now()),

@@ -3,17 +3,19 @@ import { createHash } from 'node:crypto';
 import type { AuditEntry } from '#contracts/audit.ts';
 import type { Clock, JsonObject, Random } from '#contracts/deps.ts';
 import type { LoginAnswer, LoginBody } from '#contracts/http/admin.ts';
-import { TrustError } from '#contracts/problems.ts';
-import { hashPassword, verifyPassword, verifyUnknownUser } from '#protocols/password.ts';
+import { isProblemCode, TrustError } from '#contracts/problems.ts';
+import type { PasswordVerdict } from '#protocols/password.ts';
 import type { NewSession } from '#store/session.ts';
 import type { Metrics } from './metrics.ts';
 import { refusalOf } from './problems.ts';
 import type { Directory, Person } from './directory.ts';
 import type { SignInLimiter } from './sign-in-limiter.ts';
+import { withinLimit } from './within-limit.ts';
 
 export interface SignInDeps {
   readonly directory: Directory;
   readonly limiter: SignInLimiter;
+  readonly passwords: Passwords;
   /** Hashes that replace configured ones, by the SHA-256 of the configured one. */
   readonly rehashes: {
     find(configuredSha256: string): Promise<string | null>;
@@ -33,8 +35,18 @@ export interface SignInDeps {
     expiresAt: Date;
   }) => Promise<string>;
   readonly sessionSeconds: number;
+  /** Limit of all checks together; what takes longer is a refusal. */
+  readonly limitMs?: number;
   readonly clock: Clock;
   readonly random: Random;
+}
+
+/** Hashing, as `protocols/password.ts` has it: each takes its time on purpose. */
+export interface Passwords {
+  hashPassword(password: string): Promise<string>;
+  verifyPassword(hash: string, password: string): Promise<PasswordVerdict>;
+  /** As dear as the password of somebody who exists, and fits nobody. */
+  verifyUnknownUser(password: string): Promise<PasswordVerdict>;
 }
 
 export interface SignInRequest {
@@ -47,6 +59,8 @@ export interface SignInRequest {
 export type SignIn = (request: SignInRequest) => Promise<LoginAnswer>;
 
 const maximumUserAgent = 256;
+/** Shorter than the limit of a request, so that the refusal is on record. */
+const defaultLimitMs = 15_000;
 
 /**
  * Makes the sign-in. It refuses everything that is wrong in the same words, unless the password was right: only then
@@ -58,9 +72,8 @@ export function createSignIn(deps: SignInDeps): SignIn {
   return async function signIn(request) {
     const { username } = request.body;
     const attempt = await limiter.attempt(username, request.address);
-    const person = await directory.find(username);
     const now = clock.now();
-    const refusal = await judge(person, request.body, now, deps);
+    const { person, refusal } = await judged(request, now);
     if (refusal !== null || person === null) {
       await deps.audit(entryOf(request, now, 'refused', { reason: refusal?.reason ?? 'unknown_user' }));
       throw new TrustError('auth.invalid_credentials', refusal?.shown ?? {});
@@ -83,6 +96,29 @@ export function createSignIn(deps: SignInDeps): SignIn {
     const token = await deps.signToken({ sessionId, username, issuedAt: now, expiresAt });
     return { token, expires_at: expiresAt.toISOString(), session_id: sessionId };
   };
+
+  /** A check that fails refuses, and is on record as a failure of ours. */
+  async function judged(request: SignInRequest, now: Date) {
+    try {
+      return await withinLimit(
+        deps.limitMs ?? defaultLimitMs,
+        async () => {
+          const person = await directory.find(request.body.username);
+          return { person, refusal: await judge(person, request.body, now, deps) };
+        },
+        () => new TrustError('service.unavailable'),
+      );
+    } catch (error) {
+      const { code } = error as { code?: unknown };
+      const reason = isProblemCode(code) ? code : 'internal.error';
+      // Floods are refused by limits, and these leave no rows.
+      if (reason !== 'rate.limited' && reason !== 'service.overloaded') {
+        // The store may be what failed; the answer is a refusal in any case.
+        await deps.audit(entryOf(request, now, 'failed', { reason })).catch(() => {});
+      }
+      throw error;
+    }
+  }
 }
 
 /** Counts how sign-ins end. */
@@ -113,7 +149,9 @@ async function judge(
   deps: SignInDeps,
 ): Promise<SignInRefusal | null> {
   if (person === null) {
-    await verifyUnknownUser(body.password);
+    // All that is done for somebody who exists, the look-up too, so that the time taken tells nobody apart.
+    await deps.rehashes.find(sha256(body.username));
+    await deps.passwords.verifyUnknownUser(body.password);
     return { reason: 'unknown_user' };
   }
   if (!(await passwordFits(person, body.password, deps))) return { reason: 'wrong_password' };
@@ -127,17 +165,30 @@ async function judge(
   if (person.totpSecret === null) return null;
   const shown = { detail: 'A current one-time code is needed', facts: { totp_required: true } };
   if (body.totp === undefined) return { reason: 'totp_missing', shown };
+  // Only who knows the password comes this far, so nobody else can keep the person out by guessing codes.
+  const attempt = await deps.limiter.attemptCode(person.username);
   const step = deps.verifyTotp(person.totpSecret, body.totp, now);
   if (step === null) return { reason: 'wrong_totp', shown };
-  return (await deps.useTotpStep(person.username, step)) ? null : { reason: 'totp_reused', shown };
+  if (!(await deps.useTotpStep(person.username, step))) return { reason: 'totp_reused', shown };
+  await attempt.succeeded();
+  return null;
 }
 
 /** A configured hash cannot be changed in the settings, so its better successor is kept beside it and counts in its place. */
-async function passwordFits({ passwordHash }: Person, password: string, { rehashes }: SignInDeps): Promise<boolean> {
-  const configured = createHash('sha256').update(passwordHash).digest('hex');
-  const { valid, needsRehash } = await verifyPassword((await rehashes.find(configured)) ?? passwordHash, password);
-  if (valid && needsRehash) await rehashes.save(configured, await hashPassword(password));
+async function passwordFits(
+  { passwordHash }: Person,
+  password: string,
+  { rehashes, passwords }: SignInDeps,
+): Promise<boolean> {
+  const configured = sha256(passwordHash);
+  const hash = (await rehashes.find(configured)) ?? passwordHash;
+  const { valid, needsRehash } = await passwords.verifyPassword(hash, password);
+  if (valid && needsRehash) await rehashes.save(configured, await passwords.hashPassword(password));
   return valid;
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 function entryOf(

@@ -9,7 +9,7 @@ import { createCursors } from '#api/cursors.ts';
 import { createDeviceCounts } from '#api/device-counts.ts';
 import { createDirectory } from '#api/directory.ts';
 import { createMetrics } from '#api/metrics.ts';
-import { countedSignIns, createSignIn } from '#api/sign-in.ts';
+import { countedSignIns, createSignIn, type Passwords, type SignInDeps } from '#api/sign-in.ts';
 import { createSignInLimiter } from '#api/sign-in-limiter.ts';
 import { createWorkflowLinks } from '#api/workflow-links.ts';
 import { systemRandom as random } from '#contracts/deps.ts';
@@ -18,7 +18,7 @@ import { readSettings } from '#contracts/settings.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { csrfToken, requireCsrfToken } from '#protocols/csrf.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
-import { hashPassword } from '#protocols/password.ts';
+import { hashPassword, verifyPassword, verifyUnknownUser } from '#protocols/password.ts';
 import { decodeForOperator } from '#protocols/payload-codec.ts';
 import { signSessionToken, verifySessionToken } from '#protocols/session-token.ts';
 import { verifyTotp } from '#protocols/totp.ts';
@@ -47,6 +47,10 @@ export interface FakeApiOptions {
   readonly directoryFile?: string;
   readonly single?: { username: string; passwordHash: string };
   readonly proxy?: ProxySettings;
+  readonly passwords?: Partial<Passwords>;
+  /** Parts of the sign-in that are not as they should be. */
+  readonly signIn?: Partial<SignInDeps>;
+  readonly changeSignIn?: (deps: SignInDeps) => SignInDeps;
   readonly change?: (deps: ApiDeps) => ApiDeps;
 }
 
@@ -97,6 +101,18 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     clock,
   };
   const voting = { findApproval: registry.approvalStore.findApproval, actors: registry.actors, proxy };
+  const signIn: SignInDeps = {
+    directory,
+    limiter: createSignInLimiter(),
+    passwords: { hashPassword, verifyPassword, verifyUnknownUser, ...options.passwords },
+    ...sessions.signIn,
+    verifyTotp,
+    signToken: (claims) => signSessionToken(claims, jwtSecret),
+    sessionSeconds: 43_200,
+    clock,
+    random,
+    ...options.signIn,
+  };
   const deps: ApiDeps = {
     version: '0.0.0',
     clock,
@@ -106,19 +122,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     projectExists: async (id) => id === 'default' || id === 'other',
     idempotency,
     sessions: {
-      signIn: countedSignIns(
-        createSignIn({
-          directory,
-          limiter: createSignInLimiter(),
-          ...sessions.signIn,
-          verifyTotp,
-          signToken: (claims) => signSessionToken(claims, jwtSecret),
-          sessionSeconds: 43_200,
-          clock,
-          random,
-        }),
-        metrics,
-      ),
+      signIn: countedSignIns(createSignIn(options.changeSignIn?.(signIn) ?? signIn), metrics),
       sessions: sessions.store,
       csrfToken: (sessionId) => csrfToken(sessionId, secretKey),
       cursors,
