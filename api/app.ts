@@ -59,6 +59,8 @@ export interface ApiDeps {
   readonly console: ConsoleDeps;
   /** Event loop delay above which requests are refused; 0 switches this off. */
   readonly maximumEventLoopDelayMs?: number;
+  /** Limit of an ordinary request from its first byte to its answer. */
+  readonly handlerTimeoutMs?: number;
 }
 
 declare module 'fastify' {
@@ -68,11 +70,10 @@ declare module 'fastify' {
   }
 }
 
-/** Limit of an ordinary request from its first byte to its answer. */
-const handlerTimeoutMs = 20_000;
+const defaultHandlerTimeoutMs = 20_000;
 
 export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
-  const { log } = deps;
+  const { log, handlerTimeoutMs = defaultHandlerTimeoutMs } = deps;
   const app = Fastify({
     logger: false,
     genReqId: createRequestIds(deps),

@@ -45,6 +45,8 @@ export function registerIdempotency(app: FastifyInstance, { store, log }: { stor
         throw new TrustError('request.in_progress', { facts: { retry_after_seconds: retryAfterSeconds } });
       case 'answered':
         return await sendAgain(reply, started);
+      default:
+        throw new TypeError('the store does not say how the key is used');
     }
   });
 

@@ -34,13 +34,14 @@ export function registerSealGuard(
     if (reading === null || Math.abs(at - reading.at) >= readingMs)
       reading = { at, found: Promise.all([sealLagSeconds(), isRewritten()]) };
     const [seconds, rewritten] = await reading.found;
-    if (rewritten) {
+    if (rewritten !== false) {
       throw new TrustError('service.unavailable', {
         detail: 'The audit trail is not the one that was signed; changes are refused until somebody has looked into it',
         facts: { retry_after_seconds: 60 },
       });
     }
-    if (seconds > limitSeconds) {
+    // Not `>`: what is no number is no proof that sealing goes on.
+    if (!(seconds <= limitSeconds)) {
       throw new TrustError('service.unavailable', {
         detail: 'The audit trail has not been sealed for too long; changes are refused until it is',
         facts: { retry_after_seconds: 30 },

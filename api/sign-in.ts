@@ -70,10 +70,24 @@ export function createSignIn(deps: SignInDeps): SignIn {
   const { directory, limiter, clock, random } = deps;
 
   return async function signIn(request) {
+    const now = clock.now();
+    try {
+      return await withinLimit(
+        deps.limitMs ?? defaultLimitMs,
+        () => attemptSignIn(request, now),
+        () => new TrustError('service.unavailable'),
+      );
+    } catch (error) {
+      await recordFailure(error, request, now);
+      throw error;
+    }
+  };
+
+  async function attemptSignIn(request: SignInRequest, now: Date): Promise<LoginAnswer> {
     const { username } = request.body;
     const attempt = await limiter.attempt(username, request.address);
-    const now = clock.now();
-    const { person, refusal } = await judged(request, now);
+    const person = await directory.find(username);
+    const refusal = await judge(person, request.body, now, deps);
     if (refusal !== null || person === null) {
       await deps.audit(entryOf(request, now, 'refused', { reason: refusal?.reason ?? 'unknown_user' }));
       throw new TrustError('auth.invalid_credentials', refusal?.shown ?? {});
@@ -82,6 +96,7 @@ export function createSignIn(deps: SignInDeps): SignIn {
 
     const sessionId = random.uuid();
     const expiresAt = new Date(Math.floor(now.getTime() / 1000 + deps.sessionSeconds) * 1000);
+    const token = await deps.signToken({ sessionId, username, issuedAt: now, expiresAt });
     await deps.openSession(
       {
         id: sessionId,
@@ -93,33 +108,21 @@ export function createSignIn(deps: SignInDeps): SignIn {
       },
       entryOf(request, now, 'success', { session_id: sessionId }),
     );
-    const token = await deps.signToken({ sessionId, username, issuedAt: now, expiresAt });
     return { token, expires_at: expiresAt.toISOString(), session_id: sessionId };
-  };
+  }
 
-  /** A check that fails refuses, and is on record as a failure of ours. */
-  async function judged(request: SignInRequest, now: Date) {
-    try {
-      return await withinLimit(
-        deps.limitMs ?? defaultLimitMs,
-        async () => {
-          const person = await directory.find(request.body.username);
-          return { person, refusal: await judge(person, request.body, now, deps) };
-        },
-        () => new TrustError('service.unavailable'),
-      );
-    } catch (error) {
-      const { code } = error as { code?: unknown };
-      const reason = isProblemCode(code) ? code : 'internal.error';
-      // Floods are refused by limits, and these leave no rows.
-      if (reason !== 'rate.limited' && reason !== 'service.overloaded') {
-        // The store may be what failed; the answer is a refusal in any case.
-        await deps.audit(entryOf(request, now, 'failed', { reason })).catch(() => {});
-      }
-      throw error;
-    }
+  /** A check that failed by itself has refused somebody, and that is on record as our failure. */
+  async function recordFailure(error: unknown, request: SignInRequest, now: Date): Promise<void> {
+    const { code } = error as { code?: unknown };
+    const reason = isProblemCode(code) ? code : 'internal.error';
+    if (unrecorded.has(reason)) return;
+    // The store may be what failed, and the answer is a refusal in any case.
+    await deps.audit(entryOf(request, now, 'failed', { reason })).catch(() => {});
   }
 }
+
+/** The first is on record with its reason; floods, which the others refuse, leave no rows. */
+const unrecorded: ReadonlySet<string> = new Set(['auth.invalid_credentials', 'rate.limited', 'service.overloaded']);
 
 /** Counts how sign-ins end. */
 export function countedSignIns(signIn: SignIn, { signIns }: Pick<Metrics, 'signIns'>): SignIn {
@@ -168,8 +171,8 @@ async function judge(
   // Only who knows the password comes this far, so nobody else can keep the person out by guessing codes.
   const attempt = await deps.limiter.attemptCode(person.username);
   const step = deps.verifyTotp(person.totpSecret, body.totp, now);
-  if (step === null) return { reason: 'wrong_totp', shown };
-  if (!(await deps.useTotpStep(person.username, step))) return { reason: 'totp_reused', shown };
+  if (typeof step !== 'number') return { reason: 'wrong_totp', shown };
+  if ((await deps.useTotpStep(person.username, step)) !== true) return { reason: 'totp_reused', shown };
   await attempt.succeeded();
   return null;
 }
