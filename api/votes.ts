@@ -44,14 +44,14 @@ export async function castVote(request: FastifyRequest, id: string, body: Review
   }
 }
 
-/** Temporal not knowing an approval means that it has closed, unless the row, which decides, says that it is open. */
+/** The row decides whether an approval has closed: its actor may be a commit ahead, or Temporal may have lost it. */
 async function explain(error: unknown, project: string, id: string, { findApproval }: VoteDeps): Promise<unknown> {
   if ((error as TrustError).code !== 'review.closed') return error;
   const approval = await findApproval(project, id);
   const closed = (closedApprovalStates as readonly string[]).includes(approval?.state ?? '');
   if (closed) return error;
   return new TrustError('service.unavailable', {
-    detail: 'The workflow of this review is being restored',
+    detail: 'Whether this review is closed is being written down at this moment; ask again',
     cause: error,
   });
 }

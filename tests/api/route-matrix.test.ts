@@ -4,77 +4,10 @@ import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { roles, type Role } from '#contracts/permissions.ts';
-import { fakeApi, password } from '#tests/fakes/api-over-fakes.ts';
+import { roles } from '#contracts/permissions.ts';
+import { fakeApi } from '#tests/fakes/api-over-fakes.ts';
 import { approvedDevice, openApproval, pendingDevice, reviewId } from '#tests/fakes/fake-registry.ts';
-
-type Caller = 'nobody' | Role;
-/** Statuses for: nobody, viewer, operator, approver, security, admin; and for the admin acting in another project. */
-type Row = readonly [number, number, number, number, number, number, number];
-
-const reader: Row = [401, 200, 200, 200, 200, 200, 200];
-const readerOfOne: Row = [401, 200, 200, 200, 200, 200, 404];
-const reviewer: Row = [401, 403, 403, 200, 200, 200, 404];
-const open: Row = [200, 200, 200, 200, 200, 200, 200];
-
-const matrix: Readonly<Record<string, Row>> = {
-  'POST /api/heartbeat': [401, 401, 401, 401, 401, 401, 401],
-  'GET /api/devices': reader,
-  'GET /api/fleet/counts': reader,
-  'GET /api/devices/:device_id': readerOfOne,
-  'GET /api/devices/:device_id/explanation': readerOfOne,
-  'GET /api/devices/:device_id/timeline': readerOfOne,
-  'GET /api/devices/:device_id/history': readerOfOne,
-  'POST /api/devices/:device_id/identity-review': reviewer,
-  'POST /api/devices/:device_id/certificate/revoke': [401, 403, 403, 403, 200, 200, 404],
-  'POST /api/devices/:device_id/reset': [401, 403, 403, 403, 200, 200, 404],
-  'POST /api/devices/:device_id/retire': [401, 403, 200, 403, 200, 200, 404],
-  'GET /api/certificates': reader,
-  'GET /api/saved-filters': reader,
-  'PUT /api/saved-filters/:name': reader,
-  'DELETE /api/saved-filters/:name': [401, 204, 204, 204, 204, 204, 404],
-  'GET /api/approvals': reader,
-  'GET /api/approvals/:id': readerOfOne,
-  'POST /api/approvals/:id/review': reviewer,
-  'GET /api/audit/events': reader,
-  'GET /api/audit/export': reader,
-  'GET /api/audit/integrity': reader,
-  'GET /api/events/stream': reader,
-  'POST /api/admin/login': open,
-  'POST /api/admin/logout': reader,
-  'GET /api/admin/me': reader,
-  'GET /api/admin/sessions': reader,
-  'POST /api/admin/sessions/:session_id/revoke': [401, 403, 403, 403, 200, 200, 200],
-  'GET /api/health/live': open,
-  'GET /api/health/ready': open,
-  'GET /api/metrics': open,
-  'GET /api/openapi.json': open,
-  'GET /api/docs': open,
-  'GET /api/docs/reference.js': open,
-  'POST /api/temporal/codec/decode': [401, 403, 200, 200, 200, 200, 200],
-  ...Object.fromEntries(
-    ['/temporal', '/temporal/', '/temporal/*'].flatMap((url): [string, Row][] => [
-      [`GET ${url}`, [401, 403, 200, 200, 200, 200, 200]],
-      ...['POST', 'PUT', 'PATCH', 'DELETE'].map((method): [string, Row] => [
-        `${method} ${url}`,
-        [401, 403, 403, 403, 403, 200, 200],
-      ]),
-    ]),
-  ),
-  'GET /docs': [308, 308, 308, 308, 308, 308, 308],
-  'GET /docs/': open,
-  'GET /docs/*': open,
-  'GET *': open,
-};
-
-const bodies: Readonly<Record<string, object>> = {
-  'POST /api/heartbeat': { device_id: 'device-1', heartbeat_counter: 1 },
-  'POST /api/admin/login': { username: 'viewer', password },
-  'POST /api/devices/:device_id/identity-review': { decision: 'approve' },
-  'PUT /api/saved-filters/:name': { query: { liveness: 'stale' } },
-  'POST /api/approvals/:id/review': { decision: 'approve' },
-  'POST /api/temporal/codec/decode': { payloads: [] },
-};
+import { bodies, type Caller, matrix, routesOf } from '#tests/harness/routes.ts';
 
 const upstream = createServer((_request, response) => response.end('ui'));
 
@@ -100,7 +33,7 @@ describe('route matrix', () => {
   });
 
   for (const [route, row] of Object.entries(matrix)) {
-    it(`${route}: ${row.join(' ')} (SS-01, AA-04)`, async (t) => {
+    it(`${route}: ${row.join(' ')} (SS-01, AA-04, SA-06)`, async (t) => {
       const ask = await asking(t);
       const callers: Caller[] = ['nobody', ...roles];
       for (const [index, caller] of callers.entries()) assert.equal(await ask(route, caller), row[index], caller);
@@ -156,16 +89,4 @@ async function asking(t: Parameters<typeof fakeApi>[0]) {
     // Console and documentation of these tests have not been built; that they answer at all is the point here.
     return ['*', '/docs/', '/docs/*'].includes(pattern) && answer.statusCode === 503 ? 200 : answer.statusCode;
   };
-}
-
-/** Reads the drawing of the router: four columns for each level. */
-function routesOf(drawing: string): string[] {
-  const above: string[] = [];
-  return drawing.split('\n').flatMap((line) => {
-    const [, indent = '', part = '', methods = ''] = /^([│ ]*)[├└]── (\S+)(?: \(([A-Z, ]+)\))?$/.exec(line) ?? [];
-    if (part === '') return [];
-    const depth = indent.length / 4;
-    above.splice(depth, above.length, `${above[depth - 1] ?? ''}${part}`);
-    return methods === '' ? [] : methods.split(', ').map((method) => `${method} ${above[depth]}`);
-  });
 }

@@ -1,0 +1,234 @@
+// Attacks on a whole installation with two API processes: replays, races, certificates that are wrong, bodies that are too much.
+import assert from 'node:assert/strict';
+import { createHash, randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
+import { before, describe, it } from 'node:test';
+import type { AuditEvent } from '#contracts/http/audit.ts';
+import { startAttacked, type Attacked, type Told } from '#tests/harness/attacked.ts';
+import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { raceVotes } from '#tests/harness/vote-race.ts';
+
+const dayMs = 86_400_000;
+
+describe('an installation under attack', () => {
+  const cleanup = cleanupAfterAll();
+  let attacked: Attacked;
+  before(
+    async () => {
+      attacked = await startAttacked(cleanup);
+    },
+    { timeout: 180_000 },
+  );
+
+  const beat = (device_id: string, heartbeat_counter: number) => ({
+    device_id,
+    heartbeat_counter,
+    agent_version: '1.0.0',
+    hostname: 'host',
+    platform: 'linux',
+  });
+
+  async function auditOf(query: { subject_id: string; action?: string }): Promise<AuditEvent[]> {
+    const vic = await attacked.stack.as('vic');
+    const found: AuditEvent[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await vic.audit.list({ ...query, order: 'oldest', limit: 500, ...(cursor ? { cursor } : {}) });
+      found.push(...page.items);
+      cursor = page.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+    return found;
+  }
+
+  it('accepts each of 1 000 recorded heartbeats once, whichever process hears it again (SA-01)', async () => {
+    const { urls, enrolled, connect } = attacked;
+    const { certificate } = await enrolled('recorded');
+    const device = await connect(certificate);
+    const recorded: string[] = [];
+    for (let counter = 1; counter <= 1000; counter += 1) {
+      const body = JSON.stringify(beat('recorded', counter));
+      const answer = await device.send(`${urls[counter % 2]}/api/heartbeat`, asIs(body));
+      assert.equal(answer.status, 200, answer.text);
+      recorded.push(body);
+    }
+    // The same bytes with the same key, to both; nothing of it may count.
+    let refused = 0;
+    for (const url of urls) {
+      for (let index = 0; index < recorded.length; index += 4) {
+        const answers = await Promise.all(
+          recorded.slice(index, index + 4).map((body) => device.send(`${url}/api/heartbeat`, asIs(body))),
+        );
+        for (const answer of answers) {
+          if (answer.status === 429) continue;
+          assert.equal(`${answer.status} ${answer.code}`, '409 heartbeat.replayed');
+          refused += 1;
+        }
+      }
+    }
+    assert.ok(refused >= 1900, `${refused} of 2 000 were judged`);
+    assert.equal((await device.send(`${urls[0]}/api/heartbeat`, { json: beat('recorded', 1001) })).status, 200);
+    const shown = await (await attacked.stack.as('vic')).devices.get('recorded');
+    assert.equal(shown.heartbeat_counter, 1001);
+    replays = refused;
+  });
+  let replays = 0;
+
+  it('lets one of two win that carry one counter to two processes at once (SA-01)', async () => {
+    const { urls, enrolled, connect } = attacked;
+    const { certificate } = await enrolled('paired');
+    const [one, other] = await Promise.all([connect(certificate), connect(certificate)]);
+    for (let counter = 1; counter <= 150; counter += 1) {
+      const json = beat('paired', counter);
+      const answers = await Promise.all([
+        one.send(`${urls[0]}/api/heartbeat`, { json }),
+        other.send(`${urls[1]}/api/heartbeat`, { json }),
+        one.send(`${urls[1]}/api/heartbeat`, { json }),
+      ]);
+      assert.deepEqual(
+        answers.map(({ status, code }) => `${status} ${code}`).toSorted(),
+        ['200 ', '409 heartbeat.replayed', '409 heartbeat.replayed'],
+        `counter ${counter}`,
+      );
+    }
+  });
+
+  it('counts each of many racing votes once, and loses none', async (t) => {
+    const { stack, urls, voters, tokenOf, openApprovals } = attacked;
+    const tokens = new Map<string, string>();
+    for (const name of [...voters.keys(), 'vic']) tokens.set(name, await tokenOf(name));
+    const result = await raceVotes({
+      stack,
+      urls,
+      approvals: await openApprovals('raced', 8),
+      voters: tokens,
+      mayNot: new Set(['vic']),
+      votes: 1000,
+      seed: 1,
+    });
+    t.diagnostic(JSON.stringify(result));
+    assert.ok(result.counted >= 20);
+    assert.ok((result.answers['409'] ?? 0) > 0 && (result.answers['403'] ?? 0) > 0);
+  });
+
+  it('gives approvals and revocations that run at once one history, in which a revocation wins (SA-16)', async () => {
+    const { stack, urls, enrolled, connect, reviewOf, tokenOf } = attacked;
+    const tokens = { ann: await tokenOf('ann'), bob: await tokenOf('bob'), sam: await tokenOf('sam') };
+    const people = await connect();
+    interface Done extends Told {
+      readonly by: keyof typeof tokens;
+      readonly began: number;
+      readonly ended: number;
+    }
+    const rounds = 6;
+    for (let round = 0; round < rounds; round += 1) {
+      const id = `contested-${round}`;
+      await enrolled(id);
+      const next = await stack.ca.issueDevice({ deviceId: id });
+      const newcomer = await connect(next);
+      assert.equal((await newcomer.send(`${urls[0]}/api/heartbeat`, { json: beat(id, 1) })).status, 202);
+      const review = await reviewOf(id, 'rotation');
+      const fingerprint_sha256 = fingerprintOf(next.certificatePem);
+
+      const act = async (by: keyof typeof tokens, path: string, json: object, after: number): Promise<Done> => {
+        await pause(after);
+        const began = performance.now();
+        const headers = { authorization: `Bearer ${tokens[by]}`, 'idempotency-key': randomUUID() };
+        let told = await people.send(`${urls[round % 2]}${path}`, { json, headers });
+        // In the moment in which it closes, nobody can say yet that it has.
+        for (let again = 0; told.status === 503 && again < 50; again += 1) {
+          await pause(100);
+          told = await people.send(`${urls[round % 2]}${path}`, { json, headers });
+        }
+        return { ...told, by, began, ended: performance.now() };
+      };
+      const approve = { decision: 'approve', digest: review.digest };
+      // From one after the other to all at once, in both orders.
+      const step = (round - rounds / 2) * 25;
+      const done = await Promise.all([
+        act('ann', `/api/approvals/${review.id}/review`, approve, Math.max(0, step)),
+        act('bob', `/api/devices/${id}/identity-review`, approve, Math.max(0, step)),
+        act('sam', `/api/devices/${id}/certificate/revoke`, { fingerprint_sha256 }, Math.max(0, -step)),
+      ]);
+      const revoked = done.find(({ by }) => by === 'sam');
+      assert.equal(revoked?.status, 200, revoked?.text);
+      for (const { status, code, text } of done)
+        assert.match(
+          `${status} ${code}`,
+          /^(200 |409 (review\.(closed|already_voted)|device\.no_pending_review)|403 certificate\.revoked)$/,
+          text,
+        );
+
+      // Revoked is revoked, whoever approved before or after.
+      const answer = await newcomer.send(`${urls[1]}/api/heartbeat`, { json: beat(id, 9) });
+      assert.equal(answer.code, 'certificate.revoked');
+      const device = await (await stack.as('vic')).devices.get(id);
+      if (device.certificate?.fingerprint_sha256 === fingerprint_sha256) assert.equal(device.trust_tier, 'revoked');
+
+      // One history: every decision starts from where the one before it ended.
+      const client = await stack.as('vic');
+      const items = await eventually(async () => {
+        const found = (await client.devices.history(id, { limit: 100 })).items.toReversed();
+        return found.length > 0 ? found : null;
+      }, `the history of ${id}`);
+      for (const [index, entry] of items.entries()) {
+        const before = items[index - 1];
+        if (before === undefined) continue;
+        assert.equal(entry.from_state, before.to_state, `revision ${entry.revision} of ${id}`);
+        assert.equal(entry.revision, before.revision + 1);
+      }
+
+      // What ended before something else began stands before it on record.
+      const events = await eventually(async () => {
+        const found = [...(await auditOf({ subject_id: id })), ...(await auditOf({ subject_id: review.id }))];
+        const names = new Set(found.map(({ actor }) => actor.id));
+        return done.every(({ by, status }) => status !== 200 || names.has(by)) ? found : null;
+      }, `the events about ${id}`);
+      const placeOf = (by: string): number => {
+        const own = events.filter(({ actor, action }) => actor.id === by && action !== 'device.identity.approved');
+        return Math.min(...own.map(({ sequence }) => sequence));
+      };
+      const counted = done.filter(({ status }) => status === 200);
+      for (const first of counted)
+        for (const second of counted)
+          if (first.ended < second.began)
+            assert.ok(placeOf(first.by) < placeOf(second.by), `${first.by} before ${second.by} in ${id}`);
+      await newcomer.close();
+    }
+    const report = await (await stack.as('vic')).audit.integrity({ full: true });
+    assert.equal(report.valid, true, report.reason ?? '');
+  });
+
+  it(
+    'writes a flood of one refusal down as a row a minute, with how many there were (SA-01)',
+    { timeout: 120_000 },
+    async () => {
+      await attacked.second.stop();
+      const events = await eventually(
+        async () => {
+          const found = (await auditOf({ subject_id: 'recorded', action: 'heartbeat.refused' })).filter(
+            ({ details }) => details['code'] === 'heartbeat.replayed',
+          );
+          const sum = found.reduce((total, { details }) => total + Number(details['count']), 0);
+          return sum >= replays ? found : null;
+        },
+        'every replay on record',
+        100_000,
+      );
+      assert.ok(events.length <= 8, `${events.length} rows`);
+      assert.ok(events.every(({ outcome }) => outcome === 'refused'));
+      assert.equal(
+        events.reduce((total, { details }) => total + Number(details['count']), 0),
+        replays,
+      );
+    },
+  );
+});
+
+const asIs = (body: string) => ({ method: 'POST', body, headers: { 'content-type': 'application/json' } }) as const;
+
+function fingerprintOf(pem: string): string {
+  const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
+  return createHash('sha256').update(der).digest('hex');
+}

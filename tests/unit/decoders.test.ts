@@ -1,0 +1,99 @@
+// Every decoder of what comes from outside, fed with what it never asked for; and that none of them is forgotten here.
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import { decoders } from '#tests/harness/decoders.ts';
+import { fuzz } from '#tests/harness/fuzz.ts';
+
+const root = join(import.meta.dirname, '../..');
+/** Enough to find what is easy to find; `npm run test:long` has the rest. */
+const budget = { seed: 20_261_126, runs: 200 };
+
+/** Functions that are named like decoders and read nothing from outside, and why. */
+const noDecoders: Readonly<Record<string, string>> = {
+  'protocols/certificate.ts#requireValidAt': 'compares the dates of a certificate that was read',
+  'protocols/password.ts#verifyUnknownUser': 'verifyPassword with a hash of ours',
+  'protocols/secret-key.ts#requireLongKey': 'looks at the length of a key in memory',
+  'api/authorization.ts#requireStatedAccess': 'looks at routes',
+  'api/authorization.ts#requirePermission': 'looks at a set of permissions',
+  'api/pages.ts#readPage': 'opens its cursor by createCursors',
+  'api/same-origin.ts#requireSameOrigin': 'compares a header with two words',
+  'api/static-files.ts#readStaticFiles': 'files of our own build',
+  'contracts/settings.ts#requireSetting': 'looks whether a setting is there',
+  'protocols/crl.ts#requireNotListed': 'looks into lists that were read',
+  'agent/private-file.ts#readIfThere': 'the bytes of a file, for those that decode them',
+};
+
+/** Files that decode in the middle of something else: the decoder here that goes through it. */
+const within: Readonly<Record<string, string>> = {
+  'api/authentication.ts': 'tests/api/hostile-requests.test.ts: the header Authorization and the cookie',
+  'api/body.ts': 'tests/api/hostile-requests.test.ts: the media type',
+  'api/metrics.ts': 'tests/api/hostile-requests.test.ts: the header Authorization',
+  'api/main.ts': 'package.json and a setting, read at the start',
+  'agent/facts/fact.ts': 'agent/facts/*: through the facts that use it',
+  'client/request.ts': 'client/api-problem.ts#parseProblem, and answers of a server that was verified',
+  'protocols/development-ca.ts': 'its own files: a damaged one is tried in development-ca.test.ts',
+  'protocols/issue-certificate.ts': 'keys of our own making',
+  'agent/preflight/later.ts': 'a key that the administrator names; tried in preflight.test.ts',
+  'agent/preflight/server.ts': 'agent/config.ts#parseConfig: addresses that fit its form',
+};
+
+const folders = ['protocols', 'api', 'contracts', 'client', 'agent'];
+const sources = folders
+  .flatMap((folder) => globSync(`${folder}/**/*.ts`, { cwd: root }))
+  .filter((file) => !file.startsWith('agent/fleet/'))
+  .map((file) => ({ file: file.replaceAll('\\', '/'), text: readFileSync(join(root, file), 'utf8') }));
+
+const namedLikeOne =
+  /^export (?:async )?function ((?:parse|read|verify|decode|decrypt|open|require)[A-Z]\w*|decrypt)\b/gm;
+const decodes =
+  /JSON\.parse\(|Buffer\.from\([^)\n]*, 'base64(?:url)?'\)|decodeURIComponent\(|new X509Certificate\(|createPrivateKey\(|createPublicKey\(|jwtVerify\(|compactDecrypt\(|\.exec\(|new URL\(|URL\.parse\(/;
+
+describe('the decoders of what comes from outside', async () => {
+  const cleanup = cleanupAfterAll();
+  const all = await decoders(cleanup);
+
+  it('are all tried here: each function that is named like one (SA-22)', () => {
+    const found = sources.flatMap(({ file, text }) =>
+      [...text.matchAll(namedLikeOne)].map(([, name]) => `${file}#${name}`),
+    );
+    const missing = found.filter((name) => !(name in all) && !(name in noDecoders) && !isStarter(name));
+    assert.deepEqual(missing, [], 'give each a fuzz case in tests/harness/decoders.ts');
+    const gone = Object.keys(noDecoders).filter((name) => !found.includes(name));
+    assert.deepEqual(gone, [], 'these are not there any more');
+  });
+
+  it('are all tried here: each file that decodes something (SA-22)', () => {
+    const tried = new Set(Object.keys(all).map((name) => name.split('#')[0]));
+    const missing = sources
+      .filter(({ text }) => decodes.test(text))
+      .map(({ file }) => file)
+      .filter((file) => !tried.has(file) && !(file in within));
+    assert.deepEqual(missing, [], 'give each a fuzz case in tests/harness/decoders.ts');
+  });
+
+  for (const [name, decoder] of Object.entries(all)) {
+    it(`${name} lets nothing out but refusals (SA-22, SA-25)`, () => fuzz(name, decoder, budget));
+  }
+
+  it('would be caught letting out anything else, or changing a prototype', async () => {
+    const leaking = { decode: (bytes: Buffer) => JSON.parse(bytes.toString()) as unknown, samples: ['{"a":1}'] };
+    await assert.rejects(fuzz('leaking', leaking, budget), /leaking let out SyntaxError/);
+    const polluting = {
+      samples: ['{}'],
+      decode: () => Object.defineProperty(Object.prototype, 'polluted', { value: true, configurable: true }),
+    };
+    try {
+      await assert.rejects(fuzz('polluting', polluting, { ...budget, runs: 20 }), /polluting changed a prototype/);
+    } finally {
+      delete (Object.prototype as { polluted?: unknown }).polluted;
+    }
+  });
+});
+
+/** Connections, listeners and files that are opened, not read. */
+function isStarter(name: string): boolean {
+  return /#(openConnection|openListeners|openApiRoutes|openSeal)$/.test(name);
+}
