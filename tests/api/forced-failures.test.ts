@@ -5,7 +5,6 @@ import { hash as argon2 } from '@node-rs/argon2';
 import type { ApiDeps } from '#api/app.ts';
 import { createDeviceIdentification, type DeviceIdentificationDeps } from '#api/device-identity.ts';
 import { createBatcher } from '#api/heartbeat-batcher.ts';
-import { createMetrics } from '#api/metrics.ts';
 import type { Refused } from '#api/refusals.ts';
 import type { SignInDeps } from '#api/sign-in.ts';
 import { systemClock } from '#contracts/deps.ts';
@@ -71,7 +70,8 @@ const accepted: HeartbeatVerdict = {
 };
 
 describe('the checks of a heartbeat', () => {
-  interface Parts {
+  /** What the route asks; what identifies a device and what judges its heartbeat, one level deeper. */
+  interface Parts extends Omit<ApiDeps['heartbeat'], 'identification' | 'batcher' | 'refusals'> {
     readonly identification: DeviceIdentificationDeps;
     readonly judge: (items: readonly HeartbeatItem[]) => Promise<readonly HeartbeatVerdict[]>;
   }
@@ -87,18 +87,27 @@ describe('the checks of a heartbeat', () => {
         SENTINEL_PROXY_SHARED_SECRET: 'shared',
       },
       change: (deps) => {
+        const { identification: _identification, batcher: _batcher, refusals: _refusals, ...others } = deps.heartbeat;
         parts = change({
-          identification: { anchors: anchorSet, proxy: deps.heartbeat.proxy, clock: deps.clock },
+          ...others,
+          actors: { catchUp: others.actors.catchUp },
+          random: { uuid: others.random.uuid },
+          identification: { anchors: anchorSet, proxy: others.proxy, neededHeaders: [], clock: deps.clock },
           judge: async (items) => items.map(() => accepted),
         });
         const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>(
-          { judge: parts.judge, nameOf: ({ device_id }) => device_id, clock: systemClock, metrics: createMetrics() },
+          {
+            judge: parts.judge,
+            nameOf: ({ device_id }) => device_id,
+            clock: systemClock,
+            metrics: deps.metrics.metrics,
+          },
           { maximumBatch: 10, maximumInFlight: 1, maximumWaiting: 10, maximumWaitingOfOne: 10, deadlineMs: limitMs },
         );
         return {
           ...deps,
           heartbeat: {
-            ...deps.heartbeat,
+            ...parts,
             identification: createDeviceIdentification(parts.identification),
             batcher,
             refusals: { record: async (refusal) => void refused.push(refusal) },
@@ -127,6 +136,17 @@ describe('the checks of a heartbeat', () => {
     'identification.proxy.clientAddress': 'only says where the request came from',
     'identification.clock.now': failuresAtOnce,
     judge: inEveryWay,
+    // It answers nothing, and throws to refuse.
+    'revocation.require': ['throws'],
+    'revocation.deny': 'writes down what was refused already',
+    'notifier.notify': 'tells the actor of what was judged',
+    'notifier.mayStart': 'limits what the actors are told',
+    'notifier.close': 'not asked',
+    'actors.catchUp': 'asks the actor to look; without it the device waits',
+    'proxy.isSource': 'identification.proxy.isSource',
+    'proxy.clientAddress': 'only says where the request came from',
+    'clock.now': 'the tier that is shown, computed after the verdict',
+    'random.uuid': 'the name of a request to the actor',
   };
 
   it('are these, and no other', async (t) => {

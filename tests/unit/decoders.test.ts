@@ -23,6 +23,7 @@ const noDecoders: Readonly<Record<string, string>> = {
   'api/static-files.ts#readStaticFiles': 'files of our own build',
   'contracts/settings.ts#requireSetting': 'looks whether a setting is there',
   'protocols/crl.ts#requireNotListed': 'looks into lists that were read',
+  'api/revocation-list-reader.ts#readListsInThread': 'crl.ts#readRevocationLists, in a thread',
   'agent/private-file.ts#readIfThere': 'the bytes of a file, for those that decode them',
 };
 
@@ -34,6 +35,7 @@ const within: Readonly<Record<string, string>> = {
   'api/main.ts': 'package.json and a setting, read at the start',
   'agent/facts/fact.ts': 'agent/facts/*: through the facts that use it',
   'client/request.ts': 'client/api-problem.ts#parseProblem, and answers of a server that was verified',
+  'api/revocation-list-reader.ts': 'crl.ts#readRevocationLists, in a thread',
   'protocols/development-ca.ts': 'its own files: a damaged one is tried in development-ca.test.ts',
   'protocols/issue-certificate.ts': 'keys of our own making',
   'agent/preflight/later.ts': 'a key that the administrator names; tried in preflight.test.ts',
