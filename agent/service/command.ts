@@ -1,8 +1,9 @@
 // `sentinel-agent service`: prints, writes, checks and removes the definition that a service manager runs the agent by.
 import type { Random } from '#contracts/deps.ts';
+import { printable } from '#contracts/printable.ts';
 import { FileProblem } from '../file-problem.ts';
 import type { System } from '../system.ts';
-import { type Definition, readDefinition, removeDefinition, writeDefinition } from './file.ts';
+import { type Definition, findOpen, readDefinition, removeDefinition, writeDefinition } from './file.ts';
 import { launchd } from './launchd.ts';
 import { seal } from './seal.ts';
 import { checkService, type Command, type Service, type ServiceKind } from './service.ts';
@@ -88,7 +89,7 @@ async function write(
 
 async function check(
   { path, text, present }: Place & { text: string },
-  { kind, output }: ServiceRequest,
+  { kind, service, output }: ServiceRequest,
   { system, tell }: ServiceDeps,
 ): Promise<boolean> {
   const problem = problemOf(present, text);
@@ -97,8 +98,23 @@ async function check(
   const state = await system.run(kind.state.program, kind.state.args);
   const isRunning = state !== null && kind.state.isRunning(state);
   tell(isRunning ? `ok       ${kind.title} runs the agent.` : `error    ${kind.title} does not run the agent.`);
-  if (!isRunning && state !== null) tell(state.trim().slice(0, 2000).replaceAll(/^/gm, '           '));
-  return problem === null && isRunning;
+  // A part of it is what the agent says of itself.
+  const said = isRunning || state === null ? [] : state.trim().slice(0, 2000).split('\n');
+  for (const line of said) tell(`           ${printable(line)}`);
+  const isClosed = await tellOpenFiles(kind, service, tell);
+  return problem === null && isRunning && isClosed;
+}
+
+/** Whoever can change what a service runs is what runs. */
+async function tellOpenFiles(kind: ServiceKind, { executable, config }: Service, tell: (line: string) => void) {
+  let isClosed = true;
+  for (const path of kind.platform === 'win32' ? [] : [executable, config]) {
+    const open = await findOpen(path);
+    if (open === null) continue;
+    tell(`error    ${open} can be changed by others. Close it: chmod go-w ${JSON.stringify(open)}`);
+    isClosed = false;
+  }
+  return isClosed;
 }
 
 function problemOf(present: Definition | null, text: string): string | null {

@@ -1,5 +1,6 @@
 // A service definition as a file: read within limits, written whole, and never somebody else's.
-import { lstat, readFile, rm } from 'node:fs/promises';
+import { lstat, readFile, rm, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import type { Random } from '#contracts/deps.ts';
 import { FileProblem, fileProblem } from '../file-problem.ts';
 import { replaceFile } from '../private-file.ts';
@@ -49,6 +50,18 @@ export async function removeDefinition(path: string): Promise<void> {
   await rm(path).catch((error: NodeJS.ErrnoException) => {
     throw cannotChange(path, error);
   });
+}
+
+/** The path, or the first folder above it, that others than owner and administrator can change; `null` when none is. */
+export async function findOpen(path: string): Promise<string | null> {
+  for (let part = resolve(path); ; part = dirname(part)) {
+    const found = await stat(part).catch(() => null);
+    // In a folder with the sticky bit nobody replaces what belongs to others; some systems give /usr/local a group.
+    const isFolder = found?.isDirectory() === true;
+    const open = found !== null && (isFolder ? (found.mode & 0o1002) === 0o0002 : (found.mode & 0o022) !== 0);
+    if (open) return part;
+    if (part === dirname(part)) return null;
+  }
 }
 
 function cannotChange(path: string, error: NodeJS.ErrnoException): FileProblem {

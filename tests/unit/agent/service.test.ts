@@ -1,7 +1,7 @@
 // Service definitions: what may go into one, what comes out, and whose files are written over or removed.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { chmod, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { FileProblem } from '#agent/file-problem.ts';
@@ -404,6 +404,43 @@ describe('an agent that a service manager runs', () => {
     const { told } = await run(request('write'));
     return { file, kind, request, told };
   }
+
+  it('is not said to be well when others can change what runs, or a folder above it', async (t) => {
+    const { kind } = await installed(t, 'systemd');
+    const { folder } = await aFile(t);
+    const above = join(folder, 'bin');
+    const executable = join(above, 'sentinel-agent');
+    await mkdir(above, { mode: 0o755 });
+    await writeFile(executable, '');
+    const service = { ...kind.defaults, executable };
+    const request = (verb: ServiceVerb) => requestFor('systemd', verb, { kind, service, force: true });
+    await run(request('write'));
+    const programs = { [commandOf(kind.state)]: states.systemd.running };
+    const modes = [
+      [0o755, 0o755, null],
+      [0o775, 0o755, executable],
+      [0o757, 0o755, executable],
+      [0o755, 0o777, above],
+      // As /tmp has it, and as some systems give /usr/local a group.
+      [0o755, 0o1777, null],
+      [0o755, 0o2775, null],
+    ] as const;
+    for (const [ofFile, ofFolder, open] of modes) {
+      await chmod(executable, ofFile);
+      await chmod(above, ofFolder);
+      const { isGood, told } = await run(request('check'), { programs });
+      assert.equal(isGood, open === null, told);
+      if (open !== null) assert.ok(told.includes(`${open} can be changed by others`), told);
+    }
+  });
+
+  it('cannot make the terminal of an administrator do what it says of itself', async (t) => {
+    const { kind, request } = await installed(t, 'launchd');
+    const programs = { [commandOf(kind.state)]: 'state = waiting\n\u001b]0;owned\u0007\u202e' };
+    const { isGood, told } = await run(request('check'), { programs });
+    assert.equal(isGood, false);
+    assert.ok(told.includes('\\u{1b}]0;owned\\u{7}\\u{202e}'), told);
+  });
 
   for (const name of kindNames) {
     it(`is found running, or not, by ${name} (DP-20)`, async (t) => {
