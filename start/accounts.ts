@@ -84,9 +84,9 @@ function passwordFile(home: Home, username: string): string {
   return join(home.secrets, `${username}.password`);
 }
 
-/** 120 random bits, in groups that a person can copy. */
-function newPassword(random: Random): string {
-  return (Buffer.from(random.bytes(15)).toString('hex').match(/.{6}/g) ?? []).join('-');
+/** 144 random bits, in groups that a person can copy. */
+export function newPassword(random: Random): string {
+  return (Buffer.from(random.bytes(18)).toString('hex').match(/.{6}/g) ?? []).join('-');
 }
 
 async function readConfigured(given: Given): Promise<readonly Configured[]> {
