@@ -1,6 +1,6 @@
 // `npm test`: runs the suites in order, shares one Postgres and one Temporal between them, and ends with the sums.
 //
-// npm test                      everything
+// npm test                      everything but what takes hours (npm run test:long)
 // npm test -- unit api          some suites
 // npm test -- tests/unit/x.test.ts --test-name-pattern=replay
 import { spawn } from 'node:child_process';
@@ -20,6 +20,8 @@ interface Suite {
   readonly atOnce: number;
   readonly testLimitSeconds: number;
   readonly suiteLimitMinutes: number;
+  /** Takes too long for every day: runs when it is named. */
+  readonly onlyWhenNamed?: true;
 }
 
 /** Two at once suits two cores: a test waits for a server most of the time. */
@@ -31,6 +33,14 @@ const suites: readonly Suite[] = [
   { name: 'api', needs: ['postgres', 'temporal'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
   // Starts servers of its own; the shared one sees to it that Temporal is installed once.
   { name: 'e2e', needs: ['temporal'], atOnce: 1, testLimitSeconds: 180, suiteLimitMinutes: 30 },
+  {
+    name: 'long',
+    needs: ['temporal'],
+    atOnce: 1,
+    testLimitSeconds: 7200,
+    suiteLimitMinutes: 360,
+    onlyWhenNamed: true,
+  },
 ];
 
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -79,7 +89,7 @@ function planOf(wanted: readonly string[]): { suite: Suite; files: string[] }[] 
     const files = all.filter((file) => {
       const asked = wanted.filter((name) => name === suite.name || isIn(file, name));
       for (const name of asked) known.add(name);
-      return wanted.length === 0 || asked.length > 0;
+      return asked.length > 0 || (wanted.length === 0 && suite.onlyWhenNamed !== true);
     });
     if (wanted.includes(suite.name)) known.add(suite.name);
     if (files.length > 0) plan.push({ suite, files });

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { hash as argon2 } from '@node-rs/argon2';
 import { hashPassword, verifyPassword } from '#protocols/password.ts';
 import { fakeApi, password, problemOf } from '#tests/fakes/api-over-fakes.ts';
-import { signInTimes } from '#tests/harness/sign-in-times.ts';
+import { shareOfLonger, signInTimes } from '#tests/harness/sign-in-times.ts';
 
 const totpSecret = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP';
 /** The least that the algorithm allows: these tests are about counting, not about cost. */
@@ -186,22 +186,6 @@ describe('a sign-in that fails', () => {
     assert.ok(chance > 0.8, `${chance}`);
   });
 });
-
-/** How likely one of the first is longer than one of the second: the statistic of Mann and Whitney, which no outlier moves. */
-function shareOfLonger(first: readonly number[], second: readonly number[]): number {
-  const sorted = second.toSorted((a, b) => a - b);
-  let longer = 0;
-  for (const value of first) {
-    let [low, high] = [0, sorted.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((sorted[middle] ?? 0) < value) low = middle + 1;
-      else high = middle;
-    }
-    longer += low;
-  }
-  return longer / (first.length * second.length);
-}
 
 /** RFC 6238, made with Node alone. */
 function codeOf(secret: string, at: Date): string {

@@ -47,3 +47,19 @@ export async function signInTimes(
   }
   return { known: times.known, unknown: times.other, words };
 }
+
+/** How likely one of the first is longer than one of the second: the statistic of Mann and Whitney, which no outlier moves. */
+export function shareOfLonger(first: readonly number[], second: readonly number[]): number {
+  const sorted = second.toSorted((a, b) => a - b);
+  let longer = 0;
+  for (const value of first) {
+    let [low, high] = [0, sorted.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((sorted[middle] ?? 0) < value) low = middle + 1;
+      else high = middle;
+    }
+    longer += low;
+  }
+  return longer / (first.length * second.length);
+}

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { copyFile, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { blocksTypedBy } from '#tests/harness/page-commands.ts';
@@ -43,7 +43,7 @@ async function treeWith(t: TestContext, files: Readonly<Record<string, string>>)
   await cp(join(root, 'tests/harness'), join(tree, 'tests/harness'), { recursive: true });
   await symlink(join(root, 'node_modules'), join(tree, 'node_modules'));
   for (const [path, text] of Object.entries(files)) {
-    await mkdir(join(tree, 'tests/unit'), { recursive: true });
+    await mkdir(dirname(join(tree, path)), { recursive: true });
     await writeFile(join(tree, path), text);
   }
   return tree;
@@ -75,6 +75,16 @@ describe('npm test', { concurrency: 3 }, () => {
       assert.equal(code, 0, output);
       assert.equal(lastLine, '1 passed, 0 failed, 0 skipped');
     }
+  });
+
+  it('leaves what takes hours for when it is named', async (t) => {
+    const files = { 'tests/unit/a.test.ts': passing, 'tests/long/b.test.ts': failing };
+    const { code, output, lastLine } = await runTests(t, files);
+    assert.deepEqual([code, lastLine], [0, '1 passed, 0 failed, 0 skipped'], output);
+    const named = await runTests(t, files, ['tests/long/b.test.ts'], {
+      SENTINEL_TEST_TEMPORAL_ADDRESS: '127.0.0.1:1',
+    });
+    assert.equal(named.lastLine, '0 passed, 1 failed, 0 skipped', named.output);
   });
 
   it('ends with the sums, alone on a line', async (t) => {
