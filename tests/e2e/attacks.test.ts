@@ -1,14 +1,18 @@
-// Attacks on a whole installation with two API processes: replays, races, certificates that are wrong, bodies that are too much.
+// Attacks on a whole installation with two API processes: replays, races, wrong certificates, and bodies that are too much.
 import assert from 'node:assert/strict';
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { before, describe, it } from 'node:test';
 import type { AuditEvent } from '#contracts/http/audit.ts';
 import { startAttacked, type Attacked, type Told } from '#tests/harness/attacked.ts';
+import { attackBody, bodyAttacks, slowAttack } from '#tests/harness/body-attacks.ts';
+import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { eventually } from '#tests/harness/eventually.ts';
+import { bodies, matrix } from '#tests/harness/routes.ts';
 import { raceVotes } from '#tests/harness/vote-race.ts';
+import { forgeAuthority, forgeLeaf } from '#tests/unit/protocols/certificate-forge.ts';
 
 const dayMs = 86_400_000;
 
@@ -17,7 +21,12 @@ describe('an installation under attack', () => {
   let attacked: Attacked;
   before(
     async () => {
-      attacked = await startAttacked(cleanup);
+      attacked = await startAttacked(cleanup, {
+        SENTINEL_MONITORING_BEARER_TOKEN: randomBytes(24).toString('base64url'),
+        SENTINEL_TEMPORAL_OPAQUE_IDS: 'true',
+        // All that can be logged.
+        SENTINEL_LOG_LEVEL: 'debug',
+      });
     },
     { timeout: 180_000 },
   );
@@ -200,6 +209,100 @@ describe('an installation under attack', () => {
     assert.equal(report.valid, true, report.reason ?? '');
   });
 
+  it('asks every route for who it is, whatever certificate comes with it, over real TLS (SA-06)', async () => {
+    const { stack, urls, enrolled, connect, tokenOf } = attacked;
+    const at = (days: number): Date => new Date(Date.now() + days * dayMs);
+    const known = await enrolled('known');
+    const lost = await enrolled('lost');
+    const sam = await stack.as('sam');
+    await sam.devices.revoke('lost', { reason: 'lost' });
+    const foreign = await forgeAuthority('Foreign CA', { notBefore: at(-1), notAfter: at(9) });
+    const named = { subject: [{ CN: [{ utf8String: 'known' }] }], notBefore: at(-1), notAfter: at(9) };
+    /** Who sends it, and what its heartbeat as `known` is answered. */
+    const senders: readonly (readonly [string, IssuedCertificate | undefined, string])[] = [
+      ['no certificate', undefined, '401 certificate.missing'],
+      ['one of another authority', await forgeLeaf(foreign, named), '401 certificate.untrusted'],
+      [
+        'one that has expired',
+        await stack.ca.issueDevice({ deviceId: 'known', notBefore: at(-9), notAfter: at(-1) }),
+        '403 certificate.expired',
+      ],
+      ['that of another device', lost.certificate, '403 certificate.name_mismatch'],
+      ['that of the device', known.certificate, '200 '],
+    ];
+    for (const [what, certificate, heartbeat] of senders) {
+      const sender = await connect(certificate);
+      for (const [route, [nobody]] of Object.entries(matrix)) {
+        if (nobody !== 401 || route === 'POST /api/heartbeat') continue;
+        const [method = '', pattern = ''] = route.split(' ');
+        const answer = await sender.send(`${urls[0]}${pattern.replaceAll(/:\w+|\*/g, 'known')}`, {
+          method,
+          headers: { 'content-type': 'application/json', 'sec-fetch-site': 'same-origin' },
+          ...(method === 'GET' ? {} : { body: JSON.stringify(bodies[route] ?? {}) }),
+        });
+        assert.equal(`${answer.status} ${answer.code}`, '401 auth.required', `${route} with ${what}`);
+      }
+      const answer = await sender.send(`${urls[0]}/api/heartbeat`, { json: beat('known', 1) });
+      assert.equal(`${answer.status} ${answer.code}`, heartbeat, what);
+      await sender.close();
+    }
+    const revoked = await (await connect(lost.certificate)).send(`${urls[1]}/api/heartbeat`, { json: beat('lost', 1) });
+    assert.equal(`${revoked.status} ${revoked.code}`, '403 certificate.revoked');
+    // Whoever may do everything as a person is no device.
+    const withoutCertificate = await connect();
+    for (const person of ['vic', 'olga', 'ann', 'sam', 'root']) {
+      const headers = { authorization: `Bearer ${await tokenOf(person)}` };
+      const answer = await withoutCertificate.send(`${urls[0]}/api/heartbeat`, { json: beat('known', 2), headers });
+      assert.equal(`${answer.status} ${answer.code}`, '401 certificate.missing', person);
+    }
+  });
+
+  it('takes none of the bodies that are too much, while nobody else notices (SA-21, SA-25)', async (t) => {
+    const { stack, urls, enrolled, connect } = attacked;
+    const { certificate } = await enrolled('steady');
+    const ca = await readFile(stack.instance.ca_file, 'utf8');
+    const device = await connect(certificate);
+    const pid = stack.instance.pids['api'] ?? 0;
+    const before = await residentMiB(pid);
+    let [highest, beats, attacking] = [before, 0, true];
+    const steady = (async () => {
+      while (attacking) {
+        beats += 1;
+        const answer = await device.send(`${urls[0]}/api/heartbeat`, { json: beat('steady', beats) });
+        assert.equal(answer.status, 200, answer.text);
+        highest = Math.max(highest, await residentMiB(pid));
+        await pause(50);
+      }
+    })();
+    const targets = [
+      { url: `${urls[0]}/api/heartbeat`, ca, identity: certificate },
+      { url: `${urls[0]}/api/admin/login`, ca },
+    ];
+    try {
+      const slow = targets.map((target) => attackBody(target, slowAttack));
+      for (const [what, attack] of Object.entries(bodyAttacks)) {
+        for (const target of targets) {
+          const { answer, sentBytes } = await attackBody(target, attack);
+          assert.match(answer, attack.expected, `${what} to ${target.url}`);
+          // What the buffers of both ends hold is sent before anybody can say no.
+          assert.ok(sentBytes < 32 * 1024 * 1024, `${what}: ${sentBytes} bytes were taken`);
+        }
+      }
+      for (const { answer, sentBytes } of await Promise.all(slow)) {
+        assert.match(answer, slowAttack.expected);
+        assert.ok(sentBytes < 60 * 6, 'a slow sender is not waited for longer than a minute');
+      }
+    } finally {
+      attacking = false;
+      await steady;
+    }
+    t.diagnostic(`${beats} heartbeats meanwhile; ${before} MiB before, ${highest} MiB at most`);
+    assert.ok(beats >= 20);
+    assert.ok(highest - before < 160, `${before} MiB grew to ${highest} MiB`);
+    const shown = await (await stack.as('vic')).devices.get('steady');
+    assert.equal(shown.heartbeat_counter, beats);
+  });
+
   it(
     'writes a flood of one refusal down as a row a minute, with how many there were (SA-01)',
     { timeout: 120_000 },
@@ -227,6 +330,11 @@ describe('an installation under attack', () => {
 });
 
 const asIs = (body: string) => ({ method: 'POST', body, headers: { 'content-type': 'application/json' } }) as const;
+
+async function residentMiB(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Math.round(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024);
+}
 
 function fingerprintOf(pem: string): string {
   const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64');

@@ -50,6 +50,7 @@ export const sections: readonly Section[] = [
       'docs/workflows.md',
       'docs/audit.md',
       'docs/threat-model.md',
+      'docs/reliability.md',
       'docs/glossary.md',
       'CONTRIBUTING.md',
       'SECURITY.md',
