@@ -51,6 +51,7 @@ import { verifyTotp } from '#protocols/totp.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { forgeList } from '#tests/unit/protocols/crl-forge.ts';
 import { forgeAuthority, forgeLeaf, now } from '#tests/unit/protocols/certificate-forge.ts';
+import { attestationDecoders } from './attestation-decoders.ts';
 import type { Cleanup } from './cleanup.ts';
 import type { Decoder } from './fuzz.ts';
 
@@ -142,6 +143,7 @@ export async function decoders(t: Cleanup): Promise<Readonly<Record<string, Deco
 
   const certificates = { samples: [...der, ...pems] };
   return {
+    ...attestationDecoders(),
     'protocols/certificate.ts#parseCertificate': {
       ...certificates,
       decode: (bytes) => [parseCertificateOrPass(bytes), parseCertificateOrPass(bytes.toString())],

@@ -16,6 +16,8 @@ const noDecoders: Readonly<Record<string, string>> = {
   'protocols/certificate.ts#requireValidAt': 'compares the dates of a certificate that was read',
   'protocols/password.ts#verifyUnknownUser': 'verifyPassword with a hash of ours',
   'protocols/secret-key.ts#requireLongKey': 'looks at the length of a key in memory',
+  'protocols/pcr.ts#requireSelection': 'looks at what we ask for',
+  'protocols/pcr-baselines.ts#requireApproved': 'compares values that were read',
   'api/authorization.ts#requireStatedAccess': 'looks at routes',
   'api/authorization.ts#requirePermission': 'looks at a set of permissions',
   'api/pages.ts#readPage': 'opens its cursor by createCursors',

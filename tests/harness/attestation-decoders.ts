@@ -1,0 +1,113 @@
+// The decoders of attestation evidence, with what TPMs and devices really sent.
+import { generateKeyPairSync } from 'node:crypto';
+import { readBase64url } from '#protocols/base64url.ts';
+import { parsePcrBaselines } from '#protocols/pcr-baselines.ts';
+import { readPcrIndex, readPcrValue, readPcrValues } from '#protocols/pcr.ts';
+import { makeSignedMeasurement, verifySignedMeasurement } from '#protocols/signed-measurement.ts';
+import { readEndorsementKey } from '#protocols/tpm-credential.ts';
+import { readTpmEvidence } from '#protocols/tpm-evidence.ts';
+import { readTpmPublic } from '#protocols/tpm-public.ts';
+import { verifyTpmQuote } from '#protocols/tpm-quote.ts';
+import { readWhole } from '#protocols/tpm-reader.ts';
+import { readQuote, readSignature } from '#protocols/tpm-structures.ts';
+import { vectors } from '#tests/unit/protocols/tpm-vectors.ts';
+import type { Decoder } from './fuzz.ts';
+
+const bytesOf = (text: string): Buffer => Buffer.from(text, 'base64url');
+
+/** What is not JSON never comes so far: the body was parsed before. */
+const ofJson =
+  (read: (value: unknown) => unknown): Decoder['decode'] =>
+  (bytes) => {
+    let value: unknown;
+    try {
+      value = JSON.parse(bytes.toString());
+    } catch {
+      return null;
+    }
+    return read(value);
+  };
+
+export function attestationDecoders(): Readonly<Record<string, Decoder>> {
+  const [first] = vectors.quotes;
+  if (first === undefined) throw new TypeError('there are recorded quotes');
+  const evidences = vectors.quotes.map(({ evidence }) => JSON.stringify(evidence));
+  const structures = vectors.quotes.map(({ evidence }) => evidence);
+  const endorsement = vectors.endorsement.map(({ ek_public }) => bytesOf(ek_public));
+  const now = new Date('2026-12-01T12:00:00Z');
+  const nonce = Buffer.alloc(32, 7).toString('base64url');
+  const selection = { sha256: [0] } as const;
+  const pcrs = { sha256: { '0': 'ab'.repeat(32) } };
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const measurement = makeSignedMeasurement({ deviceId: 'device-1', nonce, measuredAt: now, pcrs, privateKey });
+  const structured = { refusesWith: ['Malformed'] };
+  return {
+    'protocols/base64url.ts#readBase64url': {
+      ...structured,
+      samples: ['AAAA', nonce],
+      decode: (bytes) => readBase64url(bytes.toString(), 64),
+    },
+    'protocols/pcr-baselines.ts#parsePcrBaselines': {
+      samples: [
+        JSON.stringify({ sha256: { '0': ['ab'.repeat(32)] } }),
+        JSON.stringify([{ match_tags: ['server'], pcrs: { sha256: { '0': ['ab'.repeat(32)] } } }]),
+      ],
+      decode: (bytes) => parsePcrBaselines(bytes.toString()),
+    },
+    'protocols/pcr.ts#readPcrIndex': {
+      ...structured,
+      samples: ['0', '23'],
+      decode: (bytes) => readPcrIndex(bytes.toString()),
+    },
+    'protocols/pcr.ts#readPcrValue': {
+      ...structured,
+      samples: ['ab'.repeat(32)],
+      decode: (bytes) => readPcrValue(bytes.toString(), 'sha256'),
+    },
+    'protocols/pcr.ts#readPcrValues': {
+      ...structured,
+      samples: [JSON.stringify(pcrs)],
+      decode: ofJson((value) => readPcrValues(value, selection)),
+    },
+    'protocols/signed-measurement.ts#verifySignedMeasurement': {
+      samples: [JSON.stringify(measurement)],
+      decode: ofJson((evidence) =>
+        verifySignedMeasurement({
+          evidence,
+          deviceId: 'device-1',
+          challenge: { nonce, selection },
+          limits: { maximumAgeSeconds: 300, maximumClockSkewSeconds: 60 },
+          now,
+        }),
+      ),
+    },
+    'protocols/tpm-credential.ts#readEndorsementKey': { samples: endorsement, decode: readEndorsementKey },
+    'protocols/tpm-evidence.ts#readTpmEvidence': { samples: evidences, decode: ofJson(readTpmEvidence) },
+    'protocols/tpm-public.ts#readTpmPublic': {
+      // OpenSSL's word for a point that is not on its curve; callers refuse whatever goes wrong.
+      refusesWith: ['Malformed', 'TypeError'],
+      samples: [...endorsement, ...structures.map(({ ak_public }) => bytesOf(ak_public))],
+      decode: readTpmPublic,
+    },
+    'protocols/tpm-quote.ts#verifyTpmQuote': {
+      samples: evidences,
+      share: 0.5,
+      decode: ofJson((evidence) => verifyTpmQuote({ evidence, challenge: first.challenge })),
+    },
+    'protocols/tpm-reader.ts#readWhole': {
+      ...structured,
+      samples: endorsement,
+      decode: (bytes) => readWhole(bytes, (reader) => [reader.uint16(), reader.uint32(), reader.sized(64)]),
+    },
+    'protocols/tpm-structures.ts#readQuote': {
+      ...structured,
+      samples: structures.map(({ quote }) => bytesOf(quote)),
+      decode: readQuote,
+    },
+    'protocols/tpm-structures.ts#readSignature': {
+      ...structured,
+      samples: structures.map(({ signature }) => bytesOf(signature)),
+      decode: readSignature,
+    },
+  };
+}
