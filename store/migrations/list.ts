@@ -9,6 +9,7 @@ import { EventProjects } from './event-projects.ts';
 import { HeardRevocations } from './heard-revocations.ts';
 import { FleetLists } from './fleet-lists.ts';
 import { HeartbeatPath } from './heartbeat-path.ts';
+import { HeartbeatPlan } from './heartbeat-plan.ts';
 import { People } from './people.ts';
 import { Reconciling } from './reconciling.ts';
 import { SavedFilters } from './saved-filters.ts';
@@ -30,4 +31,5 @@ export const migrations = [
   { name: '0012-event-projects', class: EventProjects },
   { name: '0013-device-timeline', class: DeviceTimeline },
   { name: '0014-waiting-news', class: WaitingNews },
+  { name: '0015-heartbeat-plan', class: HeartbeatPlan },
 ] as const satisfies readonly MigrationObject[];

@@ -338,6 +338,19 @@ describe('heartbeats', () => {
       'who is in stays',
     );
   });
+
+  it('judges every batch by a plan that was made before, whatever its size', async () => {
+    // Planning takes three times as long as judging one heartbeat, and a function that is replaced loses the setting.
+    const rows = await database.rows<{ name: string; settings: string[] }>(
+      `SELECT proname AS name, proconfig AS settings FROM pg_proc
+       WHERE proname IN ('heartbeat_batch', 'heartbeat_news') ORDER BY proname`,
+    );
+    assert.deepEqual(
+      rows.map(({ name }) => name),
+      ['heartbeat_batch', 'heartbeat_news'],
+    );
+    for (const { settings } of rows) assert.ok(settings.includes('plan_cache_mode=force_generic_plan'));
+  });
 });
 
 describe('heartbeats that race', () => {
