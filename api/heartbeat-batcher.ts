@@ -6,6 +6,8 @@ import type { Metrics } from './metrics.ts';
 export interface BatcherOptions {
   readonly maximumBatch: number;
   readonly maximumInFlight: number;
+  /** A batch is not sent beside another one unless it is full, or the others have been under way for so long. */
+  readonly patienceMs: number;
   /** Heartbeats that wait, of all devices together and of one. */
   readonly maximumWaiting: number;
   readonly maximumWaitingOfOne: number;
@@ -15,6 +17,7 @@ export interface BatcherOptions {
 export const batcherDefaults: BatcherOptions = {
   maximumBatch: 200,
   maximumInFlight: 4,
+  patienceMs: 10,
   maximumWaiting: 4000,
   maximumWaitingOfOne: 4,
   deadlineMs: 5000,
@@ -60,7 +63,9 @@ export function createBatcher<Item, Verdict>(
   const held = new Map<string, Entry[]>();
   let waiting = 0;
   let inFlight = 0;
+  let dispatchedAt = 0;
   let scheduled = false;
+  let patience: NodeJS.Timeout | null = null;
   let closed = false;
   let whenIdle: (() => void) | null = null;
 
@@ -97,7 +102,7 @@ export function createBatcher<Item, Verdict>(
 
   /** Everything that was read from the network in this turn of the event loop goes together. */
   function schedule(): void {
-    if (scheduled || ready.size === 0 || inFlight >= options.maximumInFlight) return;
+    if (scheduled || ready.size === 0 || !mayDispatch()) return;
     scheduled = true;
     setImmediate(() => {
       scheduled = false;
@@ -106,7 +111,24 @@ export function createBatcher<Item, Verdict>(
   }
 
   function dispatchReady(): void {
-    while (ready.size > 0 && inFlight < options.maximumInFlight) dispatch(gather());
+    while (ready.size > 0 && mayDispatch()) dispatch(gather());
+  }
+
+  /**
+   * A statement costs far more than a heartbeat in it, so whatever comes while one is under way waits for its end and goes
+   * together. One that takes long, such as behind a row that somebody has locked, does not hold up the others.
+   */
+  function mayDispatch(): boolean {
+    if (inFlight === 0) return true;
+    if (inFlight >= options.maximumInFlight) return false;
+    if (ready.size >= options.maximumBatch) return true;
+    const left = dispatchedAt + options.patienceMs - performance.now();
+    if (left <= 0) return true;
+    patience ??= setTimeout(() => {
+      patience = null;
+      dispatchReady();
+    }, left);
+    return false;
   }
 
   /** Takes the first of each line, oldest line first. Whoever was answered meanwhile is not judged any more. */
@@ -134,6 +156,9 @@ export function createBatcher<Item, Verdict>(
   function dispatch(batch: readonly Entry[]): void {
     if (batch.length === 0) return;
     inFlight += 1;
+    dispatchedAt = performance.now();
+    if (patience !== null) clearTimeout(patience);
+    patience = null;
     void judgeBatch(batch).finally(() => {
       inFlight -= 1;
       for (const { name } of batch) release(name);

@@ -4,6 +4,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises';
 import { batcherDefaults, createBatcher, type BatcherOptions } from '#api/heartbeat-batcher.ts';
 import { createMetrics } from '#api/metrics.ts';
 import { systemClock } from '#contracts/deps.ts';
+import { eventually } from '#tests/harness/eventually.ts';
 
 interface Item {
   readonly device: string;
@@ -28,7 +29,8 @@ function openBatcher(options: Partial<BatcherOptions> = {}) {
       clock: systemClock,
       metrics: createMetrics('0.0.0'),
     },
-    { ...batcherDefaults, ...options },
+    // Without patience: what a test sends is judged beside what it has sent.
+    { ...batcherDefaults, patienceMs: 0, ...options },
   );
   let n = 0;
   return { batcher, batches, send: (device: string) => batcher.submit({ device, n: (n += 1) }) };
@@ -80,6 +82,39 @@ describe('heartbeat batcher', () => {
     assert.deepEqual(namesOf(batches[2]), ['e']);
     for (const batch of batches) batch.end();
     assert.deepEqual(await answers, ['a1', 'b2', 'c3', 'd4', 'e5']);
+  });
+
+  it('lets what comes while a batch is judged wait for its end, and go together', async () => {
+    const { batches, send } = openBatcher({ patienceMs: 60_000 });
+    const first = send('a');
+    await setImmediate();
+    const others = [send('b')];
+    await setImmediate();
+    others.push(send('c'));
+    await setImmediate();
+    assert.deepEqual(batches.map(namesOf), [['a']]);
+    batches[0]?.end();
+    assert.equal(await first, 'a1');
+    await setImmediate();
+    assert.deepEqual(batches.map(namesOf), [['a'], ['b', 'c']]);
+    batches[1]?.end();
+    assert.deepEqual(await Promise.all(others), ['b2', 'c3']);
+  });
+
+  it('sends a full batch beside others, and any when they take long', async () => {
+    const { batches, send } = openBatcher({ patienceMs: 20, maximumBatch: 2 });
+    const answers = [send('a')];
+    await setImmediate();
+    answers.push(send('b'), send('c'));
+    await setImmediate();
+    assert.deepEqual(batches.map(namesOf), [['a'], ['b', 'c']]);
+    answers.push(send('d'));
+    await setImmediate();
+    assert.equal(batches.length, 2);
+    await eventually(() => batches.length === 3, 'the batch of the last one');
+    assert.deepEqual(namesOf(batches[2]), ['d']);
+    for (const batch of batches) batch.end();
+    assert.deepEqual(await Promise.all(answers), ['a1', 'b2', 'c3', 'd4']);
   });
 
   it('refuses at once when too much waits, of everybody or of one device', async () => {
