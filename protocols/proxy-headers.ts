@@ -70,12 +70,16 @@ export function readProxyCertificate(rawHeaders: readonly string[], needed: read
   return certificate;
 }
 
-/** Names in which proxies of all kinds speak of client certificates, and ours of itself; with `-` for any other character. */
-const speaksForClients = /client-?cert|(^|-)m?(ssl|tls)-(client|cert)|^x-sentinel-proxy-/;
+/**
+ * Names in which proxies of all kinds speak of client certificates, and ours of itself; with any character for `-`. It reads
+ * names as they were sent: every heartbeat comes by here.
+ */
+const speaksForClients =
+  /client[^a-z0-9]?cert|(?:^|[^a-z0-9])m?(?:ssl|tls)[^a-z0-9](?:client|cert)|^x[^a-z0-9]sentinel[^a-z0-9]proxy[^a-z0-9]/i;
 
 /** Tells whether a request claims anything that only a proxy may say, in whatever spelling. */
 export function carriesCertificateHeaders(rawHeaders: readonly string[]): boolean {
-  return pairsOf(rawHeaders).some(([name]) => speaksForClients.test(plain(name)));
+  return rawHeaders.some((text, index) => index % 2 === 0 && speaksForClients.test(text));
 }
 
 function pairsOf(rawHeaders: readonly string[]): [name: string, value: string][] {
