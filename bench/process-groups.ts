@@ -18,10 +18,21 @@ export function usageOf(pid: number): Usage {
   const group = withDescendants(pid, parents());
   return {
     processes: group.length,
-    cpuSeconds: sum(group.map((member) => cpuSecondsOf(readText(`/proc/${member}/stat`)))),
+    cpuSeconds: sum(group.map(cpuSecondsUsedBy)),
     residentMegabytes: sum(group.map((member) => megabytesOf(readText(`/proc/${member}/status`), 'VmRSS'))),
     proportionalMegabytes: sum(group.map((member) => megabytesOf(readText(`/proc/${member}/smaps_rollup`), 'Pss'))),
   };
+}
+
+/** The processor time alone, which is read quickly, of several groups in one moment. */
+export function cpuSecondsOfGroups(pids: readonly number[]): number[] {
+  const all = parents();
+  return pids.map((pid) => sum(withDescendants(pid, all).map(cpuSecondsUsedBy)));
+}
+
+function cpuSecondsUsedBy(pid: number): number {
+  const stat = readText(`/proc/${pid}/stat`);
+  return stat === '' ? 0 : cpuSecondsOf(stat);
 }
 
 /** @param parents each process and the one that started it */

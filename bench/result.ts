@@ -15,13 +15,15 @@ export interface Measured {
   readonly measurements: readonly Measurement[];
   /** Each taken inside one run, so that the machine does not matter. */
   readonly ratios: Readonly<Record<string, number>>;
+  /** What could not be measured, and why: nothing stands in for it. */
+  readonly missing?: readonly string[];
 }
 
 const folder = join(import.meta.dirname, 'results');
 
-export async function writeResult(name: string, { measurements, ratios }: Measured): Promise<void> {
+export async function writeResult(name: string, { measurements, ratios, missing = [] }: Measured): Promise<void> {
   const machine = `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
-  const result = { name, at: new Date().toISOString(), machine, measurements, ratios };
+  const result = { name, at: new Date().toISOString(), machine, measurements, ratios, missing };
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, `${name}.json`), `${JSON.stringify(result, null, 2)}\n`);
 }
