@@ -96,7 +96,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   registerSecurityHeaders(app);
   registerRequestMetrics(app, deps.metrics.metrics);
   registerBodies(app);
-  await registerOverloadCheck(app, deps.maximumEventLoopDelayMs ?? 2000);
+  await registerOverloadCheck(app, deps.maximumEventLoopDelayMs ?? 2000, deps.clock);
   await app.register(cookie);
   registerAuthentication(app, deps.authentication);
   registerProjects(app, deps);
@@ -123,12 +123,23 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   return app;
 }
 
-async function registerOverloadCheck(app: FastifyInstance, maximumDelayMs: number): Promise<void> {
+/** A pause that is over, like that of a machine that was frozen, is no reason to send people away. */
+const overloadedForMs = 5_000;
+const overloadForgottenMs = 10_000;
+
+/** The last resort: heartbeats are shed long before people are refused (admission.ts). */
+async function registerOverloadCheck(app: FastifyInstance, maximumDelayMs: number, clock: Clock): Promise<void> {
+  let since = 0;
+  let seen = Number.NEGATIVE_INFINITY;
   await app.register(underPressure, {
     maxEventLoopDelay: maximumDelayMs,
     async pressureHandler(request) {
       // A server that is busy is alive, and whoever restarts it for that makes it worse.
       if (request.routeOptions.url?.startsWith('/api/health/')) return;
+      const now = clock.now().getTime();
+      if (now - seen > overloadForgottenMs) since = now;
+      seen = now;
+      if (now - since < overloadedForMs) return;
       throw new TrustError('service.overloaded', { facts: { retry_after_seconds: 5 } });
     },
   });

@@ -4,6 +4,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo, Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { TrustError, type ProblemCode } from '#contracts/problems.ts';
+import type { Admission } from './admission.ts';
 import { presentProblem, problemMediaType, refusalOf } from './problems.ts';
 import { bareHeaders } from './security-headers.ts';
 import { secureContextOptions, tlsOptions, type TlsMaterial } from './tls.ts';
@@ -17,6 +18,11 @@ export interface ListenerPlan {
   /** Plain HTTP, always on loopback. */
   readonly httpPort: number | null;
   readonly tls: TlsMaterial | null;
+}
+
+export interface ListenerDeps {
+  readonly admission: Admission;
+  readonly requestId: () => string;
 }
 
 export interface Listeners {
@@ -39,12 +45,14 @@ const maximumHeaderBytes = { direct: 16 * 1024, proxied: 64 * 1024 } as const;
 const maximumConnections = 20_000;
 const silenceMs = 120_000;
 const loopback = '127.0.0.1';
+const heartbeatPath = '/api/heartbeat';
 
 /** @throws TrustError `request.invalid` when TLS is needed and missing; the system's error when a port is taken */
 export async function openListeners(
   app: FastifyInstance,
   plan: ListenerPlan,
   authorities: readonly string[],
+  { admission, requestId }: ListenerDeps,
 ): Promise<Listeners> {
   const { host, tls } = plan;
   const forDevices: TlsServer[] = [];
@@ -77,12 +85,12 @@ export async function openListeners(
     return (server.address() as AddressInfo).port;
   }
 
-  const everything: RequestListener = (request, response) => app.routing(request, response);
+  const everything = shedding((request, response) => app.routing(request, response), { admission, requestId });
   try {
     const plain = { ...limits, maxHeaderSize: maximumHeaderBytes.proxied };
     const ports = {
       https: plan.port === null ? null : await openTls(plan.port, plan.devicePort === null, everything),
-      device: plan.devicePort === null ? null : await openTls(plan.devicePort, true, onlyFor(app, devicePaths)),
+      device: plan.devicePort === null ? null : await openTls(plan.devicePort, true, onlyFor(everything, devicePaths)),
       http: plan.httpPort === null ? null : await open(createPlainServer(plain, everything), loopback, plan.httpPort),
     };
     return {
@@ -101,14 +109,36 @@ export async function openListeners(
 type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** What the port of devices answers; there is nothing for people behind it. */
-const devicePaths: ReadonlySet<string> = new Set(['/api/heartbeat', '/api/health/live']);
+const devicePaths: ReadonlySet<string> = new Set([heartbeatPath, '/api/health/live']);
 
-function onlyFor(app: FastifyInstance, paths: ReadonlySet<string>): RequestListener {
+/** Heartbeats that are not taken are answered before anything else is done for them; people never pass here. */
+function shedding(next: RequestListener, { admission, requestId }: ListenerDeps): RequestListener {
   return (request, response) => {
-    if (paths.has((request.url ?? '').replace(/\?.*$/s, ''))) return app.routing(request, response);
+    if (request.method !== 'POST' || pathOf(request) !== heartbeatPath) return next(request, response);
+    const admitted = admission.admit();
+    if (admitted.taken) {
+      response.once('close', admitted.done);
+      return next(request, response);
+    }
+    const id = requestId();
+    const { status, headers, body } = bareProblem('heartbeat.shed', id);
+    // The connection stays: a handshake costs more than many refusals.
+    response.writeHead(status, { ...headers, 'x-request-id': id, 'retry-after': String(admitted.retryAfterSeconds) });
+    response.end(body);
+  };
+}
+
+function onlyFor(next: RequestListener, paths: ReadonlySet<string>): RequestListener {
+  return (request, response) => {
+    if (paths.has(pathOf(request))) return next(request, response);
     const { status, headers, body } = bareProblem('resource.not_found');
     response.writeHead(status, { ...headers, connection: 'close' }).end(body);
   };
+}
+
+function pathOf({ url = '' }: IncomingMessage): string {
+  const query = url.indexOf('?');
+  return query === -1 ? url : url.slice(0, query);
 }
 
 /** The request could not be read, so there is nothing but the socket to answer on. */
@@ -120,8 +150,8 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   socket.end([`HTTP/1.1 ${status} Refused`, ...lines, '', body].join('\r\n'));
 }
 
-function bareProblem(code: ProblemCode) {
-  const problem = presentProblem(refusalOf(new TrustError(code)), 'unread');
+function bareProblem(code: ProblemCode, requestId = 'unread') {
+  const problem = presentProblem(refusalOf(new TrustError(code)), requestId);
   const body = JSON.stringify(problem);
   const headers = {
     ...bareHeaders,

@@ -57,6 +57,7 @@ import { listTrustAnchors, syncTrustAnchors } from '#store/trust-anchor.ts';
 import { createLog } from '#telemetry/log.ts';
 import { watchPool } from '#telemetry/metrics.ts';
 import { version } from '#telemetry/version.ts';
+import { batchesAtOnce, createAdmission } from './admission.ts';
 import { createActorNotifier } from './actor-notifier.ts';
 import { createActors } from './actors.ts';
 import { buildApi } from './app.ts';
@@ -69,7 +70,7 @@ import { createDeviceIdentification } from './device-identity.ts';
 import { createDirectory } from './directory.ts';
 import type { Checks } from './health.ts';
 import { createHealthChecks, newsCountedTo } from './health-checks.ts';
-import { createBatcher } from './heartbeat-batcher.ts';
+import { batcherDefaults, createBatcher } from './heartbeat-batcher.ts';
 import { openListeners, type Listeners } from './listeners.ts';
 import { createFleetReading } from './fleet-reading.ts';
 import { createMetrics, registerReadings } from './metrics.ts';
@@ -78,6 +79,7 @@ import { readListsInThread } from './revocation-list-reader.ts';
 import { createRevocationLists } from './revocation-lists.ts';
 import { createDeviceRevocation } from './revocation.ts';
 import { countedSignIns, createSignIn } from './sign-in.ts';
+import { createRequestIds } from './request-id.ts';
 import { createSignInLimiter } from './sign-in-limiter.ts';
 import { measureTemporal } from './temporal-metrics.ts';
 import { createTrustAnchors } from './trust-anchors.ts';
@@ -183,22 +185,25 @@ const refusals = createRefusals({
   log,
   metrics,
 });
-const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>({
-  judge: (items) =>
-    heartbeatBatch(
-      store,
-      items,
-      {
-        pendingLimit: settings.SENTINEL_PENDING_DEVICES_LIMIT,
-        signalIntervalSeconds: settings.SENTINEL_HEARTBEAT_SIGNAL_INTERVAL_SECONDS,
-        silenceSeconds: settings.SENTINEL_DEVICE_STALE_SECONDS,
-      },
-      now(),
-    ),
-  nameOf: ({ project, device_id }) => JSON.stringify([project, device_id]),
-  clock,
-  metrics,
-});
+const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>(
+  {
+    judge: (items) =>
+      heartbeatBatch(
+        store,
+        items,
+        {
+          pendingLimit: settings.SENTINEL_PENDING_DEVICES_LIMIT,
+          signalIntervalSeconds: settings.SENTINEL_HEARTBEAT_SIGNAL_INTERVAL_SECONDS,
+          silenceSeconds: settings.SENTINEL_DEVICE_STALE_SECONDS,
+        },
+        now(),
+      ),
+    nameOf: ({ project, device_id }) => JSON.stringify([project, device_id]),
+    clock,
+    metrics,
+  },
+  { ...batcherDefaults, maximumInFlight: batchesAtOnce(settings.SENTINEL_DATABASE_POOL) },
+);
 const directory = createDirectory(
   {
     list: settings.SENTINEL_ADMIN_USERS_JSON,
@@ -462,6 +467,18 @@ const listeners = await openListeners(
         : { cert: readFileSync(settings.SENTINEL_TLS_CERT), key: readFileSync(settings.SENTINEL_TLS_KEY) },
   },
   anchors.current().pems,
+  {
+    admission: createAdmission(
+      { random, metrics, nowMs: () => performance.now() },
+      {
+        maximumOpen: 2_000,
+        targetMs: 200,
+        windowMs: 250,
+        intervalSeconds: settings.SENTINEL_HEARTBEAT_INTERVAL_SECONDS,
+      },
+    ),
+    requestId: createRequestIds({ clock, random }),
+  },
 );
 handshakes.setAuthorities = listeners.setAuthorities;
 listeners.setAuthorities(anchors.current().pems);

@@ -20,6 +20,7 @@ export function createMetrics(version: string) {
     batchSize: histogram('sentinel_heartbeat_batch_size'),
     batchWait: histogram('sentinel_heartbeat_batch_wait_seconds'),
     batchDuration: histogram('sentinel_heartbeat_batch_duration_seconds'),
+    shed: counter('sentinel_heartbeats_shed_total'),
     signals: counter('sentinel_actor_signals_total'),
     refusals: counter('sentinel_identity_refusals_total'),
     auditFailures: counter('sentinel_audit_write_failures_total'),

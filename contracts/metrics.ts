@@ -51,7 +51,25 @@ export const metrics = {
     kind: 'counter',
     processes: ['api'],
     labels: ['outcome'],
-    meaning: 'Heartbeats by what was answered: accepted, pending, or the problem code',
+    meaning:
+      'Heartbeats by what was answered: accepted, pending, or the problem code; those that were shed are not among them',
+  },
+  sentinel_heartbeats_shed_total: {
+    kind: 'counter',
+    processes: ['api'],
+    labels: ['reason'],
+    meaning:
+      'Heartbeats refused unread: full, when too many were open, or share, when answers had been slow for a while',
+  },
+  sentinel_heartbeat_admission_share: {
+    kind: 'gauge',
+    processes: ['api'],
+    meaning: 'Share of heartbeats that is taken; below 1 the server is overloaded',
+  },
+  sentinel_heartbeats_open: {
+    kind: 'gauge',
+    processes: ['api'],
+    meaning: 'Heartbeats that were taken and are not answered yet',
   },
   sentinel_heartbeat_batch_size: {
     kind: 'histogram',

@@ -289,6 +289,12 @@ export const problems = {
     advice: 'Wait for the time in Retry-After.',
     retryable: true,
   },
+  'heartbeat.shed': {
+    status: 429,
+    title: 'The server has more heartbeats than it can judge',
+    advice: 'Send the next heartbeat after the time in Retry-After. The counter was not used.',
+    retryable: true,
+  },
   'control.backlogged': {
     status: 503,
     title: 'Too much is waiting for this object',

@@ -71,7 +71,8 @@ const dependsOnPeople: ReadonlySet<Answered> = new Set([
   'device.other_certificate_pending',
   'certificate.revoked',
 ]);
-const isBusy = (code: Answered): boolean => code === 'service.unavailable' || code === 'service.overloaded';
+const isBusy = (code: Answered): boolean =>
+  code === 'heartbeat.shed' || code === 'service.unavailable' || code === 'service.overloaded';
 
 export function createJudge({ tally, clock, pendingLimit, withPeople }: JudgeDeps): Judge {
   const devices = new Map<string, Known>();

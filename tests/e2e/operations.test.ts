@@ -1,10 +1,12 @@
 // What operators see of a running installation: the metrics of every process, and why a part is not well.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { libraryMetrics, metrics, type MetricProcess, type MetricRow } from '#contracts/metrics.ts';
 import { findFreePort } from '#start/ports.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { eventually } from '#tests/harness/eventually.ts';
+import { startHerd } from '#tests/harness/herd.ts';
 import { startStack, type Stack } from '#tests/harness/stack.ts';
 
 const token = 'a-monitoring-token-of-this-test-alone';
@@ -19,6 +21,7 @@ describe('operating an installation', { timeout: 170_000 }, () => {
     ports = { worker: await findFreePort(), sealer: await findFreePort() };
     stack = await startStack(t, {
       SENTINEL_MONITORING_BEARER_TOKEN: token,
+      SENTINEL_HEARTBEAT_INTERVAL_SECONDS: '1',
       SENTINEL_WORKER_METRICS_PORT: String(ports.worker),
       SENTINEL_SEALER_METRICS_PORT: String(ports.sealer),
     });
@@ -58,6 +61,48 @@ describe('operating an installation', { timeout: 170_000 }, () => {
       for (const [name, { processes, rare }] of rows)
         if (processes.includes(process) && rare !== true)
           assert.match(text, new RegExp(`^# TYPE ${name} `, 'm'), `${name} of ${process}`);
+    }
+  });
+
+  it('serves people at once after a freeze, and hears every device again soon (FT-11)', async () => {
+    const herd = await startHerd({ ca: stack.ca, url: stack.instance.api_url, count: 100, overMs: 3_000 });
+    try {
+      await eventually(() => herd.heardAt.size === herd.ids.length, 'every device is heard', 60_000);
+      const [ann, sam] = [await stack.as('ann'), await stack.as('sam')];
+      const waiting = await eventually(
+        async () => {
+          const { items } = await ann.approvals.list({ state: 'open', limit: 500 });
+          return items.length >= herd.ids.length ? items : null;
+        },
+        'every device waits for approval',
+        60_000,
+      );
+      const before = new Map(herd.outcomes);
+
+      stack.kill('api', 'SIGSTOP');
+      // Longer than two intervals, so that every device has a heartbeat under way.
+      await setTimeout(3_000);
+      const resumedAt = performance.now();
+      const asked = [
+        stack.as('olga'),
+        ann.devices.list({}),
+        ann.approvals.review(waiting[0]?.id ?? '', { decision: 'approve', digest: waiting[0]?.digest ?? '' }),
+        sam.devices.revoke(waiting[1]?.subject.id ?? '', { reason: 'lost' }),
+        ann.admin.me(),
+      ];
+      stack.kill('api', 'SIGCONT');
+      // Each of them once: nobody has to try again.
+      await Promise.all(asked);
+      await eventually(
+        () => herd.ids.filter((id) => (herd.heardAt.get(id) ?? 0) > resumedAt).length >= herd.ids.length - 1,
+        'every device but the revoked one is heard again',
+        20_000,
+      );
+      const grown = (outcome: string) => (herd.outcomes.get(outcome) ?? 0) - (before.get(outcome) ?? 0);
+      assert.equal(grown('service.overloaded') + grown('service.unavailable') + grown('heartbeat.replayed'), 0);
+      await eventually(() => grown('certificate.revoked') > 0, 'the revocation holds');
+    } finally {
+      await herd.stop();
     }
   });
 });

@@ -1,6 +1,8 @@
 // The table of metrics against the processes: each has exactly its own, and who may read them.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { createAdmission } from '#api/admission.ts';
+import { systemRandom } from '#contracts/deps.ts';
 import { createMetrics, registerReadings } from '#api/metrics.ts';
 import { metrics, type MetricProcess, type MetricRow } from '#contracts/metrics.ts';
 import { createMeters, watchPool, type Meters } from '#telemetry/metrics.ts';
@@ -16,6 +18,10 @@ function metersOf(process: MetricProcess): Meters {
     case 'api': {
       const made = createMetrics('1.2.3');
       registerReadings(made, readings());
+      createAdmission(
+        { random: systemRandom, metrics: made, nowMs: () => 0 },
+        { maximumOpen: 1, targetMs: 1, windowMs: 1, intervalSeconds: 1 },
+      );
       return made.meters;
     }
     case 'worker':

@@ -1,0 +1,79 @@
+// Many devices in this process, as the agent is: a connection over mutual TLS each, and the agent's own schedule.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createAgentTransport, type AgentTransport } from '#agent/transport.ts';
+import { runDevice } from '#agent/device.ts';
+import type { HeartbeatOutcome } from '#agent/heartbeat-schedule.ts';
+import { createHeartbeatClient } from '#client/heartbeat.ts';
+import { systemRandom } from '#contracts/deps.ts';
+import type { DevelopmentCa } from '#protocols/development-ca.ts';
+
+export interface Herd {
+  readonly ids: readonly string[];
+  /** When each was last answered with 200 or 202, by a clock that never goes back. */
+  readonly heardAt: ReadonlyMap<string, number>;
+  /** How often what was answered. */
+  readonly outcomes: ReadonlyMap<string, number>;
+  stop(): Promise<void>;
+}
+
+export interface HerdOptions {
+  readonly ca: DevelopmentCa;
+  readonly url: string;
+  readonly count: number;
+  /** The first heartbeats are spread over this time. */
+  readonly overMs: number;
+}
+
+export async function startHerd({ ca, url, count, overMs }: HerdOptions): Promise<Herd> {
+  const ids = Array.from({ length: count }, (_, index) => `herd-${index + 1}`);
+  const heardAt = new Map<string, number>();
+  const outcomes = new Map<string, number>();
+  const stopping = new AbortController();
+  const transports: AgentTransport[] = [];
+  const certificates = new Map<string, { certificatePem: string; keyPem: string }>();
+  for (const id of ids) certificates.set(id, await ca.issueDevice({ deviceId: id }));
+
+  const note = (id: string, outcome: HeartbeatOutcome): void => {
+    const word =
+      outcome.kind === 'answered' ? outcome.status : outcome.kind === 'refused' ? outcome.code : outcome.kind;
+    outcomes.set(word, (outcomes.get(word) ?? 0) + 1);
+    if (outcome.kind === 'answered') heardAt.set(id, performance.now());
+  };
+  const live = async (id: string, index: number): Promise<void> => {
+    const identity = certificates.get(id);
+    if (identity === undefined) throw new TypeError(`${id} has a certificate`);
+    const transport = createAgentTransport({
+      ca: ca.caCertificatePem,
+      certificate: identity.certificatePem,
+      key: identity.keyPem,
+    });
+    transports.push(transport);
+    let counter = 0;
+    await sleep((overMs * index) / count, undefined, { signal: stopping.signal });
+    await runDevice(
+      {
+        deviceId: id,
+        send: createHeartbeatClient({ baseUrl: url, fetch: transport.fetch, random: systemRandom }),
+        nextCounter: async () => (counter += 1),
+        observe: async () => ({ agent_version: '1.0.0', hostname: `${id}.example`, platform: 'linux' }) as never,
+        limits: { firstIntervalSeconds: 1, pendingSeconds: 15, longestSeconds: 300 },
+        random: systemRandom,
+        sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+        mayProceed: async () => {},
+        onOutcome: (outcome) => note(id, outcome),
+      },
+      stopping.signal,
+    );
+  };
+  const running = Promise.allSettled(ids.map(live));
+  return {
+    ids,
+    heardAt,
+    outcomes,
+    async stop() {
+      stopping.abort();
+      for (const transport of transports) transport.close();
+      await running;
+    },
+  };
+}
