@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { hash as argon2 } from '@node-rs/argon2';
 import type { ApiDeps } from '#api/app.ts';
 import { createDeviceIdentification, type DeviceIdentificationDeps } from '#api/device-identity.ts';
-import { createBatcher } from '#api/heartbeat-batcher.ts';
+import { batcherDefaults, createBatcher } from '#api/heartbeat-batcher.ts';
 import type { Refused } from '#api/refusals.ts';
 import type { SignInDeps } from '#api/sign-in.ts';
 import { systemClock } from '#contracts/deps.ts';
@@ -102,7 +102,7 @@ describe('the checks of a heartbeat', () => {
             clock: systemClock,
             metrics: deps.metrics.metrics,
           },
-          { maximumBatch: 10, maximumInFlight: 1, maximumWaiting: 10, maximumWaitingOfOne: 10, deadlineMs: limitMs },
+          { ...batcherDefaults, maximumInFlight: 1, deadlineMs: limitMs },
         );
         return {
           ...deps,
