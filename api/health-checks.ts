@@ -21,6 +21,8 @@ export interface HealthCheckDeps {
   readonly stuckActors: () => Promise<number>;
   readonly trustAnchors: () => number;
   readonly revocationLists: () => RevocationListsState;
+  /** OCSP responders that do not answer; null when none has to be asked. */
+  readonly silentResponders: () => number | null;
   /** End of the certificate that the API shows; null when it has none of its own. */
   readonly tlsNotAfter: Date | null;
   readonly clock: Clock;
@@ -112,14 +114,18 @@ export function createHealthChecks(deps: HealthCheckDeps): Checks {
       const count = deps.trustAnchors();
       return count > 0 ? ok(`${count} in force`) : degraded('there is none, so every device certificate is refused');
     },
-    ...(deps.revocationLists().files === 0
+    ...(deps.revocationLists().files === 0 && deps.silentResponders() === null
       ? {}
-      : { revocation: async () => judgeLists(deps.revocationLists(), clock.now()) }),
+      : { revocation: async () => judgeRevocation(deps.revocationLists(), deps.silentResponders(), clock.now()) }),
     ...(deps.tlsNotAfter === null ? {} : { tls_certificate: async () => judgeTls(deps.tlsNotAfter, clock.now()) }),
   };
 }
 
-function judgeLists({ problems, outdated, nextUpdate }: RevocationListsState, now: Date): Check {
+function judgeRevocation(lists: RevocationListsState, silent: number | null, now: Date): Check {
+  const { files, problems, outdated, nextUpdate } = lists;
+  if (silent !== null && silent > 0)
+    return degraded('an OCSP responder does not answer; devices are refused as the answers that are kept run out');
+  if (files === 0) return ok('the responders answer');
   const [problem] = problems;
   if (problem !== undefined) return degraded(`a list cannot be relied on, so devices may be refused: ${problem}`);
   if (outdated.length > 0) return degraded('a list is out of date, so the devices of its authority are refused');

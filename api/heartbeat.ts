@@ -83,7 +83,7 @@ export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (
   /** On open connections and resumed sessions too: every heartbeat asks again. */
   async function requireNotRevoked({ project, certificate }: DeviceIdentity, id: string, requestId: string) {
     try {
-      deps.revocation.require(certificate);
+      await deps.revocation.require(certificate);
     } catch (error) {
       if ((error as { code?: unknown }).code === 'certificate.revoked')
         await deps.revocation.deny({ project, id }, certificate, requestId);

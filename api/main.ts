@@ -17,6 +17,8 @@ import { parseTrustAnchors, type Certificate } from '#protocols/certificate.ts';
 import { csrfToken, requireCsrfToken } from '#protocols/csrf.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter, decodeForOperator } from '#protocols/payload-codec.ts';
+import { createOutboundAddresses } from '#protocols/outbound-address.ts';
+import { createOutbound } from '#outbound/request.ts';
 import { writePem } from '#protocols/pem.ts';
 import { hashPassword, verifyPassword, verifyUnknownUser } from '#protocols/password.ts';
 import { readSecretKey } from '#protocols/secret-key.ts';
@@ -29,7 +31,7 @@ import { listSilences, listTimeline } from '#store/timeline.ts';
 import { listCertificates } from '#store/certificate.ts';
 import { headSequence, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
 import { checkpointFolder } from '#store/checkpoint-files.ts';
-import { listPinnedCertificates, revokeCertificate } from '#store/denylist.ts';
+import { countPinnedCertificates, listPinnedCertificates, revokeCertificate } from '#store/denylist.ts';
 import { countDevices } from '#store/device-count.ts';
 import type { DeviceView } from '#store/device-filter.ts';
 import { findDevice, listDevices, listHistory } from '#store/device.ts';
@@ -61,6 +63,7 @@ import { batchesAtOnce, createAdmission } from './admission.ts';
 import { createActorNotifier } from './actor-notifier.ts';
 import { createActors } from './actors.ts';
 import { buildApi } from './app.ts';
+import { createCertificateStatuses } from './certificate-status.ts';
 import { findLive, type AuthenticationDeps } from './authentication.ts';
 import { isOlderThanCheckpoint, readTrustedCheckpoints, type CheckpointsDeps } from './checkpoints.ts';
 import { createTrustedProxy } from './client-address.ts';
@@ -255,11 +258,27 @@ const revocationLists = createRevocationLists({
   clock,
   log,
 });
+const statuses = settings.SENTINEL_DEVICE_CERTIFICATE_OCSP_REQUIRED
+  ? createCertificateStatuses({
+      issuers,
+      responderUrl: settings.SENTINEL_DEVICE_CERTIFICATE_OCSP_URL,
+      timeoutMs: settings.SENTINEL_DEVICE_CERTIFICATE_OCSP_TIMEOUT_SECONDS * 1000,
+      maxAgeSeconds: settings.SENTINEL_DEVICE_CERTIFICATE_OCSP_MAX_AGE_SECONDS,
+      call: createOutbound({
+        addresses: createOutboundAddresses(settings.SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES),
+      }),
+      clock,
+      random,
+      log,
+    })
+  : null;
 const revocation = createDeviceRevocation({
   lists: revocationLists,
+  statuses,
   anchors: () => anchors.current(),
   issuers,
   pinned: (project, after, limit) => listPinnedCertificates(store, project, after, limit),
+  countPinned: (project) => countPinnedCertificates(store, project),
   revoke: (project, entry) => revokeCertificate(store, project, entry, now()),
   notify: (device) => notifier.notify(device, false),
   audit: (project, entry) => recordAlone(store, project, entry),
@@ -582,6 +601,7 @@ function checks(): Checks {
     waitingNews: (most) => waitingNews(store, most, clock.now()),
     revocationLists: () => revocationLists.state(clock.now()),
     stuckActors: () => within(stuck),
+    silentResponders: () => statuses?.outage().responders.length ?? null,
     trustAnchors: () => anchors.current().anchors.length,
     tlsNotAfter: tlsNotAfter(),
     clock,

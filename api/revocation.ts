@@ -1,11 +1,13 @@
 // What revocation lists do to devices: whoever is listed is denied for ever, and what would cut off much of the fleet is announced first.
 import type { AuditEntry } from '#contracts/audit.ts';
 import type { Clock, Log, Random } from '#contracts/deps.ts';
+import { defaultProject } from '#contracts/ids.ts';
 import { isProblemCode } from '#contracts/problems.ts';
 import { authorityId, type Certificate, type VerifiedCertificate } from '#protocols/certificate.ts';
 import { isCurrent, isListed, type RevocationList } from '#protocols/crl.ts';
 import type { PinnedCertificate, Revocation } from '#store/denylist.ts';
 import type { DeviceRef } from './actors.ts';
+import type { CertificateStatuses } from './certificate-status.ts';
 import type { RevocationLists } from './revocation-lists.ts';
 import type { AnchorSet } from './trust-anchors.ts';
 
@@ -13,10 +15,11 @@ export interface DeviceRevocation {
   /**
    * Refuses a certificate that was revoked, or of which that is not certain.
    *
-   * @throws TrustError `certificate.revoked` | `certificate.crl_unavailable`
+   * @returns null when everything is known, else a promise of it
+   * @throws TrustError `certificate.revoked` | `certificate.crl_unavailable` | `certificate.ocsp_unavailable`
    */
-  require(certificate: VerifiedCertificate): void;
-  /** Denies the certificate of this device for ever, since a list names it. Never rejects: it is refused anyway. */
+  require(certificate: VerifiedCertificate): Promise<void> | null;
+  /** Denies the certificate of this device for ever, since its authority revoked it. Never rejects: it is refused anyway. */
   deny(device: DeviceRef, certificate: VerifiedCertificate, requestId: string): Promise<void>;
   /** Told that lists have changed. */
   listsChanged(): void;
@@ -27,11 +30,14 @@ export interface DeviceRevocation {
 
 export interface DeviceRevocationDeps {
   readonly lists: Pick<RevocationLists, 'require' | 'current' | 'state'>;
+  /** Null when no responder is asked. */
+  readonly statuses: CertificateStatuses | null;
   readonly anchors: () => AnchorSet;
   /** Authorities beside the anchors that may sign lists: SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH. */
   readonly issuers: readonly Certificate[];
   /** Pinned certificates that are not denied, by device, after one. */
   readonly pinned: (project: string, after: string | null, limit: number) => Promise<readonly PinnedCertificate[]>;
+  readonly countPinned: (project: string) => Promise<number>;
   readonly revoke: (project: string, revocation: Revocation) => Promise<unknown>;
   readonly notify: (device: DeviceRef) => void;
   readonly audit: (project: string, entry: AuditEntry) => Promise<void>;
@@ -54,6 +60,7 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
   const denied = new Set<string>();
   const announced = new Map<string, string>();
   let sweeping: Promise<void> | null = null;
+  let announcing: Promise<void> | null = null;
   let again = false;
   let closed = false;
   let watched = '';
@@ -176,8 +183,21 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
       .finally(() => (sweeping = null));
   }
 
-  /** Lists run out by themselves, and a sweep that failed is made up for. */
+  /** Certificates that are refused since responders are silent; each is one of the fleet, of whatever project. */
+  async function announceOutage(): Promise<void> {
+    const { responders, refused } = deps.statuses?.outage() ?? { responders: [], refused: 0 };
+    if (refused === 0 && !announced.has(`${defaultProject}/responders_unavailable`)) return;
+    let devices = 0;
+    for (const project of new Set(anchors().projectOf.values())) devices += await deps.countPinned(project);
+    const found = { affected: Math.min(refused, devices), devices, sources: responders.slice(0, 10) };
+    await announce(defaultProject, 'responders_unavailable', found, deps.random.uuid());
+  }
+
+  /** Lists run out by themselves, responders fall silent, and a sweep that failed is made up for. */
   function watch(): void {
+    announcing ??= announceOutage()
+      .catch((error: unknown) => log.warn({ err: error }, 'an outage was not announced; this is tried again'))
+      .finally(() => (announcing = null));
     const { files, problems, outdated } = lists.state(clock.now());
     const state = JSON.stringify([problems, outdated, [...anchors().projectOf]]);
     if (files === 0 || state === watched) return;
@@ -189,20 +209,23 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
   timer.unref();
 
   return {
-    require: (certificate) => lists.require(certificate, clock.now()),
+    require(certificate) {
+      lists.require(certificate, clock.now());
+      return deps.statuses?.require(certificate) ?? null;
+    },
     async deny(device, certificate, requestId) {
       const { fingerprintSha256: fingerprint } = certificate;
       if (denied.has(fingerprint)) return;
       if (denied.size >= maximumRemembered) denied.clear();
       denied.add(fingerprint);
-      await deny(device, fingerprint, `listed by the revocation list of ${certificate.issuer}`, requestId);
+      await deny(device, fingerprint, `revoked by ${certificate.issuer}`, requestId);
     },
     listsChanged: sweep,
     settled: async () => (await sweeping) ?? undefined,
     async close() {
       closed = true;
       clearInterval(timer);
-      await sweeping;
+      await Promise.all([sweeping, announcing]);
     },
   };
 }

@@ -32,9 +32,9 @@ export const healthChecks = {
     advice: 'Set SENTINEL_TLS_CA to the authority that issues device certificates, and start again.',
   },
   revocation: {
-    label: 'Revocation lists',
+    label: 'Revocation of certificates',
     advice:
-      'Publish current lists to the files of SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS; the log of the API says more.',
+      'Publish current lists to SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS and restore the OCSP responder; the log of the API says more.',
   },
   tls_certificate: {
     label: 'Certificate of the API',

@@ -313,6 +313,18 @@ export const problems = {
     advice: 'Repeat the request after Retry-After.',
     retryable: true,
   },
+  'outbound.forbidden': {
+    status: 422,
+    title: 'This address may not be called from here',
+    advice: 'Use a public http or https address, or list the range in SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES.',
+    retryable: false,
+  },
+  'outbound.failed': {
+    status: 503,
+    title: 'A service outside did not answer as it should',
+    advice: 'See whether the service that the address names is up and can be reached from this machine.',
+    retryable: true,
+  },
   'audit.rewritten': {
     status: 500,
     title: 'The audit trail is not the one that was signed',

@@ -167,6 +167,37 @@ export const settings = {
     default: null,
     meaning: 'Authorities below SENTINEL_TLS_CA that issue device certificates and say which are revoked (PEM).',
   },
+  SENTINEL_DEVICE_CERTIFICATE_OCSP_REQUIRED: {
+    kind: 'boolean',
+    default: false,
+    meaning:
+      'Accept a device only on the word of an OCSP responder. Needs SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH with the authority that issued it.',
+  },
+  SENTINEL_DEVICE_CERTIFICATE_OCSP_URL: {
+    kind: 'text',
+    default: null,
+    meaning: 'Address of the responder; the one that the certificate names when absent.',
+  },
+  SENTINEL_DEVICE_CERTIFICATE_OCSP_TIMEOUT_SECONDS: {
+    kind: 'integer',
+    default: 3,
+    minimum: 1,
+    maximum: 30,
+    meaning: 'How long to wait for a responder.',
+  },
+  SENTINEL_DEVICE_CERTIFICATE_OCSP_MAX_AGE_SECONDS: {
+    kind: 'integer',
+    default: 86400,
+    minimum: 60,
+    maximum: 604800,
+    meaning: 'Age from which an answer of a responder is no longer relied on, whatever the responder says.',
+  },
+  SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES: {
+    kind: 'list',
+    default: '',
+    meaning:
+      'Addresses and ranges that may be called though they are private, loopback or link-local, such as 10.1.0.0/16.',
+  },
   SENTINEL_REVOCATION_BLAST_RADIUS_PERCENT: {
     kind: 'integer',
     default: 10,

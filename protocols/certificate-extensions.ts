@@ -29,6 +29,8 @@ export interface CertificateExtensions {
   readonly extendedKeyUsage: readonly string[] | null;
   /** Where the authority says that this certificate's revocation list is; read by `crl.ts`. */
   readonly crlDistributionPoints: DerElement | undefined;
+  /** Where the authority answers about this certificate; read by `ocsp.ts`. */
+  readonly authorityInformationAccess: DerElement | undefined;
   /** Extensions that would have to be processed and are not: nothing may rest on a certificate that has any. */
   readonly unprocessed: readonly string[];
 }
@@ -48,6 +50,7 @@ const oids = {
   basicConstraints: '2.5.29.19',
   nameConstraints: '2.5.29.30',
   extendedKeyUsage: '2.5.29.37',
+  authorityInformationAccess: '1.3.6.1.5.5.7.1.1',
 } as const;
 /** Critical extensions that are processed; alternative names are, by not being identities here. */
 const processed: ReadonlySet<string> = new Set([
@@ -71,6 +74,7 @@ export function readExtensions(field: DerElement | undefined): CertificateExtens
     keyUsage: readKeyUsage(found.get(oids.keyUsage)),
     extendedKeyUsage: readExtendedKeyUsage(found.get(oids.extendedKeyUsage)),
     crlDistributionPoints: found.get(oids.crlDistributionPoints),
+    authorityInformationAccess: found.get(oids.authorityInformationAccess),
     unprocessed,
   };
 }

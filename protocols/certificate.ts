@@ -44,6 +44,8 @@ export interface Certificate {
 
 interface CertificateParts {
   readonly signed: { bytes: Buffer; algorithm: SignatureAlgorithm | null; signature: Buffer };
+  /** INTEGER. */
+  readonly serial: DerElement;
   readonly issuer: DerElement;
   readonly subject: DerElement;
   readonly issuerName: DistinguishedName;
@@ -248,7 +250,8 @@ function readCertificate(der: Buffer): Certificate {
 
   const fields = fieldsOf(body, tags.sequence);
   const version = fields.takeIf(explicitTag(0));
-  const serial = readInteger(fields.take(tags.integer));
+  const serialField = fields.take(tags.integer);
+  const serial = readInteger(serialField);
   const algorithm = fields.take(tags.sequence);
   const issuer = fields.take(tags.sequence);
   const validity = fieldsOf(fields.take(tags.sequence), tags.sequence);
@@ -289,7 +292,7 @@ function readCertificate(der: Buffer): Certificate {
     extendedKeyUsage: extensions.extendedKeyUsage,
     publicKey: publicKey.key,
     raw,
-    parts: { signed, issuer, subject, issuerName, subjectName, spki, publicKey, extensions },
+    parts: { signed, serial: serialField, issuer, subject, issuerName, subjectName, spki, publicKey, extensions },
   };
 }
 

@@ -1,4 +1,4 @@
-// Strict reader for DER (X.690 §8 and §10): one encoding for each value, every byte accounted for, one level at a time.
+// Strict reader and small writer for DER (X.690 §8 and §10): one encoding for each value, every byte accounted for, one level at a time.
 import type { Instant } from '#contracts/deps.ts';
 import { Malformed } from './malformed.ts';
 
@@ -33,6 +33,15 @@ export interface DerElement {
   readonly tag: number;
   readonly content: Buffer;
   readonly raw: Buffer;
+}
+
+/** Writes one element around its content. */
+export function writeDer(tag: number, ...content: readonly Uint8Array[]): Buffer {
+  const body = Buffer.concat(content);
+  if (body.length < 0x80) return Buffer.concat([Buffer.of(tag, body.length), body]);
+  const hex = body.length.toString(16);
+  const length = Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex');
+  return Buffer.concat([Buffer.of(tag, 0x80 | length.length), length, body]);
 }
 
 /** Reads exactly one element; a byte after it is a refusal. */

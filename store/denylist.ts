@@ -178,6 +178,17 @@ export async function listPinnedCertificates(
   );
 }
 
+/** Devices that have a certificate pinned. */
+export async function countPinnedCertificates(store: Store, project: string): Promise<number> {
+  const [row] = await withProject(store, project, (tx) =>
+    tx.query<{ devices: number }>(
+      'SELECT count(*)::integer AS devices FROM device WHERE project_id = $1 AND pinned_fingerprint IS NOT NULL',
+      [project],
+    ),
+  );
+  return row?.devices ?? 0;
+}
+
 /** A certificate as the denylist knows it, in SQL. */
 export interface CertificateColumns {
   readonly project: string;

@@ -7,6 +7,7 @@ export const folderNames = [
   'workflows',
   'activities',
   'store',
+  'outbound',
   'telemetry',
   'api',
   'worker',
@@ -116,8 +117,14 @@ export const importRules: readonly ImportRule[] = [
     why: 'telemetry/ shows what a process does, and knows nothing of what that is',
   },
   {
+    files: 'outbound/**',
+    folders: ['contracts', 'protocols'],
+    packages: ['node:dns/promises', 'node:http', 'node:https', 'node:net'],
+    why: 'outbound/ is the one guard of calls to addresses that somebody named, and small',
+  },
+  {
     files: 'api/**',
-    folders: ['contracts', 'protocols', 'machines', 'store', 'telemetry'],
+    folders: ['contracts', 'protocols', 'machines', 'store', 'outbound', 'telemetry'],
     single: ['#workflows/messages.ts'],
     packages: 'any',
     why: 'api/ reaches actors by the messages in #workflows/messages.ts and does nothing that an activity does',

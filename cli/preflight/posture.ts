@@ -47,12 +47,21 @@ function demands(check: Check): Finding[] {
       ),
     );
   const lists = settings.SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS;
-  if (check.production && lists.length === 0)
+  const asks = settings.SENTINEL_DEVICE_CERTIFICATE_OCSP_REQUIRED;
+  if (check.production && lists.length === 0 && !asks)
     findings.push(
       error(
         'SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS',
         'is empty, so a certificate that its authority revoked is accepted',
-        'Name the files that the authority’s revocation lists are published to.',
+        'Name the files of its revocation lists, or set SENTINEL_DEVICE_CERTIFICATE_OCSP_REQUIRED=true.',
+      ),
+    );
+  if (asks && settings.SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH === undefined)
+    findings.push(
+      error(
+        'SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH',
+        'is absent, so no answer of the OCSP responder can be proven and every device is refused',
+        'Name the file of the authority that issues device certificates.',
       ),
     );
   for (const path of lists)

@@ -1,15 +1,18 @@
-// Revocation lists that OpenSSL makes, on the real product: who is refused, since when, and what is written down.
+// Revocation lists that OpenSSL makes, and its responder, on the real product: who is refused, since when, and what is written down.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { connect as connectPlain } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import type { Client } from '#client/client.ts';
+import { parseCertificate } from '#protocols/certificate.ts';
 import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
+import { findFreePort } from '#start/ports.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { eventually } from '#tests/harness/eventually.ts';
 import { programPath, requires } from '#tests/harness/requires.ts';
@@ -17,7 +20,7 @@ import { startStack, type Stack, type TestDevice } from '#tests/harness/stack.ts
 
 const run = promisify(execFile);
 
-describe('revocation by lists', { skip: requires('openssl') }, () => {
+describe('revocation by the authority', { skip: requires('openssl') }, () => {
   const cleanup = cleanupAfterAll();
   const folder = join(tmpdir(), `sentinel-lists-${process.pid}`);
   const list = join(folder, 'ca.crl');
@@ -142,5 +145,73 @@ describe('revocation by lists', { skip: requires('openssl') }, () => {
     assert.equal(first.socket.isSessionReused(), false);
     assert.equal(second.socket.isSessionReused(), false);
     for (const { socket } of [first, second]) socket.destroy();
+  });
+
+  /** OpenSSL's responder over these certificates, until the next one is asked for. */
+  let responder: ChildProcess | null = null;
+  cleanup.after(() => stopResponder());
+
+  async function stopResponder(): Promise<void> {
+    if (responder === null) return;
+    const ended = once(responder, 'exit');
+    responder.kill('SIGKILL');
+    await ended;
+    responder = null;
+  }
+
+  async function respond(port: number, certificates: Readonly<Record<string, 'V' | 'R'>>): Promise<void> {
+    await stopResponder();
+    const lines = Object.entries(certificates).map(([serial, state]) =>
+      [state, '300101000000Z', state === 'R' ? '261101000000Z' : '', serial, 'unknown', `/CN=${serial}`].join('\t'),
+    );
+    await writeFile(join(folder, 'responder.txt'), `${lines.join('\n')}\n`);
+    const [crt, key] = ['ca.crt', 'ca.key'].map((name) => join(stack.home, 'ca', name)) as [string, string];
+    const signer = ['-CA', crt, '-rsigner', crt, '-rkey', key, '-nmin', '5'];
+    const args = ['ocsp', '-port', String(port), '-index', join(folder, 'responder.txt'), ...signer];
+    responder = spawn(programPath('openssl'), args, { stdio: 'ignore' });
+    await eventually(async () => {
+      const socket = connectPlain(port, '127.0.0.1');
+      try {
+        await once(socket, 'connect');
+        return true;
+      } catch {
+        return null;
+      } finally {
+        socket.destroy();
+      }
+    }, 'the responder to listen');
+  }
+
+  test('where a responder has to be asked, only its word lets a device in (RV-05, RV-06, RV-07)', async () => {
+    const port = await findFreePort();
+    await stack.restart({
+      SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: '',
+      SENTINEL_DEVICE_CERTIFICATE_OCSP_REQUIRED: 'true',
+      SENTINEL_DEVICE_CERTIFICATE_OCSP_URL: `http://127.0.0.1:${port}/`,
+      SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH: join(stack.home, 'ca', 'ca.crt'),
+      SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES: '127.0.0.1',
+    });
+    const [good, gone, strange] = await Promise.all(['ocsp-1', 'ocsp-2', 'ocsp-3'].map((id) => stack.device(id)));
+    assert.ok(good && gone && strange);
+    const codeOf = async (device: TestDevice) => {
+      const { status, body } = await device.heartbeat(1);
+      return status === 202 ? 'pending' : body['code'];
+    };
+    assert.equal(await codeOf(good), 'certificate.ocsp_unavailable', 'nobody answers yet');
+
+    const serialOf = ({ certificate }: TestDevice) =>
+      parseCertificate(certificate.certificatePem)
+        .parts.serial.content.toString('hex')
+        .replace(/^00/, '')
+        .toUpperCase();
+    await respond(port, { [serialOf(good)]: 'V', [serialOf(gone)]: 'R' });
+    await eventually(async () => ((await codeOf(good)) === 'pending' ? true : null), 'the responder to be asked again');
+    assert.equal(await codeOf(gone), 'certificate.revoked');
+    assert.equal(await codeOf(strange), 'certificate.ocsp_unavailable', 'unknown to the responder');
+
+    await stopResponder();
+    assert.equal(await codeOf(good), 'pending', 'its answer is good for its time');
+    assert.equal(await codeOf(gone), 'certificate.revoked');
+    assert.equal(await codeOf(strange), 'certificate.ocsp_unavailable');
   });
 });

@@ -132,7 +132,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     sealGuard: { sealLagSeconds: async () => 0, limitSeconds: 300, isRewritten: async () => false, clock },
     heartbeat: {
       identification: { identify: () => null },
-      revocation: { require() {}, async deny() {} },
+      revocation: { require: () => null, async deny() {} },
       batcher: { submit: () => Promise.reject(new TrustError('service.unavailable')) },
       notifier,
       actors: registry.actors,

@@ -26,6 +26,7 @@ function checking(change: Partial<HealthCheckDeps> = {}) {
     waitingNews: async () => 0,
     stuckActors: async () => 0,
     revocationLists: () => ({ files: 0, problems: [], outdated: [], nextUpdate: null }),
+    silentResponders: () => null,
     trustAnchors: () => 1,
     tlsNotAfter: ago(-100 * 86_400),
     clock,
@@ -94,6 +95,8 @@ describe('what readiness says', () => {
     ['revocation', { revocationLists: () => ({ ...lists, outdated: ['CN=CA'] }) }, /^degraded: a list is out of date/],
     ['revocation', { revocationLists: () => ({ ...lists, problems: ['is not there'] }) }, /^degraded:.*is not there/],
     ['revocation', { revocationLists: () => lists }, /^ok: current for 60 min/],
+    ['revocation', { silentResponders: () => 0 }, /^ok: the responders answer/],
+    ['revocation', { silentResponders: () => 1 }, /^degraded: an OCSP responder does not answer/],
     ['tls_certificate', { tlsNotAfter: new Date(0) }, /^degraded: has ended/],
   ] as const) {
     it(`of ${name}: ${said.source}`, async () => assert.match(await checking(change).ask(name), said));

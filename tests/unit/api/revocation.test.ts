@@ -43,6 +43,7 @@ function revoking(t: TestContext, fleet: readonly PinnedCertificate[]) {
   const set = anchorsOf(ca);
   const revocation = createDeviceRevocation({
     lists: { require() {}, current: () => lists, state: () => state },
+    statuses: null,
     anchors: () => ({
       anchors: set,
       projectOf: new Map(set.map(({ fingerprint }) => [fingerprint, 'default'])),
@@ -57,6 +58,7 @@ function revoking(t: TestContext, fleet: readonly PinnedCertificate[]) {
             !revoked.some((entry) => entry.revocation.fingerprint_sha256 === fingerprint_sha256),
         )
         .slice(0, limit),
+    countPinned: async () => fleet.length,
     async revoke(project, entry) {
       if (refusal !== null) throw refusal;
       happened.push(`revoke ${entry.device_id}`);

@@ -167,6 +167,21 @@ const cases: readonly Case[] = [
     finds: ['error SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS'],
   },
   {
+    title: 'takes a responder for it (RV-10)',
+    change: {
+      SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: undefined,
+      SENTINEL_DEVICE_CERTIFICATE_OCSP_REQUIRED: 'true',
+      SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH: '/etc/sentinel/issuer.pem',
+    },
+    finds: [],
+  },
+  {
+    title: 'refuses to ask a responder whose answers cannot be proven (RV-06)',
+    change: { SENTINEL_DEVICE_CERTIFICATE_OCSP_REQUIRED: 'true' },
+    production: false,
+    finds: ['error SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH'],
+  },
+  {
     title: 'lets a trial leave revocation out',
     change: { SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: undefined },
     production: false,

@@ -7,7 +7,7 @@ import {
   verifyDeviceCertificate,
 } from '#protocols/certificate.ts';
 import type { TrustAnchor, VerifiedCertificate } from '#protocols/certificate.ts';
-import { fieldsOf, readBytes, readDer, readInteger, tags } from '#protocols/der.ts';
+import { fieldsOf, readBytes, readDer, readInteger, tags, writeDer } from '#protocols/der.ts';
 import { issueCertificate, type CertificateOptions, type IssuedCertificate } from '#protocols/issue-certificate.ts';
 import { writePem } from '#protocols/pem.ts';
 
@@ -75,13 +75,9 @@ export function anchorsOf(...authorities: readonly IssuedCertificate[]): TrustAn
   return parseTrustAnchors(authorities.map(({ certificatePem }) => certificatePem).join(''));
 }
 
-/** One DER element. */
+/** One DER element; text is UTF-8. */
 export function der(tag: number, ...content: readonly (Buffer | string)[]): Buffer {
-  const body = Buffer.concat(content.map((part) => Buffer.from(part)));
-  const long = body.length.toString(16);
-  const length = Buffer.from(long.length % 2 === 0 ? long : `0${long}`, 'hex');
-  const header = body.length < 0x80 ? [tag, body.length] : [tag, 0x80 | length.length, ...length];
-  return Buffer.concat([Buffer.from(header), body]);
+  return writeDer(tag, ...content.map((part) => Buffer.from(part)));
 }
 
 /** The DER of a name; each attribute is its type's DER without header, the tag of its value, and the value. */
