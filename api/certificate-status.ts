@@ -1,7 +1,8 @@
 // What responders say of certificates (OCSP): asked once for all who wait, kept while it may be relied on, and asked again before that ends.
 import type { Clock, Log, Random } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
-import { authorityId, type Certificate, type VerifiedCertificate } from '#protocols/certificate.ts';
+import { authorityId, type Certificate } from '#protocols/certificate.ts';
+import { type VerifiedCertificate } from '#protocols/device-certificate.ts';
 import { maximumAnswerBytes, ocspResponderOf, readOcspAnswer, writeOcspRequest } from '#protocols/ocsp.ts';
 import type { CertificateStatus } from '#protocols/ocsp.ts';
 import type { Outbound } from '#outbound/request.ts';

@@ -5,13 +5,9 @@ import type { FastifyRequest } from 'fastify';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { Clock } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
-import {
-  parseCertificate,
-  requireValidAt,
-  verifyDeviceCertificate,
-  type Certificate,
-  type VerifiedCertificate,
-} from '#protocols/certificate.ts';
+import { parseCertificate, type Certificate } from '#protocols/certificate.ts';
+import { requireValidAt } from '#protocols/certificate-path.ts';
+import { verifyDeviceCertificate, type VerifiedCertificate } from '#protocols/device-certificate.ts';
 import { carriesCertificateHeaders, readProxyCertificate, type StatedHeader } from '#protocols/proxy-headers.ts';
 import type { TrustedProxy } from './client-address.ts';
 import type { AnchorSet } from './trust-anchors.ts';

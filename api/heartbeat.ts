@@ -8,7 +8,8 @@ import { isProblemCode, TrustError, type ProblemCode } from '#contracts/problems
 import { lowestTier } from '#contracts/states.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
-import { matchCommonName, type Certificate } from '#protocols/certificate.ts';
+import { type Certificate } from '#protocols/certificate.ts';
+import { matchCommonName } from '#protocols/device-certificate.ts';
 import { writePem } from '#protocols/pem.ts';
 import type { HeartbeatItem, HeartbeatVerdict } from '#store/heartbeat.ts';
 import type { ActorNotifier } from './actor-notifier.ts';

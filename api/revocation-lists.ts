@@ -2,7 +2,8 @@
 import { open, stat } from 'node:fs/promises';
 import type { Clock, Log } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
-import { authorityId, type Certificate, type VerifiedCertificate } from '#protocols/certificate.ts';
+import { authorityId, type Certificate } from '#protocols/certificate.ts';
+import { type VerifiedCertificate } from '#protocols/device-certificate.ts';
 import { isCurrent, maximumListBytes, requireNotListed, type RevocationList } from '#protocols/crl.ts';
 
 export interface RevocationLists {

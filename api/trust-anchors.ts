@@ -1,6 +1,6 @@
 // The authorities that identify devices, with the project of each: read from the store, and again every few seconds.
 import type { Log } from '#contracts/deps.ts';
-import { parseTrustAnchors, type TrustAnchor } from '#protocols/certificate.ts';
+import { parseTrustAnchors, type TrustAnchor } from '#protocols/device-certificate.ts';
 import type { TrustAnchorRow } from '#store/trust-anchor.ts';
 
 /** One state of the authorities. What was verified against another one has to be verified again. */

@@ -31,6 +31,8 @@ export interface CertificateExtensions {
   readonly crlDistributionPoints: DerElement | undefined;
   /** Where the authority answers about this certificate; read by `ocsp.ts`. */
   readonly authorityInformationAccess: DerElement | undefined;
+  /** Other names of the subject, which are identities only of TPMs; read by `endorsement.ts`. */
+  readonly subjectAlternativeName: DerElement | undefined;
   /** Extensions that would have to be processed and are not: nothing may rest on a certificate that has any. */
   readonly unprocessed: readonly string[];
 }
@@ -52,7 +54,7 @@ const oids = {
   extendedKeyUsage: '2.5.29.37',
   authorityInformationAccess: '1.3.6.1.5.5.7.1.1',
 } as const;
-/** Critical extensions that are processed; alternative names are, by not being identities here. */
+/** Critical extensions that are processed; alternative names are, by not being identities of devices. */
 const processed: ReadonlySet<string> = new Set([
   oids.keyUsage,
   oids.subjectAlternativeName,
@@ -75,6 +77,7 @@ export function readExtensions(field: DerElement | undefined): CertificateExtens
     extendedKeyUsage: readExtendedKeyUsage(found.get(oids.extendedKeyUsage)),
     crlDistributionPoints: found.get(oids.crlDistributionPoints),
     authorityInformationAccess: found.get(oids.authorityInformationAccess),
+    subjectAlternativeName: found.get(oids.subjectAlternativeName),
     unprocessed,
   };
 }

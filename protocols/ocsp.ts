@@ -4,7 +4,8 @@ import type { Instant } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { isSignedBy, readSignatureAlgorithm } from './certificate-algorithms.ts';
 import { explicitly, readExtensionList, type Extension } from './certificate-extensions.ts';
-import { isIssuedBy, parseCertificate, requireValidAt, type Certificate } from './certificate.ts';
+import { requireValidAt } from './certificate-path.ts';
+import { isIssuedBy, parseCertificate, type Certificate } from './certificate.ts';
 import {
   explicitTag,
   fieldsOf,

@@ -8,7 +8,7 @@ import { batcherDefaults, createBatcher } from '#api/heartbeat-batcher.ts';
 import type { Refused } from '#api/refusals.ts';
 import type { SignInDeps } from '#api/sign-in.ts';
 import { systemClock } from '#contracts/deps.ts';
-import { parseTrustAnchors } from '#protocols/certificate.ts';
+import { parseTrustAnchors } from '#protocols/device-certificate.ts';
 import type { HeartbeatItem, HeartbeatVerdict } from '#store/heartbeat.ts';
 import { fakeApi, password, problemOf } from '#tests/fakes/api-over-fakes.ts';
 import { openApproval, pendingDevice, reviewId } from '#tests/fakes/fake-registry.ts';

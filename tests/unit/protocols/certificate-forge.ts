@@ -1,12 +1,8 @@
 // Makes certificates for tests: good ones in short, and wrong ones down to the byte.
 import { randomBytes } from 'node:crypto';
-import {
-  matchCommonName,
-  parseCertificate,
-  parseTrustAnchors,
-  verifyDeviceCertificate,
-} from '#protocols/certificate.ts';
-import type { TrustAnchor, VerifiedCertificate } from '#protocols/certificate.ts';
+import { parseCertificate } from '#protocols/certificate.ts';
+import { matchCommonName, parseTrustAnchors, verifyDeviceCertificate } from '#protocols/device-certificate.ts';
+import type { TrustAnchor, VerifiedCertificate } from '#protocols/device-certificate.ts';
 import { fieldsOf, readBytes, readDer, readInteger, tags, writeDer } from '#protocols/der.ts';
 import { issueCertificate, type CertificateOptions, type IssuedCertificate } from '#protocols/issue-certificate.ts';
 import { writePem } from '#protocols/pem.ts';

@@ -5,14 +5,10 @@ import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { TrustError, type ProblemCode } from '#contracts/problems.ts';
-import {
-  matchCommonName,
-  parseCertificate,
-  parseTrustAnchors,
-  requireValidAt,
-  sameSerial,
-} from '#protocols/certificate.ts';
-import type { TrustAnchor } from '#protocols/certificate.ts';
+import { parseCertificate, sameSerial } from '#protocols/certificate.ts';
+import { requireValidAt } from '#protocols/certificate-path.ts';
+import { matchCommonName, parseTrustAnchors } from '#protocols/device-certificate.ts';
+import type { TrustAnchor } from '#protocols/device-certificate.ts';
 import { writeName } from '#protocols/distinguished-name.ts';
 import type { CertificateOptions, IssuedCertificate } from '#protocols/issue-certificate.ts';
 import {

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { systemRandom as random, type Clock } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
-import { matchCommonName, parseCertificate, parseTrustAnchors } from '#protocols/certificate.ts';
+import { parseCertificate } from '#protocols/certificate.ts';
+import { matchCommonName, parseTrustAnchors } from '#protocols/device-certificate.ts';
 import { createDevelopmentCa, type DevelopmentCa } from '#protocols/development-ca.ts';
 import { verify } from './certificate-forge.ts';
 
