@@ -1,6 +1,7 @@
 // The decoders of attestation evidence, with what TPMs and devices really sent.
 import { generateKeyPairSync } from 'node:crypto';
 import { readBase64url } from '#protocols/base64url.ts';
+import { parseEndorsementRoots, verifyEndorsement } from '#protocols/endorsement.ts';
 import { parsePcrBaselines } from '#protocols/pcr-baselines.ts';
 import { readPcrIndex, readPcrValue, readPcrValues } from '#protocols/pcr.ts';
 import { makeSignedMeasurement, verifySignedMeasurement } from '#protocols/signed-measurement.ts';
@@ -40,12 +41,29 @@ export function attestationDecoders(): Readonly<Record<string, Decoder>> {
   const pcrs = { sha256: { '0': 'ab'.repeat(32) } };
   const { privateKey } = generateKeyPairSync('ed25519');
   const measurement = makeSignedMeasurement({ deviceId: 'device-1', nonce, measuredAt: now, pcrs, privateKey });
+  const roots = parseEndorsementRoots(vectors.authorities[0]);
   const structured = { refusesWith: ['Malformed'] };
   return {
     'protocols/base64url.ts#readBase64url': {
       ...structured,
       samples: ['AAAA', nonce],
       decode: (bytes) => readBase64url(bytes.toString(), 64),
+    },
+    'protocols/endorsement.ts#parseEndorsementRoots': {
+      samples: vectors.authorities,
+      decode: (bytes) => parseEndorsementRoots(bytes.toString()),
+    },
+    'protocols/endorsement.ts#verifyEndorsement': {
+      samples: vectors.endorsement.flatMap(({ certificate }) => certificate ?? []),
+      share: 0.5,
+      decode: (bytes) =>
+        verifyEndorsement({
+          certificate: bytes.toString(),
+          chain: [vectors.authorities[1]],
+          ekPublic: null,
+          roots,
+          now: new Date('2027-01-01T00:00:00Z'),
+        }),
     },
     'protocols/pcr-baselines.ts#parsePcrBaselines': {
       samples: [

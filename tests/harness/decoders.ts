@@ -149,8 +149,11 @@ export async function decoders(t: Cleanup): Promise<Readonly<Record<string, Deco
       ...certificates,
       decode: (bytes) => [parseCertificateOrPass(bytes), parseCertificateOrPass(bytes.toString())],
     },
-    'protocols/certificate.ts#parseTrustAnchors': { samples: [pems.join('')], decode: ofText(parseTrustAnchors) },
-    'protocols/certificate.ts#verifyDeviceCertificate': {
+    'protocols/device-certificate.ts#parseTrustAnchors': {
+      samples: [pems.join('')],
+      decode: ofText(parseTrustAnchors),
+    },
+    'protocols/device-certificate.ts#verifyDeviceCertificate': {
       ...certificates,
       decode: (bytes) => verifyDeviceCertificate({ leaf: parseCertificate(bytes), presentedChain: [], anchors, now }),
     },
