@@ -7,6 +7,8 @@ export interface AdmissionOptions {
   readonly maximumOpen: number;
   /** When even the quickest answer of a window took longer, a queue stands; below half of it there is none. */
   readonly targetMs: number;
+  /** As many must have been open at once: a few that are slow wait for something else, such as an OCSP responder. */
+  readonly queueFrom: number;
   readonly windowMs: number;
   /** What devices are asked for: a rest is a multiple of it. */
   readonly intervalSeconds: number;
@@ -40,9 +42,10 @@ const restIntervals = 14;
  */
 export function createAdmission(
   { random, metrics, nowMs }: AdmissionDeps,
-  { maximumOpen, targetMs, windowMs, intervalSeconds }: AdmissionOptions,
+  { maximumOpen, targetMs, queueFrom, windowMs, intervalSeconds }: AdmissionOptions,
 ): Admission {
   let open = 0;
+  let mostOpen = 0;
   let share = 1;
   let windowBegan = nowMs();
   /** Of the answers in this window; infinite when there were none. */
@@ -60,10 +63,11 @@ export function createAdmission(
     if (isIdle || quickestMs < targetMs / 2) share += growBy;
     // Nobody asked for so long: the process was idle or frozen, and answers that were held up say nothing of now.
     // Otherwise a window without any answer, while some are waited for, is the worst one.
-    else if (quickestMs > targetMs && windows < pauseWindows) share *= fallBy;
+    else if (quickestMs > targetMs && windows < pauseWindows && mostOpen >= queueFrom) share *= fallBy;
     if (open === 0) share += growBy * (windows - 1);
     share = Math.max(leastShare, Math.min(1, share));
     windowBegan = now;
+    mostOpen = open;
     quickestMs = Number.POSITIVE_INFINITY;
   }
 
@@ -82,6 +86,7 @@ export function createAdmission(
       if (open >= maximumOpen) return refuse('full');
       if (share < 1 && fractionOf(random) >= share) return refuse('share');
       open += 1;
+      mostOpen = Math.max(mostOpen, open);
       return {
         taken: true,
         done() {

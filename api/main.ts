@@ -492,6 +492,7 @@ const listeners = await openListeners(
       { random, metrics, nowMs: () => performance.now() },
       {
         maximumOpen: 2_000,
+        queueFrom: 64,
         targetMs: 200,
         windowMs: 250,
         intervalSeconds: settings.SENTINEL_HEARTBEAT_INTERVAL_SECONDS,

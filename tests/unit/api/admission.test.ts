@@ -4,9 +4,9 @@ import { describe, it } from 'node:test';
 import { batchesAtOnce, createAdmission, type Admission } from '#api/admission.ts';
 import { createMetrics } from '#api/metrics.ts';
 
-const options = { maximumOpen: 10, targetMs: 200, windowMs: 250, intervalSeconds: 15 };
+const options = { maximumOpen: 10, targetMs: 200, queueFrom: 1, windowMs: 250, intervalSeconds: 15 };
 
-function admissionAt() {
+function admissionAt(change: Partial<typeof options> = {}) {
   let nowMs = 0;
   let seed = 1;
   const metrics = createMetrics('0.0.0');
@@ -17,7 +17,7 @@ function admissionAt() {
       return Uint8Array.of((seed >> 16) & 255, (seed >> 8) & 255);
     },
   };
-  const admission = createAdmission({ random, metrics, nowMs: () => nowMs }, options);
+  const admission = createAdmission({ random, metrics, nowMs: () => nowMs }, { ...options, ...change });
   /** What becomes of heartbeats that come ten at a time, each answered after so long. */
   const run = (heartbeats: number, answerMs: number) => {
     const rests: number[] = [];
@@ -55,6 +55,10 @@ describe('admission of heartbeats', () => {
     first.done();
     assert.equal(admission.admit().taken, true);
     assert.equal(admission.admit().taken, false);
+  });
+
+  it('takes all of a few that are slow, since they are no queue (FT-11)', () => {
+    assert.deepEqual(admissionAt({ queueFrom: 11 }).run(1_000, 3_000).rests, []);
   });
 
   it('takes ever less while answers stay slow, and never nothing (FT-11)', () => {

@@ -20,7 +20,7 @@ function metersOf(process: MetricProcess): Meters {
       registerReadings(made, readings());
       createAdmission(
         { random: systemRandom, metrics: made, nowMs: () => 0 },
-        { maximumOpen: 1, targetMs: 1, windowMs: 1, intervalSeconds: 1 },
+        { maximumOpen: 1, targetMs: 1, queueFrom: 1, windowMs: 1, intervalSeconds: 1 },
       );
       return made.meters;
     }
