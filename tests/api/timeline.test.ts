@@ -60,6 +60,39 @@ describe('the timeline of a device', () => {
     assert.deepEqual((await ask('kind=heartbeat', headers)).json<DeviceTimeline>().kinds, ['heartbeat']);
   });
 
+  it('takes a cursor for nothing but the list that it came from, and none that was changed', async (t) => {
+    const { app, as, ask, registry } = await withTimeline(t);
+    registry.addDevice(approvedDevice('device-2'));
+    registry.addDevice(approvedDevice('device-1', { project_id: 'other' }));
+    const headers = await as('viewer');
+    const cursor = (await ask('limit=1', headers)).json<DeviceTimeline>().next_cursor ?? '';
+    const [position = '', seal = ''] = cursor.split('.');
+    const moved = Buffer.from(Buffer.from(position, 'base64url').toString().replace('11:50', '11:59')).toString(
+      'base64url',
+    );
+    for (const changed of [
+      `${moved}.${seal}`,
+      `${position}.`,
+      position,
+      `.${seal}`,
+      `${position}.${seal}.${seal}`,
+      'null',
+    ]) {
+      const answer = await ask(`limit=1&cursor=${changed}`, headers);
+      assert.equal(problemOf(answer).code, 'request.cursor_invalid', changed);
+    }
+    const elsewhere = [
+      [`/api/devices/device-2/timeline?cursor=${cursor}`, headers],
+      [`/api/devices/device-1/timeline?cursor=${cursor}`, { ...headers, 'x-sentinel-project': 'other' }],
+      [`/api/devices/device-1/history?cursor=${cursor}`, headers],
+      [`/api/devices/device-1/timeline?kind=transition&cursor=${cursor}`, headers],
+    ] as const;
+    for (const [url, as] of elsewhere)
+      assert.equal(problemOf(await app.inject({ url, headers: as })).code, 'request.cursor_invalid', url);
+    for (const query of ['limit=501', 'limit=0', 'limit=1e3', 'limit=-1', 'kind=all', 'kind=audit&kind=heartbeat'])
+      assert.equal(problemOf(await ask(query, headers)).code, 'request.invalid', query);
+  });
+
   it('says since when a device is online, and when it was not in the last day', async (t) => {
     const { as, ask, clock } = await withTimeline(t);
     const { presence } = (await ask('', await as('viewer'))).json<DeviceTimeline>();
