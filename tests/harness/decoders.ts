@@ -42,6 +42,8 @@ import {
 import { readName } from '#protocols/distinguished-name.ts';
 import { verifyPassword } from '#protocols/password.ts';
 import { createPayloadCodec, decodeForOperator, type WirePayload } from '#protocols/payload-codec.ts';
+import { ocspResponderOf, readOcspAnswer } from '#protocols/ocsp.ts';
+import { createOutboundAddresses } from '#protocols/outbound-address.ts';
 import { readPem, writePem } from '#protocols/pem.ts';
 import { readProxyCertificate } from '#protocols/proxy-headers.ts';
 import { readBase64url, readSecretKey } from '#protocols/secret-key.ts';
@@ -52,6 +54,7 @@ import { verifyTotp } from '#protocols/totp.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { forgeList } from '#tests/unit/protocols/crl-forge.ts';
 import { forgeAuthority, forgeLeaf, now } from '#tests/unit/protocols/certificate-forge.ts';
+import { forgeAnswer, statuses } from '#tests/unit/protocols/ocsp-forge.ts';
 import { attestationDecoders } from './attestation-decoders.ts';
 import type { Cleanup } from './cleanup.ts';
 import type { Decoder } from './fuzz.ts';
@@ -172,6 +175,30 @@ export async function decoders(t: Cleanup): Promise<Readonly<Record<string, Deco
     'protocols/checkpoint.ts#readPublicKeys': {
       samples: [writePublicKeys(verification)],
       decode: ofText(readPublicKeys),
+    },
+    'protocols/ocsp.ts#readOcspAnswer': {
+      samples: [
+        forgeAnswer({ certificate: leaf, issuer: authority }),
+        forgeAnswer({ certificate: leaf, issuer: authority, byKey: true, status: statuses.revoked }),
+      ],
+      decode: (bytes) =>
+        readOcspAnswer(
+          bytes,
+          {
+            certificate: parseCertificate(leaf.certificatePem),
+            issuer: parseCertificate(authority.certificatePem),
+            nonce: Buffer.alloc(32, 1),
+          },
+          { now, maxAgeSeconds: 3600 },
+        ),
+    },
+    'protocols/ocsp.ts#ocspResponderOf': {
+      ...certificates,
+      decode: (bytes) => ocspResponderOf(parseCertificate(bytes)),
+    },
+    'protocols/outbound-address.ts#createOutboundAddresses': {
+      samples: ['10.0.0.0/8', '::1', '192.168.0.1', 'fd00::/8'],
+      decode: ofText((text) => createOutboundAddresses([text])),
     },
     'protocols/csrf.ts#requireCsrfToken': {
       samples: ['a'.repeat(43)],
