@@ -15,7 +15,7 @@ const lengths = { leadMs: 1_000, measuredMs: 3_000 };
 /** Of one who speaks for many, and of devices that are heard less often than they would be: see docs/performance.md. */
 const settings = { SENTINEL_REQUIRE_CERT_COMMON_NAME_MATCH: 'false', SENTINEL_DEVICE_STALE_SECONDS: '86400' };
 
-/** @param enrolled one connection and certificate each; nobody may be connected to the main database */
+/** @param enrolled one connection and certificate each; no process may be connected to the main database any more */
 export async function measureGrowth(
   installation: Installation,
   load: Load,
@@ -24,6 +24,7 @@ export async function measureGrowth(
 ): Promise<Measured> {
   const contestants: Contestant[] = [];
   const fleets: Fleet[] = [];
+  await installation.disconnect(mainDatabase);
   for (const size of sizes) {
     const fleet = { ...enrolled.fleet, copies: Math.round(size / enrolled.fleet.identities) - 1 };
     const name = `fleet_${size}`;

@@ -38,8 +38,10 @@ export interface Installation {
   readonly temporal: RunningTemporal;
   /** Where Temporal says how often it was asked for what. */
   readonly temporalMetricsUrl: string;
-  /** The superuser's. */
+  /** The superuser's, one for each name. */
   database(name: string): pg.Pool;
+  /** A database that somebody is connected to cannot be copied. */
+  disconnect(name: string): Promise<void>;
   /** An API on a database with our schema, with settings other than the usual ones; `preload` is a module of this folder. */
   startApi(options: { database: string; settings?: SettingTexts; preload?: string }): Promise<Api>;
   startWorker(database: string): Promise<Process>;
@@ -127,6 +129,14 @@ async function start(folder: string, works: (() => Promise<unknown>)[]): Promise
     return environmentOf(kind, { ...common, ...settings, SENTINEL_DATABASE_URL }, process.env);
   }
 
+  const pools = new Map<string, pg.Pool>();
+  async function disconnect(name: string): Promise<void> {
+    const pool = pools.get(name);
+    pools.delete(name);
+    await pool?.end();
+  }
+  works.push(() => Promise.all([...pools.keys()].map(disconnect)));
+
   async function run(part: Part): Promise<Process> {
     const child = await startPart(part, spawnPart, () => {});
     let stopping: Promise<unknown> | null = null;
@@ -143,15 +153,18 @@ async function start(folder: string, works: (() => Promise<unknown>)[]): Promise
     temporal,
     temporalMetricsUrl: `http://127.0.0.1:${metricsPort}/metrics`,
     database(name) {
+      const open = pools.get(name);
+      if (open !== undefined) return open;
       const pool = new pg.Pool({
         connectionString: addressOf(postgres.superuserUrl, { database: name }),
         max: 2,
         options: '-c statement_timeout=300s',
       });
       pool.on('error', () => {});
-      works.push(() => pool.end());
+      pools.set(name, pool);
       return pool;
     },
+    disconnect,
     async startApi({ database, settings = {}, preload }) {
       const port = await findFreePort();
       const url = `https://127.0.0.1:${port}`;
