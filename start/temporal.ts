@@ -32,8 +32,6 @@ export interface TemporalOptions {
   readonly databaseFile?: string;
   /** How long closed workflows stay visible. */
   readonly retentionDays?: number;
-  /** Where it shows what it was asked for, in the text format of Prometheus; nowhere when absent. For benchmarks. */
-  readonly metricsPort?: number;
   /** Limits of the server other than its own, by their names there. For tests. */
   readonly dynamicConfig?: Readonly<Record<string, number>>;
 }
@@ -122,7 +120,6 @@ function serverArguments(options: TemporalOptions, serves: (flag: string) => boo
     if (codecEndpoint !== undefined) args.push('--ui-codec-endpoint', codecEndpoint);
     if (serves('--ui-disable-news-fetch')) args.push('--ui-disable-news-fetch');
   }
-  if (options.metricsPort !== undefined) args.push('--metrics-port', String(options.metricsPort));
   for (const [name, value] of Object.entries({ ...ownConfig, ...options.dynamicConfig }))
     args.push('--dynamic-config-value', `${name}=${value}`);
   if (databaseFile !== undefined) {

@@ -1,5 +1,5 @@
-// Loaded before api/main.ts, so that the same API judges each heartbeat by a statement of its own: what batching is compared
-// with, and no setting of the product. As many statements at once as the pool has connections.
+// Loaded before api/main.ts, so that the same API judges each heartbeat by a statement of its own, as many at once as it has
+// batches otherwise: what batching is compared with, and no setting of the product.
 import { batcherDefaults, type BatcherOptions } from '#api/heartbeat-batcher.ts';
 
-Object.assign(batcherDefaults, { maximumBatch: 1, maximumInFlight: 10 } satisfies Partial<BatcherOptions>);
+Object.assign(batcherDefaults, { maximumBatch: 1 } satisfies Partial<BatcherOptions>);

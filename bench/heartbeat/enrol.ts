@@ -41,13 +41,23 @@ export async function enrol(
   return identities;
 }
 
-/** @throws Error when it is refused */
+/** As devices do: what has no time now is asked again. @throws Error when it is refused */
 export async function send(
   ca: Installation['ca'],
   api: Api,
   identity: Identity,
   body: string,
 ): Promise<Record<string, unknown>> {
+  return eventually(() => sendOnce(ca, api, identity, body), 'the answer to a heartbeat');
+}
+
+/** @returns null when the server has no time for it */
+async function sendOnce(
+  ca: Installation['ca'],
+  api: Api,
+  identity: Identity,
+  body: string,
+): Promise<Record<string, unknown> | null> {
   const transport = createTransport({ ca: ca.caCertificatePem, identity });
   try {
     const answer = await transport.fetch(`${api.url}/api/heartbeat`, {
@@ -58,6 +68,7 @@ export async function send(
       redirect: 'error',
     });
     const text = await answer.text();
+    if (answer.status === 429 || answer.status === 503) return null;
     if (answer.status > 299) throw new Error(`a heartbeat was answered ${answer.status}: ${text}`);
     return JSON.parse(text) as Record<string, unknown>;
   } finally {

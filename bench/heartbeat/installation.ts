@@ -36,8 +36,6 @@ export interface Installation {
   readonly tls: { readonly cert: string; readonly key: string; readonly ca: string };
   readonly postgres: RunningPostgres;
   readonly temporal: RunningTemporal;
-  /** Where Temporal says how often it was asked for what. */
-  readonly temporalMetricsUrl: string;
   /** The superuser's, one for each name. */
   database(name: string): pg.Pool;
   /** A database that somebody is connected to cannot be copied. */
@@ -89,7 +87,6 @@ async function start(folder: string, works: (() => Promise<unknown>)[]): Promise
   // As durable as an installation: a heartbeat that was answered has reached the disk.
   const postgres = await startPostgres({ dataDir: join(folder, 'postgres'), port: 0, password: secret() });
   works.push(() => postgres.stop());
-  const metricsPort = await findFreePort();
   const program = await findTemporalProgram({
     toolsDirs: [join(root, '.sentinel', 'tools')],
     environment: process.env,
@@ -98,7 +95,6 @@ async function start(folder: string, works: (() => Promise<unknown>)[]): Promise
     program: program.path,
     port: 0,
     databaseFile: join(folder, 'temporal', 'temporal.sqlite'),
-    metricsPort,
   });
   works.push(() => temporal.stop());
 
@@ -151,7 +147,6 @@ async function start(folder: string, works: (() => Promise<unknown>)[]): Promise
     tls,
     postgres,
     temporal,
-    temporalMetricsUrl: `http://127.0.0.1:${metricsPort}/metrics`,
     database(name) {
       const open = pools.get(name);
       if (open !== undefined) return open;

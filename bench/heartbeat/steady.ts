@@ -92,7 +92,8 @@ export async function measureSteady(
 
   say('counts what a signal costs Temporal');
   const signals = await measureSignals(installation, ours, main, { ...fleets.probe, usedCounter });
-  const callsBefore = await readCalls(installation.temporalMetricsUrl);
+  const apis = [ours, single, atRate];
+  const callsBefore = await readCalls(installation, apis);
 
   const Postgres = installation.postgres.pid;
   const contestants: Contestant[] = [
@@ -132,7 +133,7 @@ export async function measureSteady(
 
   say('compares the database with what was answered');
   const answered = await verify(installation, load, { flask, fleets, flaskFleet, loop: loops?.oursLoop ?? null });
-  const calls = (await readCalls(installation.temporalMetricsUrl)) - callsBefore;
+  const calls = (await readCalls(installation, apis)) - callsBefore;
 
   const memory = Object.entries<number>({
     'bare Fastify': limit.pid,

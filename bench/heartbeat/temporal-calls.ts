@@ -1,24 +1,32 @@
-// How often Temporal was asked for something, by its own count: Prometheus text, `service_requests` of the frontend.
+// How often an API has asked Temporal for something, by the count that its client keeps of every call.
+import { createTransport } from '#client/node-transport.ts';
+import type { Api, Installation } from './installation.ts';
 
-/** Every way in which somebody reaches a workflow; a workflow is merely started by schedules only, whatever devices do. */
-const aboutWorkflows =
-  /^(Signal|ExecuteMultiOperation|Update(WorkflowExecution$)|QueryWorkflow|ResetWorkflow|Terminate|RequestCancel)/;
+const counted = 'sentinel_temporal_request_duration_seconds';
+const line = new RegExp(`^${counted}_count\\{(.*)\\} (\\S+)$`);
 
-/** Calls about workflows, by operation. */
-export function callsOf(metrics: string): Record<string, number> {
-  const calls: Record<string, number> = {};
-  for (const line of metrics.split('\n')) {
-    const [, labels = '', value = ''] = /^service_requests(?:_total)?\{(.*)\} (\S+)/.exec(line) ?? [];
-    const label = (name: string): string => new RegExp(`(?:^|,)${name}="([^"]*)"`).exec(labels)?.[1] ?? '';
-    if (label('service_name') !== 'frontend' || !aboutWorkflows.test(label('operation'))) continue;
-    calls[label('operation')] = (calls[label('operation')] ?? 0) + Number(value);
-  }
-  return calls;
+/** @param metrics in the text format of Prometheus. @throws Error when it says nothing of Temporal */
+export function callsOf(metrics: string): number {
+  if (!metrics.includes(`# TYPE ${counted} `)) throw new Error(`the API does not say ${counted}`);
+  return metrics.split('\n').reduce((sum, text) => sum + Number(line.exec(text)?.[2] ?? 0), 0);
 }
 
-export async function readCalls(url: string): Promise<number> {
-  const answer = await fetch(url, { signal: AbortSignal.timeout(10_000) });
-  const text = await answer.text();
-  if (!/^service_requests/m.test(text)) throw new Error('Temporal does not say what it was asked for');
-  return Object.values(callsOf(text)).reduce((sum, value) => sum + value, 0);
+/** Of all these together. */
+export async function readCalls({ ca }: Pick<Installation, 'ca'>, apis: readonly Api[]): Promise<number> {
+  const transport = createTransport({ ca: ca.caCertificatePem });
+  try {
+    let calls = 0;
+    for (const { url } of apis) {
+      const answer = await transport.fetch(`${url}/api/metrics`, {
+        method: 'GET',
+        headers: {},
+        signal: AbortSignal.timeout(10_000),
+        redirect: 'error',
+      });
+      calls += callsOf(await answer.text());
+    }
+    return calls;
+  } finally {
+    await transport.close();
+  }
 }

@@ -49,6 +49,7 @@ export const sections: readonly Section[] = [
       'docs/architecture.md',
       'docs/workflows.md',
       'docs/audit.md',
+      'docs/performance.md',
       'docs/threat-model.md',
       'docs/reliability.md',
       'docs/glossary.md',

@@ -67,17 +67,19 @@ describe('the cost of a heartbeat', () => {
 });
 
 describe('what others say', () => {
-  it('counts calls about workflows at Temporal’s frontend, and no polls, schedules and inner calls', () => {
+  it('counts every call to Temporal, whatever became of it, and takes no silence for none', () => {
+    const name = 'sentinel_temporal_request_duration_seconds';
     const metrics = [
-      '# TYPE service_requests counter',
-      'service_requests{namespace="default",operation="SignalWithStartWorkflowExecution",service_name="frontend"} 3',
-      'service_requests{namespace="other",operation="SignalWithStartWorkflowExecution",service_name="frontend"} 1',
-      'service_requests{namespace="default",operation="SignalWithStartWorkflowExecution",service_name="history"} 3',
-      'service_requests{namespace="default",operation="ExecuteMultiOperation",service_name="frontend"} 2',
-      'service_requests{namespace="default",operation="StartWorkflowExecution",service_name="frontend"} 9',
-      'service_requests{namespace="default",operation="PollWorkflowTaskQueue",service_name="frontend"} 70',
+      `# TYPE ${name} histogram`,
+      `${name}_bucket{le="0.1",operation="signalWithStart",status="ok"} 3`,
+      `${name}_sum{operation="signalWithStart",status="ok"} 0.2`,
+      `${name}_count{operation="signalWithStart",status="ok"} 3`,
+      `${name}_count{operation="startUpdate",status="failed"} 2`,
+      'sentinel_heartbeats_total{outcome="accepted"} 70',
     ].join('\n');
-    assert.deepEqual(callsOf(metrics), { SignalWithStartWorkflowExecution: 4, ExecuteMultiOperation: 2 });
+    assert.equal(callsOf(metrics), 5);
+    assert.equal(callsOf(`# TYPE ${name} histogram\n`), 0);
+    assert.throws(() => callsOf('sentinel_heartbeats_total 1\n'), /does not say/);
   });
 
   it('reads vegeta’s table of results', () => {
