@@ -76,7 +76,7 @@ describe('revocation by the authority', { skip: requires('openssl') }, () => {
     return device;
   }
 
-  test('nobody is let in until there is a list, and readiness says why (RV-04)', async () => {
+  test('nobody is let in until there is a list; readiness and the trail say why (RV-04, FT-13)', async () => {
     const device = await stack.device('early');
     const refused = await device.heartbeat(1);
     assert.equal(refused.status, 403);
@@ -84,6 +84,11 @@ describe('revocation by the authority', { skip: requires('openssl') }, () => {
     const { body } = await stack.request('/api/health/ready');
     const check = (body['checks'] as Record<string, { status: string; detail: string }>)['revocation'];
     assert.match(check?.detail ?? '', /cannot be relied on/);
+    const event = await eventually(
+      async () => (await vic.audit.list({ subject_id: 'early', outcome: 'refused' })).items[0] ?? null,
+      'the refusal in the trail',
+    );
+    assert.equal(event.details['code'], 'certificate.crl_unavailable');
     await publish();
     await eventually(async () => ((await device.heartbeat(1)).status === 202 ? true : null), 'the list to be read');
   });

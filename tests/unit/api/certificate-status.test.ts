@@ -132,7 +132,7 @@ describe('the status of certificates', () => {
     ['answers with an old status', { thisUpdate: new Date(now.getTime() - 86_400_001), nextUpdate: null }],
     ['signs with a key that is not the issuer’s', { signer: 'stranger' }],
   ] as const) {
-    it(`refuses when the responder ${what} (RV-05)`, async () => {
+    it(`refuses when the responder ${what} (RV-05, FT-13)`, async () => {
       const { script, verdict, statuses } = asking();
       const signer = 'signer' in answer ? { signer: await forgeAuthority('Sentinel Test CA') } : {};
       script.answer = answer instanceof Error ? answer : { ...(answer as object), ...signer };

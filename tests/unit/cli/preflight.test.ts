@@ -162,12 +162,12 @@ const cases: readonly Case[] = [
   },
 
   {
-    title: 'refuses to leave revocation out in production (RV-10)',
+    title: 'refuses to leave revocation out in production',
     change: { SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: undefined },
     finds: ['error SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS'],
   },
   {
-    title: 'takes a responder for it (RV-10)',
+    title: 'takes a responder for it',
     change: {
       SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: undefined,
       SENTINEL_DEVICE_CERTIFICATE_OCSP_REQUIRED: 'true',
@@ -441,6 +441,17 @@ describe('preflight (DP-10, DP-11, AR-05)', () => {
       );
     });
   }
+
+  it('refuses production without any word of the authority on revocation (RV-10)', () => {
+    const lists = 'SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS';
+    const without = { [lists]: undefined };
+    assert.deepEqual(
+      findingsOf({ change: without }).map(({ setting }) => setting),
+      [lists],
+    );
+    assert.deepEqual(findingsOf({ change: without, production: false }), []);
+    assert.deepEqual(findingsOf({ change: {} }), []);
+  });
 
   it('never quotes a secret', () => {
     const canary = 'Canary-canary-0123456789';

@@ -138,6 +138,15 @@ describe('readRevocationLists', () => {
     assert.ok(isListed(read(inEntry(extension(extensionOids.unknown, Buffer.of(5, 0)))), '42'));
   });
 
+  it('reads a list of more than 10 MB, and finds the one certificate in it (FT-13)', () => {
+    const many = Array.from({ length: 300_000 }, (_, index) => `42${index.toString(16).padStart(30, '0')}`);
+    const bytes = forgeList(ca, { revoked: [...many, '77'] });
+    assert.ok(bytes.length > 10_000_000);
+    const list = read(bytes);
+    assert.equal(list.entries, 300_001);
+    assert.ok(isListed(list, '77') && isListed(list, many[299_999] ?? '') && !isListed(list, '78'));
+  });
+
   it('refuses a list that does not say when the next one comes', () => {
     refusedFor(/next one/, () => read(forgeList(ca, { nextUpdate: null })));
   });

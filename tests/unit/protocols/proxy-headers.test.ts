@@ -47,6 +47,14 @@ before(async () => {
 });
 
 describe('readProxyCertificate', () => {
+  it('takes nothing but the whole certificate, which a responder is asked about (RV-08)', () => {
+    const without = Object.fromEntries(Object.entries(good).filter(([header]) => header !== 'X-SSL-Client-Cert'));
+    throwsCode('certificate.missing', raw(without));
+    throwsCode('certificate.missing', raw({ ...good, 'X-SSL-Client-Cert': '' }));
+    const { raw: der } = readProxyCertificate(raw(good));
+    assert.ok(der.equals(parseCertificate(pem).raw));
+  });
+
   it('asks for serial number and issuer where revocation lists are used (RV-03)', () => {
     const needed = ['serial', 'issuer-dn'] as const;
     readProxyCertificate(raw(good), needed);
