@@ -23,12 +23,14 @@ import { activityDeps, createActivities } from './activities.ts';
 import { bundleWorkflows, temporalLogger } from './bundle.ts';
 import { readCoreMetrics, withCore } from './core-metrics.ts';
 import { createWorkerMetrics } from './metrics.ts';
+import { closePrototypes } from './prototypes.ts';
 import { ensureSchedules, triggerSchedule } from './schedules.ts';
 import { createWorker } from './worker.ts';
 
 /** How often the worker looks whether there is news that no signal has carried. */
 const lookForNewsMs = 5_000;
 
+closePrototypes();
 const settings = readSettings(process.env);
 const log = createLog('worker', settings.SENTINEL_LOG_LEVEL);
 const metrics = createWorkerMetrics(version);

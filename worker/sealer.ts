@@ -12,8 +12,10 @@ import { createLog } from '#telemetry/log.ts';
 import { createMeters, watchPool } from '#telemetry/metrics.ts';
 import { serveMetrics } from '#telemetry/metrics-server.ts';
 import { version } from '#telemetry/version.ts';
+import { closePrototypes } from './prototypes.ts';
 import { createSealer, createSealerMetrics } from './seal.ts';
 
+closePrototypes();
 const settings = readSettings(process.env);
 const log = createLog('sealer', settings.SENTINEL_LOG_LEVEL);
 const clock = systemClock;
