@@ -21,6 +21,7 @@ import { serveMetrics } from '#telemetry/metrics-server.ts';
 import { version } from '#telemetry/version.ts';
 import { activityDeps, createActivities } from './activities.ts';
 import { bundleWorkflows, temporalLogger } from './bundle.ts';
+import { activityFields } from './activity-fields.ts';
 import { readCoreMetrics, withCore } from './core-metrics.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { closePrototypes } from './prototypes.ts';
@@ -32,7 +33,7 @@ const lookForNewsMs = 5_000;
 
 closePrototypes();
 const settings = readSettings(process.env);
-const log = createLog('worker', settings.SENTINEL_LOG_LEVEL);
+const log = createLog('worker', settings.SENTINEL_LOG_LEVEL, { context: activityFields });
 const metrics = createWorkerMetrics(version);
 /** Core has an exporter of its own, which asks nobody for a token, so it is only there when somebody looks. */
 const coreMetricsAddress =
