@@ -1,6 +1,7 @@
 // /api/health: is this process alive, and can it serve?
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Live, Ready } from '#contracts/http/health.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { HealthReasons, Live, Ready } from '#contracts/http/health.ts';
 
 export interface Check {
   readonly status: Ready['status'];
@@ -16,6 +17,8 @@ export interface HealthDeps {
   /** False from the moment that shutdown begins: load balancers look elsewhere before the listeners close. */
   readonly accepting: () => boolean;
   readonly checkTimeoutMs?: number;
+  /** What the last round of the sealer failed of; null when it did not. */
+  readonly sealerError: () => Promise<string | null>;
 }
 
 export const healthRoutes: FastifyPluginAsyncTypebox<HealthDeps> = async (app, deps) => {
@@ -40,7 +43,50 @@ export const healthRoutes: FastifyPluginAsyncTypebox<HealthDeps> = async (app, d
       return ready;
     },
   );
+
+  app.get(
+    '/api/health/reasons',
+    {
+      config: { access: 'health.read' },
+      schema: {
+        operationId: 'getHealthReasons',
+        tags: ['health'],
+        summary: 'Why parts are not well',
+        response: { 200: HealthReasons },
+      },
+    },
+    async () => reasonsOf(deps),
+  );
 };
+
+/** For those who may know: what the sealer says of its last failure, and what each check failed of. */
+async function reasonsOf({ checks, sealerError, checkTimeoutMs = 2000 }: HealthDeps): Promise<HealthReasons> {
+  const asked = Object.entries({ ...checks, sealing: checks['sealing'] ?? (async () => null) });
+  const found = await Promise.all(
+    asked.map(async ([name, check]) => {
+      try {
+        const within = AbortSignal.timeout(checkTimeoutMs);
+        const late = new Promise<never>((_, reject) =>
+          within.addEventListener('abort', () => reject(new Error('late'))),
+        );
+        await Promise.race([check(), late]);
+        const reason = name === 'sealing' ? await sealerError() : null;
+        return reason === null ? [] : [[name, reason] as const];
+      } catch (error) {
+        return [[name, reasonOf(error)] as const];
+      }
+    }),
+  );
+  return { reasons: Object.fromEntries(found.flat()) };
+}
+
+/** The code and what it is about, without what was in a statement or a request. */
+function reasonOf(error: unknown): string {
+  const { code, message, cause } = error as NodeJS.ErrnoException;
+  if (!(error instanceof TrustError)) return code ?? 'the reason is in the log of the API';
+  const { code: inner } = Object(cause) as NodeJS.ErrnoException;
+  return `${code}: ${message}${inner === undefined ? '' : ` (${inner})`}`;
+}
 
 /** Asks every check at once; one that throws or does not answer in time has failed. */
 export async function judgeReadiness({ checks, accepting, checkTimeoutMs = 2000 }: HealthDeps): Promise<Ready> {

@@ -43,7 +43,7 @@ import { listen } from '#store/listen.ts';
 import { syncOperators } from '#store/operator.ts';
 import { listProjects, projectExists } from '#store/project.ts';
 import { deleteSavedFilter, listSavedFilters, saveFilter } from '#store/saved-filter.ts';
-import { checkpointEnvelopes, sealerStatus } from '#store/sealer.ts';
+import { checkpointEnvelopes, sealerError, sealerStatus } from '#store/sealer.ts';
 import { waitingNews } from '#store/reconcile.ts';
 import {
   endSession,
@@ -466,7 +466,12 @@ const app = await buildApi({
     proxy,
     clock,
   },
-  health: { version, checks: checks(), accepting: () => !stopping.signal.aborted },
+  health: {
+    version,
+    checks: checks(),
+    accepting: () => !stopping.signal.aborted,
+    sealerError: () => sealerError(store),
+  },
   metrics: { metrics, token: settings.SENTINEL_MONITORING_BEARER_TOKEN },
   codec: { decode: (payloads, of) => decodeForOperator(dataKeys, payloads, of), namespace },
   temporalUi: { upstream: temporalUiAddress(), authentication },

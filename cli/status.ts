@@ -39,6 +39,8 @@ interface Status {
   readonly version: string;
   readonly instance: Omit<Instance, 'database_url' | 'admin_username' | 'admin_password_file'> | null;
   readonly ready: Ready;
+  /** Why checks are not well; empty for who may not know. */
+  readonly reasons: Readonly<Record<string, string>>;
   readonly signed_in: { readonly username: string; readonly roles: readonly string[] } | null;
   /** Of the devices that are in service. */
   readonly devices: DeviceCounts | null;
@@ -88,21 +90,23 @@ async function readStatus(context: CliContext, client: Client, target: Target, a
     client.health.ready(),
     client.health.live(),
   ]);
-  const known = { url: target.url, version, instance: instance && publicPart(instance), ready };
+  const known = { url: target.url, version, instance: instance && publicPart(instance), ready, reasons: {} };
   const nothing = { signed_in: null, devices: null, expiring_certificates: null, open_approvals: null, audit: null };
   if (target.token === null) return { ...known, ...nothing };
 
   // First, since it says more about a sign-in that has ended than a database that is away does.
   const person = await ifPossible(client.admin.me());
   if (person === null) return { ...known, ...nothing };
-  const [devices, expiring, approvals, report] = await Promise.all([
+  const [devices, expiring, approvals, report, why] = await Promise.all([
     ifPossible(client.devices.counts({ retired: false })),
     ifPossible(client.certificates.list({ expiring_soon: true, limit: mostNamed })),
     ifPossible(countPages((cursor) => client.approvals.list({ limit: pageSize, state: 'open', ...cursor }))),
     ifPossible(audit(client)),
+    ready.status === 'ok' ? null : ifPossible(client.health.reasons()),
   ]);
   return {
     ...known,
+    reasons: why?.reasons ?? {},
     signed_in: { username: person.username, roles: person.roles },
     devices,
     expiring_certificates: expiring,
@@ -195,7 +199,7 @@ function showStatus(context: CliContext, status: Status): void {
     Object.entries(status.ready.checks).map(([name, check]) => [
       name,
       stateCell(check.status),
-      check.detail,
+      status.reasons[name] === undefined ? check.detail : `${check.detail}. Why: ${status.reasons[name]}`,
       check.status === 'ok' ? '' : adviceOnCheck(name),
     ]),
     { spare: status.ready.status === 'ok' ? ['how to mend'] : [], wrap: true },

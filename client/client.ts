@@ -15,7 +15,7 @@ import type {
 } from '#contracts/http/devices.ts';
 import type { DeviceExplanation } from '#contracts/http/explanation.ts';
 import type { DeviceTimeline, TimelineQuery } from '#contracts/http/timeline.ts';
-import type { Live, Ready } from '#contracts/http/health.ts';
+import type { HealthReasons, Live, Ready } from '#contracts/http/health.ts';
 import type { SavedFilter, SavedFilterList } from '#contracts/http/saved-filters.ts';
 import { createCaller, type Call, type CallerOptions, type CallOptions } from './request.ts';
 
@@ -69,6 +69,8 @@ export interface Client {
     live(options?: CallOptions): Promise<Live>;
     /** Answers also when the installation is not ready: look at `status`. */
     ready(options?: CallOptions): Promise<Ready>;
+    /** Why parts are not well; needs a permission. */
+    reasons(options?: CallOptions): Promise<HealthReasons>;
   };
 }
 
@@ -128,6 +130,7 @@ export function createClient(options: CallerOptions): Client {
     },
     health: {
       live: (also) => get('/api/health/live', undefined, also),
+      reasons: (also) => get('/api/health/reasons', undefined, also),
       ready: (also) => get('/api/health/ready', undefined, { ...also, answers: [503] }),
     },
   };

@@ -31,6 +31,10 @@ export const permissions = {
     meaning: 'Look at workflows and their history in Temporal’s UI',
   },
   'workflow.write': { roles: [], meaning: 'Signal, reset or terminate workflows in Temporal’s UI' },
+  'health.read': {
+    roles: ['operator', 'security'],
+    meaning: 'See why a part of the installation is not well, not only that it is not',
+  },
   'event.read': { roles: ['viewer', 'operator', 'approver', 'security'], meaning: 'Follow the live event stream' },
 } as const satisfies Record<string, { roles: readonly Exclude<Role, 'admin'>[]; meaning: string }>;
 

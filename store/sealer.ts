@@ -201,6 +201,12 @@ export async function noteSealing(store: Store, now: string, error: string | nul
   );
 }
 
+/** What the last round of the sealer failed of, in words that name no content; null when it did not fail. */
+export async function sealerError(store: Store): Promise<string | null> {
+  const [row] = await store.query<{ last_error: string | null }>('SELECT last_error FROM sealer_status');
+  return row?.last_error ?? null;
+}
+
 /** How the sealer is doing, for everybody: not what its last error was. */
 export async function sealerStatus(store: Store): Promise<{
   readonly last_success_at: string | null;

@@ -11,3 +11,7 @@ export const Ready = Type.Object({
   checks: Type.Record(Type.String(), Type.Object({ status: CheckStatus, detail: Type.String() })),
 });
 export type Ready = Static<typeof Ready>;
+
+/** Why checks are not well, by their names; a check that is well, or whose reason is not known, is not among them. */
+export const HealthReasons = Type.Object({ reasons: Type.Record(Type.String(), Type.String()) });
+export type HealthReasons = Static<typeof HealthReasons>;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { TrustError } from '#contracts/problems.ts';
 import { fakeApi, problemOf } from '#tests/fakes/api-over-fakes.ts';
 
 const login = { method: 'POST', url: '/api/admin/login' } as const;
@@ -252,6 +253,35 @@ describe('health', () => {
       assert.equal(answer.json<{ status: string }>().status, status);
       assert.doesNotMatch(answer.body, /secret/);
     }
+  });
+
+  it('says why a part is not well to who may know, and to nobody else (HM-02)', async (t) => {
+    const { app, as } = await fakeApi(t, {
+      change: (deps) => ({
+        ...deps,
+        health: {
+          ...deps.health,
+          sealerError: async () => 'EACCES /checkpoints',
+          checkTimeoutMs: 50,
+          checks: {
+            database: () => Promise.reject(new TrustError('service.unavailable', { cause: { code: 'ECONNREFUSED' } })),
+            sealing: async () => ({ status: 'degraded', detail: '3 s behind' }),
+            temporal: async () => ({ status: 'ok', detail: 'answers' }),
+            worker: () => Promise.reject(new Error('a statement with canary')),
+          },
+        },
+      }),
+    });
+    const answer = await app.inject({ url: '/api/health/reasons', headers: await as('operator') });
+    assert.deepEqual(answer.json(), {
+      reasons: {
+        database: 'service.unavailable: A part that this needs cannot be reached (ECONNREFUSED)',
+        sealing: 'EACCES /checkpoints',
+        worker: 'the reason is in the log of the API',
+      },
+    });
+    assert.equal((await app.inject({ url: '/api/health/reasons', headers: await as('viewer') })).statusCode, 403);
+    assert.doesNotMatch((await app.inject({ url: '/api/health/ready' })).body, /EACCES|ECONNREFUSED/);
   });
 
   it('is not ready from the moment that shutdown begins', async (t) => {

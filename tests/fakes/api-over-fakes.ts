@@ -179,7 +179,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
       stopping: stopping.signal,
       timing: { heartbeatMs: 50, checkMs: 20 },
     },
-    health: { version: '0.0.0', checks: {}, accepting: () => true },
+    health: { version: '0.0.0', checks: {}, accepting: () => true, sealerError: async () => null },
     metrics: { metrics, token: undefined },
     codec: { decode: (payloads, namespace) => decodeForOperator(dataKeys, payloads, namespace), namespace: 'default' },
     temporalUi: { upstream: 'http://127.0.0.1:1', authentication },

@@ -41,6 +41,8 @@ export const matrix: Readonly<Record<string, Row>> = {
   'POST /api/admin/sessions/:session_id/revoke': [401, 403, 403, 403, 200, 200, 200],
   'GET /api/health/live': open,
   'GET /api/health/ready': open,
+  // nobody, viewer, operator, approver, security, admin, admin elsewhere
+  'GET /api/health/reasons': [401, 403, 200, 403, 200, 200, 200],
   'GET /api/metrics': open,
   'GET /api/openapi.json': open,
   'GET /api/docs': open,

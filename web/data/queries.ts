@@ -123,6 +123,13 @@ export function createQueries(client: Client) {
         queryFn: ({ signal }) => client.health.ready({ signal }),
         refetchInterval: livenessMs,
       }),
+    reasons: (wanted: boolean) =>
+      queryOptions({
+        queryKey: ['health', 'reasons'] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.health.reasons({ signal }),
+        refetchInterval: livenessMs,
+        enabled: wanted,
+      }),
     live: () =>
       queryOptions({
         queryKey: ['health', 'live'] satisfies [Area, ...unknown[]],

@@ -2,7 +2,7 @@
 import type { Ready } from '#contracts/http/health.ts';
 import { useQuery } from '@tanstack/react-query';
 import { createLazyRoute } from '@tanstack/react-router';
-import { useServices } from '../data/services.tsx';
+import { useBarrier, useServices } from '../data/services.tsx';
 import { HealthBadge } from '../parts/badges.tsx';
 import { Freshness } from '../parts/freshness.tsx';
 import { Loading, Page, Panel } from '../parts/page.tsx';
@@ -24,6 +24,10 @@ function Health() {
   const { queries } = useServices();
   const ready = useQuery(queries.ready());
   const live = useQuery(queries.live());
+  // Only who may know is told why, and only what is not well has a reason.
+  const mayKnow = useBarrier('health.read') === null;
+  const isUnwell = ready.data !== undefined && ready.data.status !== 'ok';
+  const why = useQuery(queries.reasons(mayKnow && isUnwell));
   return (
     <Page
       title="Health"
@@ -53,6 +57,9 @@ function Health() {
                   <HealthBadge status={check.status} />
                   <span>
                     {sentence(check.detail)}
+                    {check.status !== 'ok' && why.data?.reasons[name] !== undefined && (
+                      <code>{why.data.reasons[name]}</code>
+                    )}
                     {check.status !== 'ok' && <em>{wordsOfCheck(name).advice}</em>}
                   </span>
                 </li>

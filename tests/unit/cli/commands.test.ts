@@ -140,6 +140,7 @@ describe('sentinel status', () => {
     'GET /api/audit/integrity': { body: anIntegrityReport() },
     'GET /api/health/ready': { body: ready },
     'GET /api/admin/me': { body: { username: 'ada', roles: ['viewer'] } },
+    'GET /api/health/reasons': problemAnswer(403, 'auth.forbidden'),
     'GET /api/fleet/counts': { body: counts },
     'GET /api/certificates': { body: { items: [], next_cursor: null } },
     'GET /api/approvals': { body: { items: [], next_cursor: null } },
@@ -150,6 +151,13 @@ describe('sentinel status', () => {
     assert.equal(exit, 0);
     assert.match(out, /Devices\t2, 2 monitored\n {2}liveness\t1 online, 1 stale\n/);
     assert.match(out, /temporal\tdegraded\tno answer/);
+  });
+
+  it('says why a part is not well to who may know', async (t) => {
+    const { out } = await runCommand(t, 'status', {
+      routes: { ...routes, 'GET /api/health/reasons': { body: { reasons: { temporal: 'ECONNREFUSED' } } } },
+    });
+    assert.match(out, /^temporal\tdegraded\tno answer\. Why: ECONNREFUSED\t/m);
   });
 
   it('says how to mend a part, whom approvals await, which certificates expire, and how the trail is', async (t) => {
