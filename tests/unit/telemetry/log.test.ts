@@ -47,7 +47,8 @@ describe('the log of the worker', () => {
       'said\nso',
     );
     assert.equal(text().split('\n').length, 2, 'one line and its end');
-    assert.doesNotMatch(text(), /canary|\u001b/);
+    assert.doesNotMatch(text(), /canary/);
+    assert.ok(!text().includes('\u001b'));
     assert.equal(lines()[0]?.['msg'], 'said\nso');
   });
 });
