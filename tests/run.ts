@@ -37,8 +37,8 @@ const suites: readonly Suite[] = [
     name: 'long',
     needs: ['temporal'],
     atOnce: 1,
-    testLimitSeconds: 7200,
-    suiteLimitMinutes: 360,
+    testLimitSeconds: 86_400,
+    suiteLimitMinutes: 1_500,
     onlyWhenNamed: true,
   },
 ];

@@ -67,7 +67,7 @@ describe('recorded histories', () => {
     ],
   ];
   for (const [what, kind, change] of changes) {
-    it(`do not replay against workflows that ask for ${what}`, async () => {
+    it(`do not replay against workflows that ask for ${what} (FT-08)`, async () => {
       const file = files.find((name) => name.includes(`${kind}-rotation-1.`));
       assert.ok(file);
       const changed = change(code);

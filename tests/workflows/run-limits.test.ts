@@ -37,7 +37,7 @@ describe('the limits of one run', () => {
     assert.ok(!actors.store.audit.some(({ action, subject }) => action === 'actor.adopted' && subject.id === id));
   }
 
-  it('make it continue as new after some requests, of which each counts once in whichever run (SA-15)', async () => {
+  it('make it continue as new after some requests, of which each counts once in whichever run (SA-15, FT-04)', async () => {
     const id = await begin({ updatesPerRun: 3 });
     const requests = Array.from({ length: 11 }, (_, n) => `${id}-${n}`);
     for (const [n, request] of requests.entries())

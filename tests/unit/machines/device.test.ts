@@ -347,3 +347,18 @@ describe('device machine', () => {
     });
   }
 });
+
+describe('the requests that a device has seen', () => {
+  it('are forgotten in the order in which they came, so that there are never more than a hundred (FT-04)', () => {
+    let device = devices.pending;
+    for (let n = 1; n <= 150; n += 1) device = devices.given(device, operator('device.reset', 'olga', `request ${n}`));
+    const { requests, epoch } = device.context;
+    assert.deepEqual(
+      requests,
+      Array.from({ length: 100 }, (_, n) => `request ${n + 51}`),
+    );
+    // One that is still known comes again.
+    const again = devices.given(device, operator('device.reset', 'olga', 'request 51'));
+    assert.equal(again.context.epoch, epoch);
+  });
+});
