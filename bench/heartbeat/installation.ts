@@ -55,6 +55,8 @@ export interface Installation {
   stop(): Promise<void>;
 }
 
+const interruptions = ['SIGINT', 'SIGTERM'] as const;
+
 /** The database that `npm start` would make. */
 export const mainDatabase = 'sentinel';
 
@@ -62,8 +64,12 @@ export async function startInstallation(): Promise<Installation> {
   const folder = await mkdtemp(join(tmpdir(), 'sentinel-bench-'));
   const works: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
   const stop = async (): Promise<void> => {
+    for (const signal of interruptions) process.off(signal, interrupted);
     for (const work of works.splice(0).toReversed()) await work();
   };
+  // Its processes do not end with the one that started them.
+  const interrupted = (): void => void stop().finally(() => process.exit(1));
+  for (const signal of interruptions) process.once(signal, interrupted);
   try {
     return { ...(await start(folder, works)), stop };
   } catch (error) {
