@@ -1,11 +1,16 @@
 // Catching up: actors that have not heard of what the store knows, and rows whose run Temporal has since replaced.
+import type { ActorMark } from '#contracts/actor.ts';
 import type { ActorRef } from '#contracts/ids.ts';
 import type { ApprovalInput } from '#machines/approval.ts';
+import { compareActor } from '#machines/divergence.ts';
 import type { ActorRun, DeviceKey, Sweep } from '#store/reconcile.ts';
-import { actorStartOptions, newsSignal, verifySignal, workflowTypes } from '#workflows/messages.ts';
+import { actorStartOptions, newsSignal, standingQuery, verifySignal, workflowTypes } from '#workflows/messages.ts';
 import { WorkflowNotFoundError, type WorkflowClient } from '@temporalio/client';
+import { setTimeout as pause } from 'node:timers/promises';
 import { beating } from './beating.ts';
 
+/** An actor that has not answered by then stands still, or its worker is away. */
+const answerMs = 5_000;
 /** How many actors are spoken to at once. */
 const concurrency = 20;
 
@@ -34,6 +39,20 @@ export function createReconcileActivities(deps: ReconcileActivityDeps) {
       if (!(error instanceof WorkflowNotFoundError)) throw error;
       return null;
     }
+  }
+
+  /** Whether the actor stands on another row. One that does not say, or is about to write, is judged by its run. */
+  async function differs(ref: ActorRef, present: string, mark: ActorMark): Promise<boolean> {
+    try {
+      const standing = await Promise.race([
+        workflows.getHandle(workflowId(ref), present).query(standingQuery),
+        pause(answerMs, null, { ref: false }),
+      ]);
+      if (standing?.settled) return compareActor(mark, standing) !== null;
+    } catch {
+      // Its worker may be of an earlier version.
+    }
+    return present !== mark.run_id;
   }
 
   /** Signals an actor, started with its input if it does not run. */
@@ -76,8 +95,8 @@ export function createReconcileActivities(deps: ReconcileActivityDeps) {
       }),
 
     /**
-     * Asks actors whose row was written by another run than the present one to make sure of it, and starts those again
-     * that should run and do not: somebody ended them, or Temporal has lost them. They go on from their row.
+     * Asks actors that stand on another row than theirs to make sure of it, and starts those again that should run and do
+     * not: somebody ended them, or one of both servers was restored. They go on from what both sides support.
      *
      * @idempotent yes
      */
@@ -91,11 +110,11 @@ export function createReconcileActivities(deps: ReconcileActivityDeps) {
       beating(async () => {
         const page = await deps.actorRuns(after, limit);
         const done = { verified: 0, restarted: 0 };
-        await forEach(page.items, async ({ ref, run_id }) => {
+        await forEach(page.items, async ({ ref, mark }) => {
           const present = await presentRun(ref);
           if (present === null) {
             if (await startAgain(ref)) done.restarted += 1;
-          } else if (present !== run_id) {
+          } else if (await differs(ref, present, mark)) {
             await workflows.getHandle(workflowId(ref), present).signal(verifySignal);
             done.verified += 1;
           }

@@ -15,6 +15,7 @@ import { consoleRoutes, type ConsoleDeps } from './console.ts';
 import { timelineRoutes, type TimelineDeps } from './timeline.ts';
 import { certificateRoutes, type CertificatesDeps } from './certificates.ts';
 import { deviceRoutes, type DevicesDeps } from './devices.ts';
+import { doctorRoutes, type DoctorDeps } from './doctor.ts';
 import { docsSiteRoutes, type DocsSiteDeps } from './docs-site.ts';
 import { eventRoutes, type EventsDeps } from './events.ts';
 import { healthRoutes, type HealthDeps } from './health.ts';
@@ -47,6 +48,7 @@ export interface ApiDeps {
   readonly approvals: ApprovalsDeps;
   readonly audit: AuditDeps;
   readonly auditExport: AuditExportDeps;
+  readonly doctor: DoctorDeps;
   readonly certificates: CertificatesDeps;
   readonly timeline: TimelineDeps;
   readonly events: EventsDeps;
@@ -111,6 +113,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   await app.register(approvalRoutes, deps.approvals);
   await app.register(auditRoutes, deps.audit);
   await app.register(auditExportRoutes, deps.auditExport);
+  await app.register(doctorRoutes, deps.doctor);
   await app.register(eventRoutes, deps.events);
   await app.register(sessionRoutes, deps.sessions);
   await app.register(healthRoutes, deps.health);

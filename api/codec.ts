@@ -38,7 +38,7 @@ export const codecRoutes: FastifyPluginAsyncTypebox<CodecDeps> = async (app, { d
     '/api/temporal/codec/decode',
     {
       // Temporal's UI sends the cookie and cannot know our token: the browser says that the page is of this origin.
-      config: { access: 'workflow.read', csrf: 'own-check', idempotency: 'none', sealing: 'not-needed' },
+      config: { access: 'workflow.read', csrf: 'own-check', idempotency: 'none', sealing: 'changes-nothing' },
       onRequest: requireSameOrigin,
       bodyLimit,
       schema: {

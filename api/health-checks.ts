@@ -13,6 +13,8 @@ export interface HealthCheckDeps {
   readonly sealLagSeconds: () => Promise<number>;
   readonly sealLagLimitSeconds: number;
   readonly sealerStatus: () => Promise<SealerStatus>;
+  /** Whether an audit event could be written now. */
+  readonly isAuditWritable: () => Promise<boolean>;
   /** Whether the database lacks what a checkpoint outside of it says, as after a restore. */
   readonly isRewritten: () => Promise<boolean>;
   /** Devices whose news has waited for longer than it takes to be taken in, counted up to `most`. */
@@ -58,6 +60,7 @@ export function createHealthChecks(deps: HealthCheckDeps): Checks {
     () => newsKeptMs,
     clock,
   );
+  const audit = kept(deps.isAuditWritable, (writable) => (writable ? keptMs : missingKeptMs), clock);
   const stuck = kept(deps.stuckActors, () => stuckKeptMs, clock);
   return {
     async database() {
@@ -79,6 +82,11 @@ export function createHealthChecks(deps: HealthCheckDeps): Checks {
       const seconds = age(seenAt);
       if (seconds > workerSilentSeconds) return degraded(`last seen ${seconds} s ago; decisions wait`);
       return ok(`last seen ${seconds} s ago`);
+    },
+    async audit() {
+      return (await audit())
+        ? ok('can be written')
+        : degraded('cannot be written; changes are refused, reads and heartbeats go on');
     },
     async news() {
       const waiting = await news();

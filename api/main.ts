@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import closeWithGrace from 'close-with-grace';
-import type { EventType } from '#contracts/audit.ts';
+import type { EventType, IntegrityReport } from '#contracts/audit.ts';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { defaultProject, type ActorRef } from '#contracts/ids.ts';
 import { permissionsOf } from '#contracts/permissions.ts';
@@ -27,12 +27,14 @@ import { signSessionToken, verifySessionToken } from '#protocols/session-token.t
 import { temporalConnection } from '#protocols/temporal-connection.ts';
 import { verifyTotp } from '#protocols/totp.ts';
 import { workflowId } from '#protocols/workflow-id.ts';
+import { actorContext } from '#store/actor.ts';
 import { findApproval, listApprovals, openApprovals } from '#store/approval.ts';
 import { listSilences, listTimeline } from '#store/timeline.ts';
 import { listCertificates } from '#store/certificate.ts';
-import { headSequence, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
+import { headSequence, isAuditWritable, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
 import { checkpointFolder } from '#store/checkpoint-files.ts';
-import { countPinnedCertificates, listPinnedCertificates, revokeCertificate } from '#store/denylist.ts';
+import { countPinnedCertificates, denyAgain, listPinnedCertificates, revokeCertificate } from '#store/denylist.ts';
+import { actorRecords, examineRows, notDenied, strayProjections } from '#store/doctor.ts';
 import { countDevices } from '#store/device-count.ts';
 import type { DeviceView } from '#store/device-filter.ts';
 import { findDevice, listDevices, listHistory } from '#store/device.ts';
@@ -56,6 +58,7 @@ import {
   useTotpStep,
 } from '#store/session.ts';
 import { createStore } from '#store/store.ts';
+import { withProject } from '#store/with-project.ts';
 import { listTrustAnchors, syncTrustAnchors } from '#store/trust-anchor.ts';
 import { createLog } from '#telemetry/log.ts';
 import { watchPool } from '#telemetry/metrics.ts';
@@ -85,6 +88,7 @@ import { createDeviceRevocation } from './revocation.ts';
 import { countedSignIns, createSignIn } from './sign-in.ts';
 import { createRequestIds } from './request-id.ts';
 import { createSignInLimiter } from './sign-in-limiter.ts';
+import { createStandings } from './standings.ts';
 import { measureTemporal } from './temporal-metrics.ts';
 import { createTrustAnchors } from './trust-anchors.ts';
 import { stuckActors } from './stuck-actors.ts';
@@ -148,6 +152,7 @@ const client = new Client({
   interceptors: { workflow: [measureTemporal(metrics)] },
 });
 
+const auditWritable = () => isAuditWritable(store, now());
 const lag = () => sealLagSeconds(store, now());
 const stuck = () => stuckActors(client.workflow, settings.SENTINEL_TEMPORAL_TASK_QUEUE);
 watchPool(metrics.meters, store.pool);
@@ -329,6 +334,7 @@ const app = await buildApi({
     sealLagSeconds: lag,
     limitSeconds: settings.SENTINEL_AUDIT_SEAL_LAG_LIMIT_SECONDS,
     isRewritten,
+    isAuditWritable: auditWritable,
     clock,
   },
   heartbeat: {
@@ -405,13 +411,33 @@ const app = await buildApi({
   },
   audit: {
     listAudit: (project, filter, page) => listAudit(store, project, filter, page),
-    async verify(project, { full }) {
-      const signal = AbortSignal.timeout(verifyLimitMs);
-      await sealPending(store, project, sealWaitMs, signal);
-      const trusted = await readTrustedCheckpoints(checkpoints, { project, full });
-      return verifyAudit(store, project, { full, ...trusted, signal });
+    verify: verifyTrail,
+    cursors,
+  },
+  doctor: {
+    verifyTrail,
+    examineRows: (project, query) => examineRows(store, project, query, clock.now()),
+    strayProjections: (project, limit) => strayProjections(store, project, limit),
+    actorRecords: (project, refs) => actorRecords(store, project, refs),
+    notDenied: (project, fingerprints) => notDenied(store, project, fingerprints),
+    standings: createStandings({
+      client,
+      namespace,
+      taskQueue: settings.SENTINEL_TEMPORAL_TASK_QUEUE,
+      workflowIdOf,
+      opaqueIds: opaqueKey !== null,
+      clock,
+    }),
+    // A machine's context holds what the approval was opened with.
+    approvalInput: (ref) => actorContext(store, ref),
+    audit: (project, entry) => recordAlone(store, project, entry),
+    async denyAgain({ project, id }, fingerprints, by) {
+      const again = { device_id: id, fingerprints, by, now: now() };
+      return (await withProject(store, project, (tx) => denyAgain(tx, again))).length;
     },
     cursors,
+    proxy,
+    clock,
   },
   auditExport: {
     listAudit: (project, filter, page) => listAudit(store, project, filter, page),
@@ -578,6 +604,13 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
+async function verifyTrail(project: string, { full }: { full: boolean }): Promise<IntegrityReport> {
+  const signal = AbortSignal.timeout(verifyLimitMs);
+  await sealPending(store, project, sealWaitMs, signal);
+  const trusted = await readTrustedCheckpoints(checkpoints, { project, full });
+  return verifyAudit(store, project, { full, ...trusted, signal });
+}
+
 async function isRewritten(): Promise<boolean> {
   const { is_rewritten, last_success_at } = await sealerStatus(store);
   const sealerLooked = last_success_at !== null && new Date(last_success_at) > startedAt;
@@ -605,6 +638,7 @@ function checks(): Checks {
     sealLagLimitSeconds: settings.SENTINEL_AUDIT_SEAL_LAG_LIMIT_SECONDS,
     sealerStatus: () => sealerStatus(store),
     isRewritten,
+    isAuditWritable: auditWritable,
     waitingNews: (most) => waitingNews(store, most, clock.now()),
     revocationLists: () => revocationLists.state(clock.now()),
     stuckActors: () => within(stuck),

@@ -6,8 +6,8 @@ import { TrustError } from '#contracts/problems.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** For changes that only take trust away: these must never wait. */
-    sealing?: 'not-needed';
+    /** For changes that only take trust away: these do not wait for the sealer. Or what changes nothing, whatever its method. */
+    sealing?: 'not-needed' | 'changes-nothing';
   }
 }
 
@@ -16,6 +16,8 @@ export interface SealGuardDeps {
   readonly limitSeconds: number;
   /** Whether the database lacks what a checkpoint outside of it says, as after a restore. */
   readonly isRewritten: () => Promise<boolean>;
+  /** Whether an audit event could be written now. */
+  readonly isAuditWritable: () => Promise<boolean>;
   readonly clock: Clock;
 }
 
@@ -23,17 +25,26 @@ const readingMs = 1000;
 
 export function registerSealGuard(
   app: FastifyInstance,
-  { sealLagSeconds, limitSeconds, isRewritten, clock }: SealGuardDeps,
+  { sealLagSeconds, limitSeconds, isRewritten, isAuditWritable, clock }: SealGuardDeps,
 ): void {
-  let reading: { readonly at: number; readonly found: Promise<readonly [number, boolean]> } | null = null;
+  let reading: { readonly at: number; readonly found: Promise<readonly [boolean, number, boolean]> } | null = null;
 
   app.addHook('preHandler', async (request) => {
     if (request.method === 'GET' || request.method === 'HEAD' || request.signedIn === null) return;
-    if (request.routeOptions.config.sealing === 'not-needed') return;
+    const { sealing } = request.routeOptions.config;
+    if (sealing === 'changes-nothing') return;
     const at = clock.now().getTime();
     if (reading === null || Math.abs(at - reading.at) >= readingMs)
-      reading = { at, found: Promise.all([sealLagSeconds(), isRewritten()]) };
-    const [seconds, rewritten] = await reading.found;
+      reading = { at, found: Promise.all([isAuditWritable(), sealLagSeconds(), isRewritten()]) };
+    const [writable, seconds, rewritten] = await reading.found;
+    // Before any actor is asked: it would take the request, and write it down whenever it can.
+    if (writable !== true) {
+      throw new TrustError('service.unavailable', {
+        detail: 'The audit trail cannot be written; changes are refused until it can',
+        facts: { retry_after_seconds: 10 },
+      });
+    }
+    if (sealing === 'not-needed') return;
     if (rewritten !== false) {
       throw new TrustError('service.unavailable', {
         detail: 'The audit trail is not the one that was signed; changes are refused until somebody has looked into it',

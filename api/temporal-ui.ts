@@ -6,6 +6,7 @@ import { authenticate, type AuthenticationDeps } from './authentication.ts';
 import { requirePermission } from './authorization.ts';
 import { refusalOf, sendProblem } from './problems.ts';
 import { requireSameOrigin } from './same-origin.ts';
+import { bodyLimitBytes } from './body.ts';
 import { bareHeaders, setPolicy, temporalUiPolicy } from './security-headers.ts';
 
 export interface TemporalUiDeps {
@@ -46,6 +47,7 @@ export const temporalUiRoutes: FastifyPluginAsync<TemporalUiDeps> = async (app, 
         if (person.via === 'cookie' && request.headers['sec-fetch-site'] === undefined)
           throw new TrustError('auth.csrf');
         requirePermission(person, 'workflow.write');
+        requireSmallBody(request);
       }
     } catch (error) {
       return answerRefusal(request, reply, error);
@@ -92,6 +94,12 @@ function answerRefusal(request: FastifyRequest, reply: FastifyReply, error: unkn
     return reply.redirect(`/login?next=${encodeURIComponent(request.url)}`, 303);
   }
   return sendProblem(request, reply, refused);
+}
+
+/** Bodies go through unread, so their length is what they say; one that does not say it has no end that we know. */
+function requireSmallBody({ headers }: FastifyRequest): void {
+  const length = Number(headers['content-length'] ?? (headers['transfer-encoding'] === undefined ? 0 : Infinity));
+  if (length > bodyLimitBytes) throw new TrustError('request.too_large');
 }
 
 function without<Headers extends object>(headers: Headers, names: readonly string[]): Headers {

@@ -40,13 +40,27 @@ export async function castVote(request: FastifyRequest, id: string, body: Review
       },
     );
   } catch (error) {
-    throw await explain(error, project, id, deps);
+    throw await explain(error, { project, id, digest: body.digest ?? null }, deps);
   }
 }
 
-/** The row decides whether an approval has closed: its actor may be a commit ahead, or Temporal may have lost it. */
-async function explain(error: unknown, project: string, id: string, { findApproval }: VoteDeps): Promise<unknown> {
-  if ((error as TrustError).code !== 'review.closed') return error;
+interface Asked {
+  readonly project: string;
+  readonly id: string;
+  readonly digest: string | null;
+}
+
+/**
+ * The row decides whether an approval has closed: its actor may be a commit ahead, or Temporal may have lost it. Who saw
+ * another version of the subject hears which one it is now, as far as the store knows yet.
+ */
+async function explain(error: unknown, { project, id, digest }: Asked, { findApproval }: VoteDeps): Promise<unknown> {
+  const { code } = error as TrustError;
+  if (code === 'review.changed') {
+    const present = (await findApproval(project, id))?.digest ?? digest;
+    return present === digest ? error : new TrustError(code, { facts: { digest: present ?? '' }, cause: error });
+  }
+  if (code !== 'review.closed') return error;
   const approval = await findApproval(project, id);
   const closed = (closedApprovalStates as readonly string[]).includes(approval?.state ?? '');
   if (closed) return error;

@@ -10,6 +10,7 @@ import { addCertificateCommands } from './certificate.ts';
 import { addCompletionCommands } from './completion.ts';
 import type { CliContext } from './context.ts';
 import { addDeviceCommands } from './device.ts';
+import { addDoctorCommand } from './doctor.ts';
 import { withExamples } from './examples.ts';
 import { describeFailure, failureObject, failureOf, wrongUsage, type CliError } from './failure.ts';
 import { addMigrateCommand } from './migrate.ts';
@@ -86,6 +87,7 @@ function createProgram(context: CliContext, { json }: { json: boolean }): Comman
   addAdminCommands(program, context);
   addSessionCommands(program, context);
   addStatusCommand(program, context);
+  addDoctorCommand(program, context);
   addMigrateCommand(program, context);
   addPreflightCommand(program, context);
   addCompletionCommands(program, context);

@@ -13,6 +13,7 @@ import type {
   DeviceListQuery,
   HistoryList,
 } from '#contracts/http/devices.ts';
+import type { DivergenceList, DoctorQuery, HealBody, Healed } from '#contracts/http/doctor.ts';
 import type { DeviceExplanation } from '#contracts/http/explanation.ts';
 import type { DeviceTimeline, TimelineQuery } from '#contracts/http/timeline.ts';
 import type { HealthReasons, Live, Ready } from '#contracts/http/health.ts';
@@ -57,6 +58,10 @@ export interface Client {
   readonly audit: {
     list(query?: AuditListQuery, options?: CallOptions): Promise<AuditList>;
     integrity(query?: { full?: boolean }, options?: CallOptions): Promise<Integrity>;
+  };
+  readonly doctor: {
+    examine(query?: DoctorQuery, options?: CallOptions): Promise<DivergenceList>;
+    heal(body: HealBody, options?: CallOptions): Promise<Healed>;
   };
   readonly admin: {
     login(body: LoginBody, options?: CallOptions): Promise<LoginAnswer>;
@@ -120,6 +125,10 @@ export function createClient(options: CallerOptions): Client {
       list: (query, also) => get('/api/audit/events', query, also),
       integrity: (query, also) =>
         get('/api/audit/integrity', query, { ...also, timeoutMs: integrityTimeoutMs, attempts: 1 }),
+    },
+    doctor: {
+      examine: (query, also) => get('/api/doctor', query, { ...also, timeoutMs: integrityTimeoutMs }),
+      heal: (body, also) => post('/api/doctor/heal', body, also),
     },
     admin: {
       login: (body, also) => post('/api/admin/login', body, also),

@@ -10,6 +10,24 @@ export interface MachineSnapshot<Context = JsonObject> {
   readonly context: Context;
 }
 
+/** Which row an actor stands on, as its row says it. */
+export interface ActorMark {
+  /** The run that wrote the row last. */
+  readonly run_id: string;
+  readonly revision: number;
+  readonly epoch: number;
+  readonly state: string;
+}
+
+/** The same as the running actor says it. */
+export interface ActorStanding extends ActorMark {
+  readonly ref: ActorRef;
+  /** Whether everything that it knows is in the store. */
+  readonly settled: boolean;
+  /** Certificates that it knows to be revoked; empty for what has none. */
+  readonly revoked_fingerprints: readonly string[];
+}
+
 /** One transition, kept for ever in `actor_transition`. */
 export interface TransitionRecord {
   readonly revision: number;

@@ -13,6 +13,10 @@ export const healthChecks = {
     label: 'Worker',
     advice: 'See whether the worker process runs, and whether it has the task queue and namespace of the API.',
   },
+  audit: {
+    label: 'Audit trail',
+    advice: 'See whether PostgreSQL has room on its disk, and whether the roles may insert into audit_event.',
+  },
   news: {
     label: 'News of devices',
     advice: 'It is caught up with by itself once worker and Temporal run. If it grows, look into the worker’s log.',

@@ -4,6 +4,7 @@ import type { JsonObject } from '#contracts/deps.ts';
 import { actorId, isUuid, type ActorRef } from '#contracts/ids.ts';
 import { writeApproval } from './approval.ts';
 import { record } from './audit.ts';
+import { denyAgain } from './denylist.ts';
 import { writeDevice } from './device-grant.ts';
 import { judgeFence, type HeldRow } from './fence.ts';
 import { standingVoters } from './operator.ts';
@@ -59,6 +60,7 @@ export async function commitActor(
         await writeProjection(tx, commit, now);
         await insertTransitions(tx, runId, commit);
         await record(tx, { audit: commit.audit, outbox: commit.outbox });
+        await giveBackRevocations(tx, commit, now);
         return { status: 'committed', run_id: runId };
       }
     });
@@ -66,6 +68,19 @@ export async function commitActor(
     if (!(error instanceof RefusedCommit)) throw error;
     return { status: 'refused', run_id: runId, row: held && toRow(held), requirement: error.requirement };
   }
+}
+
+/** Whoever adopts a row may know of revocations that were lost with it. They only ever take trust away. */
+async function giveBackRevocations(
+  tx: ProjectTransaction,
+  { actor, transitions, snapshot }: Commit,
+  now: string,
+): Promise<void> {
+  const { revoked_fingerprints: fingerprints } = snapshot.context as { revoked_fingerprints?: readonly string[] };
+  const adopted = transitions.some(({ event }) => event === 'actor.adopted');
+  if (actor.kind !== 'device' || !adopted || !fingerprints?.length) return;
+  const by = { kind: 'system', id: actorId(actor) } as const;
+  await denyAgain(tx, { device_id: actor.id, fingerprints, by, now });
 }
 
 /** The context of an actor's machine as its row has it; null when there is no row. */

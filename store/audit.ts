@@ -1,8 +1,11 @@
 // The audit trail and the outbox: written in the transaction of the change, read by the numbers that the sealer gives.
 import { type AuditEntry, eventTypes, type OutboxEntry } from '#contracts/audit.ts';
 import type { Json, JsonObject } from '#contracts/deps.ts';
+import { defaultProject } from '#contracts/ids.ts';
+import { TrustError } from '#contracts/problems.ts';
 import type { AuditCategory, AuditStream, Outcome } from '#contracts/states.ts';
 import { AuditEvent, AuditHead, OutboxEvent } from './entities/audit.ts';
+import { isContention, isDatabaseError, isDataError } from './errors.ts';
 import type { Page } from './page.ts';
 import { plain, toInstant } from './plain.ts';
 import type { Store } from './store.ts';
@@ -55,10 +58,45 @@ export async function record(
     given.set(nameOf(event), left - 1);
     return left <= 0;
   });
-  await insertAudit(tx, audit);
-  await insertOutbox(tx, [...outbox, ...derived]);
+  try {
+    await insertAudit(tx, audit);
+    await insertOutbox(tx, [...outbox, ...derived]);
+  } catch (error) {
+    throw asUnwritable(error);
+  }
   if (audit.length + outbox.length > 0) await tx.query(`SELECT pg_notify('sentinel_seal', '')`);
 }
+
+/** Events that fit and are not taken are no mistake of whoever writes them: a later attempt may succeed, and nothing is done until then. */
+function asUnwritable(error: unknown): unknown {
+  if (!isDatabaseError(error) || isDataError(error) || isContention(error)) return error;
+  return new TrustError('service.unavailable', { detail: unwritable, cause: error });
+}
+
+/**
+ * Whether audit events can be written now: one is, and taken back.
+ *
+ * @param now of the event
+ */
+export async function isAuditWritable(store: Store, now: string): Promise<boolean> {
+  const undone = new Error('taken back');
+  const attempt = withProject(store, defaultProject, async (tx) => {
+    await record(tx, { audit: [{ ...probe, occurred_at: now }] });
+    throw undone;
+  });
+  return await attempt.catch((error: unknown) => error === undone);
+}
+
+const unwritable = 'The audit trail cannot be written, so nothing was changed';
+const probe: Omit<AuditEntry, 'occurred_at'> = {
+  category: 'audit',
+  action: 'probe',
+  actor: { kind: 'system', id: 'api' },
+  subject: { kind: 'audit', id: defaultProject },
+  outcome: 'success',
+  details: {},
+  request_id: null,
+};
 
 function nameOf({ type, subject }: OutboxEntry): string {
   return JSON.stringify([type, subject.kind, subject.id]);

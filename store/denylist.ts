@@ -57,6 +57,48 @@ export async function revokeCertificate(
   });
 }
 
+/**
+ * Puts back on the denylist what an actor knows to be revoked and a restored database has lost.
+ *
+ * @returns the fingerprints that were missing
+ * @idempotent yes
+ */
+export async function denyAgain(
+  tx: ProjectTransaction,
+  {
+    device_id,
+    fingerprints,
+    by,
+    now,
+  }: { device_id: string; fingerprints: readonly string[]; by: Principal; now: string },
+): Promise<readonly string[]> {
+  const rows = await tx.query<{ fingerprint_sha256: string }>(
+    `INSERT INTO certificate_denylist (project_id, fingerprint_sha256, device_id, issuer, serial_number, reason,
+       revoked_at, revoked_by)
+     SELECT $1, f.fingerprint, $2, d.pinned_certificate->>'issuer', d.pinned_certificate->>'serial_number',
+       'revoked before a restore', $4, $5
+     FROM unnest($3::text[]) AS f (fingerprint)
+     LEFT JOIN device d ON d.project_id = $1 AND d.device_id = $2 AND d.pinned_fingerprint = f.fingerprint
+     WHERE f.fingerprint ~ '^[0-9a-f]{64}$'
+     ON CONFLICT DO NOTHING RETURNING fingerprint_sha256`,
+    [tx.project, device_id, [...new Set(fingerprints)], now, by.id],
+  );
+  const restored = rows.map(({ fingerprint_sha256 }) => fingerprint_sha256);
+  await record(tx, {
+    audit: restored.map((fingerprint_sha256) => ({
+      occurred_at: now,
+      category: 'identity',
+      action: 'device.certificate.revoked',
+      actor: by,
+      subject: { kind: 'device', id: device_id },
+      outcome: 'success',
+      details: { fingerprint_sha256, reason: 'revoked before a restore' },
+      request_id: null,
+    })),
+  });
+  return restored;
+}
+
 interface KnownCertificate {
   readonly fingerprint: string;
   readonly issuer: string | null;

@@ -6,6 +6,11 @@ export function isDataError(error: unknown): boolean {
   return /^(22|23)/.test(codeOf(error));
 }
 
+/** The server has said no, and did not take a wrong value for the reason. */
+export function isDatabaseError(error: unknown): boolean {
+  return /^[0-9A-Z]{5}$/.test(codeOf(error));
+}
+
 /** Somebody else was in the way: deadlock, serialisation failure, lock time-out. */
 export function isContention(error: unknown): boolean {
   return /^(40001|40P01|55P03)$/.test(codeOf(error));

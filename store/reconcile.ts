@@ -1,4 +1,5 @@
 // What looks across projects: devices whose news nobody has taken in, actors and the runs that wrote them, and the sweep.
+import type { ActorMark } from '#contracts/actor.ts';
 import type { ActorKind, ActorRef } from '#contracts/ids.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { Store } from './store.ts';
@@ -10,8 +11,8 @@ export interface DeviceKey {
 
 export interface ActorRun {
   readonly ref: ActorRef;
-  /** The run that wrote the row last. */
-  readonly run_id: string;
+  /** What the row says. */
+  readonly mark: ActorMark;
 }
 
 /** Some items, and where the next page goes on; null at the end. */
@@ -55,12 +56,19 @@ export async function actorRuns(store: Store, after: string | null, limit: numbe
     kind: ActorKind;
     subject_id: string;
     run_id: string;
-  }>('SELECT project_id, id, kind, subject_id, run_id FROM actor_runs($1, $2, $3)', [project, id, limit]);
+    revision: number;
+    epoch: number;
+    state: string;
+  }>(
+    `SELECT project_id, id, kind, subject_id, run_id, revision::float8 AS revision, epoch, state
+     FROM actor_runs($1, $2, $3)`,
+    [project, id, limit],
+  );
   const last = rows.at(-1);
   return {
     items: rows.map((row) => ({
       ref: { kind: row.kind, project: row.project_id, id: row.subject_id },
-      run_id: row.run_id,
+      mark: { run_id: row.run_id, revision: row.revision, epoch: row.epoch, state: row.state },
     })),
     next: rows.length < limit || last === undefined ? null : JSON.stringify([last.project_id, last.id]),
   };

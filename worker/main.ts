@@ -25,7 +25,7 @@ import { activityFields } from './activity-fields.ts';
 import { readCoreMetrics, withCore } from './core-metrics.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { closePrototypes } from './prototypes.ts';
-import { ensureSchedules, triggerSchedule } from './schedules.ts';
+import { ensureSchedules, triggerSchedule, verifyAllActors } from './schedules.ts';
 import { createWorker } from './worker.ts';
 
 /** How often the worker looks whether there is news that no signal has carried. */
@@ -126,7 +126,10 @@ async function announceWaitingNews(): Promise<void> {
   let scheduled = false;
   while (!stopping.signal.aborted) {
     try {
-      if (!scheduled) await ensureSchedules(client, taskQueue);
+      if (!scheduled) {
+        await ensureSchedules(client, taskQueue);
+        await verifyAllActors(client, taskQueue);
+      }
       scheduled = true;
       const { items } = await devicesWithNews(store, null, 1, clock.now());
       if (items.length > 0) await triggerSchedule(client, 'sentinel/reconcile');

@@ -1,4 +1,5 @@
 // The periodic duties as Temporal Schedules: made or brought up to date at start, so that they follow the code.
+import { verifyAllWorkflow } from '#workflows/messages.ts';
 import { ScheduleAlreadyRunning, ScheduleOverlapPolicy, type Client, type ScheduleOptions } from '@temporalio/client';
 
 export const schedules = {
@@ -28,4 +29,14 @@ export async function ensureSchedules(client: Client, taskQueue: string): Promis
 
 export function triggerSchedule(client: Client, id: ScheduleId): Promise<void> {
   return client.schedule.getHandle(id).trigger(ScheduleOverlapPolicy.SKIP);
+}
+
+/** Begins a round over all actors, unless one is under way. */
+export async function verifyAllActors(client: Client, taskQueue: string): Promise<void> {
+  await client.workflow.start(verifyAllWorkflow.type, {
+    workflowId: verifyAllWorkflow.id,
+    taskQueue,
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+  });
 }

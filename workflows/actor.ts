@@ -1,6 +1,7 @@
 // The durable actor: the only code that joins an XState machine to Temporal. Replayed: no I/O, no clock but the workflow's own.
 import type {
   ActorRow,
+  ActorStanding,
   Commit,
   CommitRequirement,
   CommitResult,
@@ -424,6 +425,20 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
     tell: (event: Unstamped<Event>): void => take(stamp(event), []),
     verify(): void {
       verifyWanted = true;
+    },
+    /** For a query: what the row should say. */
+    standing(): ActorStanding {
+      const held = past ?? snapshot;
+      const { revoked_fingerprints = [] } = held.context as { readonly revoked_fingerprints?: readonly string[] };
+      return {
+        ref,
+        run_id: succeeds?.run_id ?? runId,
+        revision: durable,
+        epoch,
+        state: held.value,
+        settled: started && waiting.length === 0,
+        revoked_fingerprints,
+      };
     },
     refuse,
     ask: (event: Unstamped<Event>, origin: RequestOrigin) => scope.run(() => ask(event, origin)),

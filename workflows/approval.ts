@@ -11,6 +11,7 @@ import { continueAsNew, setHandler } from '@temporalio/workflow';
 import { approvals, commit, deliverOutcome } from './activities.ts';
 import { createDurableActor, type Resumed, type RunLimits, type Unstamped } from './actor.ts';
 import {
+  standingQuery,
   subjectChangedSignal,
   subjectWithdrawnSignal,
   verifySignal,
@@ -59,6 +60,7 @@ export async function runApproval<Context extends ApprovalContext>(
   setHandler(subjectChangedSignal, (change) => actor.tell({ type: 'subject.changed', ...change }));
   setHandler(subjectWithdrawnSignal, ({ reason }) => actor.tell({ type: 'subject.withdrawn', reason }));
   setHandler(verifySignal, () => actor.verify());
+  setHandler(standingQuery, () => actor.standing());
 
   await actor.run((handover) => continueAsNew<typeof approvalActor>(input, handover));
 }

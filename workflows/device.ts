@@ -10,6 +10,7 @@ import {
   newsSignal,
   resetUpdate,
   retireUpdate,
+  standingQuery,
   verifySignal,
   type DeviceRequest,
   type DeviceStart,
@@ -37,6 +38,7 @@ export async function deviceActor(start: DeviceStart, resumed?: Resumed): Promis
 
   setHandler(newsSignal, () => actor.tell({ type: 'news.announced' }));
   setHandler(verifySignal, () => actor.verify());
+  setHandler(standingQuery, () => actor.standing());
   setHandler(resetUpdate, (request) => actor.ask(reset(request), request), {
     validator: (request) => actor.refuse(reset(request), request),
   });

@@ -1,10 +1,11 @@
 // Everything that can be said to an actor from outside: updates for what people ask, signals for what others report. Safe to import anywhere.
+import type { ActorStanding } from '#contracts/actor.ts';
 import type { Principal } from '#contracts/audit.ts';
 import type { JsonObject } from '#contracts/deps.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import type { SearchAttributeName } from '#contracts/search-attributes.ts';
 import { defineSearchAttributeKey, SearchAttributeType, type SearchAttributePair } from '@temporalio/common';
-import { defineSignal, defineUpdate } from '@temporalio/workflow';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 
 /** Who asks, and under which request id: the update id, too, so that a repetition is recognised. */
 export interface RequestOrigin {
@@ -40,6 +41,9 @@ export const approvalClosedUpdate = defineUpdate<ActorAnswer, [RequestOrigin & {
   'approvalClosed',
 );
 
+/** Which row the actor stands on; writes nothing into its history. */
+export const standingQuery = defineQuery<ActorStanding>('standing');
+
 /** There is news about the device in the store. A hint: the facts are read. */
 export const newsSignal = defineSignal('news');
 /** Asks the actor whether it still holds its row. */
@@ -49,6 +53,9 @@ export const subjectChangedSignal =
     'subjectChanged',
   );
 export const subjectWithdrawnSignal = defineSignal<[{ readonly reason: string }]>('subjectWithdrawn');
+
+/** The one round at a time over all actors; it begins with the first. */
+export const verifyAllWorkflow = { type: 'verifyAll', id: 'sentinel/verify' } as const;
 
 /** Names of the workflow types, as `workflows/index.ts` exports them. */
 export const workflowTypes = { device: 'deviceActor', approval: 'approvalActor' } as const;

@@ -1,6 +1,6 @@
 // The periodic duties, started by Temporal Schedules: catching up after an outage, and clearing away.
 import type { ReconcileActivities } from '#activities/reconcile.ts';
-import { proxyActivities, sleep, workflowInfo } from '@temporalio/workflow';
+import { continueAsNew, proxyActivities, sleep, workflowInfo } from '@temporalio/workflow';
 
 const pageSize = 200;
 /** Pages of one run; the next run of the schedule goes on from the start, where nothing is left by then. */
@@ -45,6 +45,28 @@ export async function reconcile(): Promise<ReconcileReport> {
     limit: pageSize,
   });
   return { announced, verified, restarted, verify_after: next };
+}
+
+/**
+ * Compares every actor with its row, page by page: after a start the database, or Temporal, may be another one than before.
+ *
+ * @returns how many were asked to make sure of their row, and started again
+ */
+export async function verifyAll(
+  from: string | null = null,
+  before: { readonly verified: number; readonly restarted: number } = { verified: 0, restarted: 0 },
+): Promise<{ readonly verified: number; readonly restarted: number }> {
+  let after = from;
+  let { verified, restarted } = before;
+  for (let page = 0; page < pagesPerRun; page++) {
+    const done = await reconciling.verifyActors({ after, limit: pageSize });
+    verified += done.verified;
+    restarted += done.restarted;
+    after = done.next;
+    if (after === null) return { verified, restarted };
+    await sleep(500 + Math.floor(Math.random() * 1000), { summary: 'pause between pages' });
+  }
+  return continueAsNew<typeof verifyAll>(after, { verified, restarted });
 }
 
 /** Removes what nobody will ask for again. */

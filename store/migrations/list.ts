@@ -12,6 +12,7 @@ import { HeartbeatPath } from './heartbeat-path.ts';
 import { HeartbeatPlan } from './heartbeat-plan.ts';
 import { People } from './people.ts';
 import { Reconciling } from './reconciling.ts';
+import { Restores } from './restores.ts';
 import { SavedFilters } from './saved-filters.ts';
 import { Tenancy } from './tenancy.ts';
 import { WaitingNews } from './waiting-news.ts';
@@ -32,4 +33,5 @@ export const migrations = [
   { name: '0013-device-timeline', class: DeviceTimeline },
   { name: '0014-waiting-news', class: WaitingNews },
   { name: '0015-heartbeat-plan', class: HeartbeatPlan },
+  { name: '0016-restores', class: Restores },
 ] as const satisfies readonly MigrationObject[];

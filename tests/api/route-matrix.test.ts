@@ -6,8 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { roles } from '#contracts/permissions.ts';
 import { fakeApi } from '#tests/fakes/api-over-fakes.ts';
-import { approvedDevice, openApproval, pendingDevice, reviewId } from '#tests/fakes/fake-registry.ts';
-import { bodies, type Caller, matrix, routesOf } from '#tests/harness/routes.ts';
+import { approvedDevice, openApproval, pendingDevice } from '#tests/fakes/fake-registry.ts';
+import { addressOf, bodies, type Caller, matrix, routesOf } from '#tests/harness/routes.ts';
 
 const upstream = createServer((_request, response) => response.end('ui'));
 
@@ -66,13 +66,7 @@ async function asking(t: Parameters<typeof fakeApi>[0]) {
     sessions.add({ id: victim, username: 'somebody', ...times });
 
     const [method = '', pattern = ''] = route.split(' ');
-    const url = pattern
-      .replace(/^\*$/, '/dashboard')
-      .replace('*', 'page')
-      .replace(':device_id', pattern.endsWith('/identity-review') ? 'pending-1' : 'device-1')
-      .replace(':session_id', victim)
-      .replace(':id', reviewId)
-      .replace(':name', 'mine');
+    const url = addressOf(pattern, victim);
     const payload = bodies[`${method} ${pattern}`] ?? (method === 'POST' ? {} : undefined);
     const headers = {
       accept: pattern === '*' ? 'text/html' : 'application/json',

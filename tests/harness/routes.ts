@@ -1,6 +1,7 @@
 // What each route of the running router answers to nobody, to each role, and about another project; and how to list the routes.
 import type { Role } from '#contracts/permissions.ts';
 import { password } from '#tests/fakes/api-over-fakes.ts';
+import { reviewId } from '#tests/fakes/fake-registry.ts';
 
 export type Caller = 'nobody' | Role;
 /** Statuses for: nobody, viewer, operator, approver, security, admin; and for the admin acting in another project. */
@@ -33,6 +34,8 @@ export const matrix: Readonly<Record<string, Row>> = {
   'GET /api/audit/events': reader,
   'GET /api/audit/export': reader,
   'GET /api/audit/integrity': reader,
+  'GET /api/doctor': [401, 403, 200, 200, 200, 200, 200],
+  'POST /api/doctor/heal': [401, 403, 403, 403, 403, 200, 200],
   'GET /api/events/stream': reader,
   'POST /api/admin/login': open,
   'POST /api/admin/logout': reader,
@@ -67,10 +70,22 @@ export const bodies: Readonly<Record<string, object>> = {
   'POST /api/heartbeat': { device_id: 'device-1', heartbeat_counter: 1 },
   'POST /api/admin/login': { username: 'viewer', password },
   'POST /api/devices/:device_id/identity-review': { decision: 'approve' },
+  'POST /api/doctor/heal': { subjects: [{ kind: 'device', id: 'device-1' }] },
   'PUT /api/saved-filters/:name': { query: { liveness: 'stale' } },
   'POST /api/approvals/:id/review': { decision: 'approve' },
   'POST /api/temporal/codec/decode': { payloads: [] },
 };
+
+/** @param sessionId that exists */
+export function addressOf(pattern: string, sessionId: string): string {
+  return pattern
+    .replace(/^\*$/, '/dashboard')
+    .replace('*', 'page')
+    .replace(':device_id', pattern.endsWith('/identity-review') ? 'pending-1' : 'device-1')
+    .replace(':session_id', sessionId)
+    .replace(':id', reviewId)
+    .replace(':name', 'mine');
+}
 
 /** Reads the drawing of the router: four columns for each level. */
 export function routesOf(drawing: string): string[] {

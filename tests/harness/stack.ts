@@ -33,6 +33,8 @@ export const people = {
 } as const satisfies Record<string, readonly Role[]>;
 export type Person = keyof typeof people;
 
+type HttpMethod = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
 export interface Answer {
   readonly status: number;
   readonly body: Record<string, unknown>;
@@ -57,7 +59,7 @@ export interface Stack {
   device(id: string, certificate?: IssuedCertificate | null): Promise<TestDevice>;
   request(
     path: string,
-    init?: { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: unknown; identity?: IssuedCertificate },
+    init?: { method?: HttpMethod; headers?: Record<string, string>; body?: unknown; identity?: IssuedCertificate },
   ): Promise<Answer>;
   /** Ends every process without a word, and starts again on the same home. */
   killAndRestart(): Promise<void>;
@@ -165,7 +167,7 @@ export async function startStack(
   async function send(
     transport: Transport,
     path: string,
-    init: { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: unknown } = {},
+    init: { method?: HttpMethod; headers?: Record<string, string>; body?: unknown } = {},
   ): Promise<Answer> {
     const answer = await transport.fetch(`${instance.api_url}${path}`, {
       method: init.method ?? 'GET',

@@ -33,11 +33,17 @@ async function startOwnPostgres(directory: string): Promise<Server> {
   return { address: superuserUrl, stop };
 }
 
-/** @param dynamicConfig limits of the server other than its own */
-export async function startOwnTemporal(dynamicConfig: Readonly<Record<string, number>> = {}): Promise<Server> {
+/**
+ * @param dynamicConfig limits of the server other than its own
+ * @param kept          where it keeps its state and on which port it is found again; else both are only for now
+ */
+export async function startOwnTemporal(
+  dynamicConfig: Readonly<Record<string, number>> = {},
+  kept: { readonly port: number; readonly databaseFile?: string } = { port: 0 },
+): Promise<Server> {
   const { startTemporal } = await import('#start/temporal.ts');
   const { path } = await findOwnTemporalProgram();
-  const { address, stop } = await startTemporal({ program: path, port: 0, dynamicConfig });
+  const { address, stop } = await startTemporal({ program: path, ...kept, dynamicConfig });
   return { address, stop };
 }
 

@@ -35,7 +35,11 @@ export interface Trail {
 }
 
 export async function trailTest(t: Cleanup): Promise<Trail> {
-  const database = await storeTest(t);
+  return trailOf(t, await storeTest(t));
+}
+
+/** The same of a database that is there. */
+export async function trailOf(t: Cleanup, database: StoreTest): Promise<Trail> {
   const directory = await mkdtemp(join(tmpdir(), 'sentinel-trail-'));
   t.after(() => rm(directory, { recursive: true, force: true }));
 

@@ -68,9 +68,11 @@ const rowsOf = {
   approval: { actor: 'subject_id', approval: 'id' },
 } as const;
 
-export async function realActors(t: Cleanup) {
+/** @param other another Temporal than the one that the run shares */
+export async function realActors(t: Cleanup, other?: { readonly address: string }) {
   const database = await storeTest(t);
-  const { address, taskQueue } = await testTemporal(t);
+  const { taskQueue, ...shared } = await testTemporal(t);
+  const { address } = other ?? shared;
   const directory = await mkdtemp(join(tmpdir(), 'sentinel-worker-'));
   const bundleFile = join(directory, 'workflows.js');
   await writeFile(bundleFile, (await bundleWorkflows(fakeLog())).code);
@@ -171,6 +173,10 @@ export async function realActors(t: Cleanup) {
     client.workflow.execute(duty, { taskQueue, workflowId: `${taskQueue}/${id}`, args: [] });
 
   return {
+    database,
+    client,
+    taskQueue,
+    workflowId,
     handle,
     eventually,
     startWorker,

@@ -38,6 +38,7 @@ export const sections: readonly Section[] = [
       'deploy/nginx/README.md',
       'docs/backup.md',
       'docs/runbooks.md',
+      'docs/reliability.md',
       'docs/operations.md',
       'docs/metrics.md',
       'docs/settings.md',

@@ -23,6 +23,7 @@ const partOfCheck: Record<HealthCheckName, PartName> = {
   database: 'database',
   temporal: 'temporal',
   worker: 'worker',
+  audit: 'database',
   news: 'worker',
   actors: 'worker',
   sealing: 'sealer',

@@ -23,6 +23,7 @@ function checking(change: Partial<HealthCheckDeps> = {}) {
       return { last_success_at: ago(20).toISOString(), last_checkpoint_at: ago(90).toISOString(), has_error: false };
     },
     isRewritten: async () => false,
+    isAuditWritable: async () => true,
     waitingNews: async () => 0,
     stuckActors: async () => 0,
     revocationLists: () => ({ files: 0, problems: [], outdated: [], nextUpdate: null }),
@@ -49,6 +50,7 @@ describe('what readiness says', () => {
       'database ok: answers',
       'temporal ok: answers',
       'worker ok: last seen 3 s ago',
+      'audit ok: can be written',
       'news ok: nothing waits for an actor',
       'actors ok: none is stuck',
       'sealing ok: 1 s behind',

@@ -74,6 +74,7 @@ const routes: Routes = {
   'GET /api/certificates': listed(),
   'GET /api/audit/events': listed(anAuditEvent()),
   'GET /api/audit/integrity': { body: anIntegrityReport() },
+  'GET /api/doctor': { body: { items: [], examined: 3, next_cursor: null } },
   'GET /api/health/live': { body: { status: 'ok', version: '1.2.3' } },
   'GET /api/health/ready': { body: { status: 'ok', checks: { temporal: { status: 'ok', detail: 'answers' } } } },
   'GET /api/admin/me': { body: { username: 'ada', roles: ['viewer'], permissions: [] } },
