@@ -37,8 +37,7 @@ export async function reconcile(): Promise<ReconcileReport> {
     announced += result.announced;
     after = result.next;
     if (after === null) break;
-    // A fleet that comes back all at once is taken in over time.
-    await sleep(500 + Math.floor(Math.random() * 1000), { summary: 'pause between pages' });
+    await pauseBetweenPages();
   }
   const { verified, restarted, next } = await reconciling.verifyActors({
     after: before?.verify_after ?? null,
@@ -64,9 +63,14 @@ export async function verifyAll(
     restarted += done.restarted;
     after = done.next;
     if (after === null) return { verified, restarted };
-    await sleep(500 + Math.floor(Math.random() * 1000), { summary: 'pause between pages' });
+    await pauseBetweenPages();
   }
   return continueAsNew<typeof verifyAll>(after, { verified, restarted });
+}
+
+/** A fleet that comes back all at once is taken in over time. */
+async function pauseBetweenPages(): Promise<void> {
+  await sleep(500 + Math.floor(Math.random() * 1000), { summary: 'pause between pages' });
 }
 
 /** Removes what nobody will ask for again. */

@@ -263,6 +263,7 @@ describe('the checks of a vote', () => {
     'idempotency.answer': 'keeps the answer of what was done',
     'idempotency.abandon': 'gives the key back',
     'sealGuard.sealLagSeconds': ['throws', 'rejects', 'answers nothing', 'never answers'],
+    'sealGuard.isAuditWritable': ['throws', 'rejects', 'answers nothing', 'never answers'],
     'sealGuard.isRewritten': ['throws', 'rejects', 'answers nothing', 'never answers'],
     'sealGuard.clock.now': failuresAtOnce,
     'approvals.findApproval': inEveryWay,

@@ -40,6 +40,7 @@ const within: Readonly<Record<string, string>> = {
   'api/main.ts': 'package.json and a setting, read at the start',
   'agent/facts/fact.ts': 'agent/facts/*: through the facts that use it',
   'client/request.ts': 'client/api-problem.ts#parseProblem, and answers of a server that was verified',
+  'api/standings.ts': 'cursors.ts#createCursors: what Temporal named its pages, sealed',
   'api/revocation-list-reader.ts': 'crl.ts#readRevocationLists, in a thread',
   'protocols/development-ca.ts': 'its own files: a damaged one is tried in development-ca.test.ts',
   'protocols/issue-certificate.ts': 'keys of our own making',
