@@ -1,12 +1,19 @@
 // `npm run bench -- NAME…`: measures, prints a table and writes bench/results/NAME.json. All of them without a name.
 import { agentBench } from './agent.ts';
+import { approvalsBench } from './approvals.ts';
+import { enrollmentBench } from './enrollment.ts';
 import { heartbeatBench } from './heartbeat.ts';
 import { tableOf, writeResult, type Measured } from './result.ts';
 
 /** What a bench started, it has ended when it returns. */
 export type Bench = (say: (progress: string) => void) => Promise<Measured>;
 
-const benches: Readonly<Record<string, Bench>> = { agent: agentBench, heartbeat: heartbeatBench };
+const benches: Readonly<Record<string, Bench>> = {
+  agent: agentBench,
+  approvals: approvalsBench,
+  enrollment: enrollmentBench,
+  heartbeat: heartbeatBench,
+};
 
 process.exitCode = await main(process.argv.slice(2));
 
