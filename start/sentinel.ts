@@ -93,18 +93,13 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     const tls = await chooseTls(home);
     await requirePorts(settings);
 
-    // Neither waits for the other: installing Temporal and building the console take longest the first time.
+    // None of these waits for another: the database's first start, installing Temporal, and building the console.
     const console = progress.during('Console', () =>
       buildConsole(root, systemEnvironment(environment), stopping.signal),
     );
-    const program = settings.SENTINEL_TEMPORAL_ADDRESS === undefined ? findTemporal(home) : Promise.resolve(null);
-    for (const early of [console, program]) early.catch(() => {});
-
-    const databaseUrl = await startDatabase(home, secrets);
-    await startTemporal(home, await program);
-    // The API reads it once, when it starts.
-    await console;
-    await startServers({ home, secrets, accounts, tls, databaseUrl });
+    console.catch(() => {});
+    const [databaseUrl] = await Promise.all([startDatabase(home, secrets), startTemporal(home)]);
+    await startServers({ home, secrets, accounts, tls, databaseUrl }, console);
     if (devices > 0) await supervisor.start([fleetPart(fleetEnvironment(home, tls.SENTINEL_TLS_CA), devices)]);
     instance = {
       api_url: addresses.apiUrl,
@@ -192,20 +187,20 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     return url;
   }
 
-  async function startTemporal({ temporal: directory }: HeldHome, program: string | null): Promise<void> {
-    if (program === null) {
+  async function startTemporal(held: HeldHome): Promise<void> {
+    if (settings.SENTINEL_TEMPORAL_ADDRESS !== undefined) {
       return progress.during('Temporal', () =>
         prepareExternalTemporal(temporal(), settings.SENTINEL_TEMPORAL_NAMESPACE),
       );
     }
     await supervisor.start([
       await temporalPart({
-        program,
+        program: await findTemporal(held),
         port: settings.SENTINEL_TEMPORAL_PORT,
         uiPort: settings.SENTINEL_TEMPORAL_UI_PORT,
         codecEndpoint: `${addresses.publicUrl}/api/temporal/codec`,
         namespace: settings.SENTINEL_TEMPORAL_NAMESPACE,
-        databaseFile: join(directory, 'temporal.sqlite'),
+        databaseFile: join(held.temporal, 'temporal.sqlite'),
       }),
     ]);
   }
@@ -222,13 +217,10 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     readonly databaseUrl: string;
   }
 
-  async function startServers({
-    home: { directory },
-    secrets,
-    accounts,
-    tls,
-    databaseUrl,
-  }: Foundations): Promise<void> {
+  async function startServers(
+    { home: { directory }, secrets, accounts, tls, databaseUrl }: Foundations,
+    console: Promise<unknown>,
+  ): Promise<void> {
     const common: SettingTexts = {
       ...ourSettings(environment),
       ...tls,
@@ -248,15 +240,15 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
         environment,
       );
     const ca = settings.SENTINEL_PORT === 0 ? null : await readFile(tls.SENTINEL_TLS_CA, 'utf8');
-    await supervisor.start([
-      workerPart(environmentFor('worker'), {
-        connection: temporal(),
-        namespace: settings.SENTINEL_TEMPORAL_NAMESPACE,
-        taskQueue: settings.SENTINEL_TEMPORAL_TASK_QUEUE,
-      }),
-      sealerPart(environmentFor('sealer'), { ownerUrl: databaseUrl, login: databaseLogins.sealer }),
-      apiPart(environmentFor('api'), { url: `${addresses.apiUrl}/api/health/ready`, ca }),
-    ]);
+    const worker = workerPart(environmentFor('worker'), {
+      connection: temporal(),
+      namespace: settings.SENTINEL_TEMPORAL_NAMESPACE,
+      taskQueue: settings.SENTINEL_TEMPORAL_TASK_QUEUE,
+    });
+    const sealer = sealerPart(environmentFor('sealer'), { ownerUrl: databaseUrl, login: databaseLogins.sealer });
+    const api = apiPart(environmentFor('api'), { url: `${addresses.apiUrl}/api/health/ready`, ca });
+    // The API reads the console once, when it starts.
+    await Promise.all([supervisor.start([worker, sealer]), console.then(() => supervisor.start([api]))]);
   }
 
   function fleetEnvironment({ directory }: HeldHome, ca: string): Record<string, string> {
