@@ -3,6 +3,8 @@ import { agentBench } from './agent.ts';
 import { approvalsBench } from './approvals.ts';
 import { enrollmentBench } from './enrollment.ts';
 import { heartbeatBench } from './heartbeat.ts';
+import { sealerBench } from './sealer.ts';
+import { startBench } from './start.ts';
 import { tableOf, writeResult, type Measured } from './result.ts';
 
 /** What a bench started, it has ended when it returns. */
@@ -13,6 +15,8 @@ const benches: Readonly<Record<string, Bench>> = {
   approvals: approvalsBench,
   enrollment: enrollmentBench,
   heartbeat: heartbeatBench,
+  sealer: sealerBench,
+  start: startBench,
 };
 
 process.exitCode = await main(process.argv.slice(2));

@@ -13,9 +13,13 @@ export interface Usage {
   readonly proportionalMegabytes: number;
 }
 
-/** @param pid the first of the group; one that has ended uses nothing */
-export function usageOf(pid: number): Usage {
-  const group = withDescendants(pid, parents());
+/**
+ * @param pid   the first of the group; one that has ended uses nothing
+ * @param alone leaves out what it started
+ */
+export function usageOf(pid: number, { alone = false } = {}): Usage {
+  const all = withDescendants(pid, parents());
+  const group = alone ? all.slice(0, 1) : all;
   return {
     processes: group.length,
     cpuSeconds: sum(group.map(cpuSecondsUsedBy)),
