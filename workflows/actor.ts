@@ -79,6 +79,8 @@ interface Options<Context extends { deadlines: Deadlines }, Event extends { type
   commit(commit: Commit, summary: string): Promise<CommitResult>;
   /** Carries out a call of the machine; its result comes back as an event. */
   perform(call: AnyCall): Promise<Unstamped<Event> | null>;
+  /** Whether what was said before the first task is looked into before the first commit: for calls that only read. */
+  looksFirst?(): boolean;
 }
 
 /** What a transition wants written. */
@@ -230,6 +232,22 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
       searchAttribute('SentinelState', snapshot.value),
       ...(tier === '' ? [] : [searchAttribute('SentinelTier', tier)]),
     ]);
+  }
+
+  /**
+   * The first state and what came of a look are one commit. Nothing but looks is asked for by events that change nothing,
+   * and these have no effect that could come before its history; if another run has the row, their answers are judged
+   * again like every event.
+   */
+  async function lookFirst(): Promise<void> {
+    const notes = waiting.filter(({ write }) => write === null);
+    if (notes.length === 0 || started || options.looksFirst?.() !== true) return;
+    waiting = waiting.filter(({ write }) => write !== null);
+    for (const { calls: asked, steps } of notes) {
+      follow(asked, steps);
+      release(steps);
+    }
+    await condition(() => calls.none());
   }
 
   /** One commit at a time, first in first out; what waits is merged, but a commit with a requirement stands alone. */
@@ -389,6 +407,7 @@ export function createDurableActor<Context extends { deadlines: Deadlines }, Eve
     const finished = (): boolean => definition.finished(snapshot) && calls.none();
     const full = (): boolean =>
       workflowInfo().continueAsNewSuggested || updates >= limits.updatesPerRun || versions.outdated();
+    await lookFirst();
     for (;;) {
       await condition(() => waiting.length > 0 || verifyWanted || (allHandlersFinished() && (finished() || full())));
       if (waiting.length > 0 || verifyWanted) await commitWaiting();

@@ -8,7 +8,7 @@ import {
   type ApprovalInput,
 } from '#machines/approval.ts';
 import { continueAsNew, setHandler } from '@temporalio/workflow';
-import { approvals, commit, deliverOutcome } from './activities.ts';
+import { commit, confirmVotes, deliverOutcome } from './activities.ts';
 import { createDurableActor, type Resumed, type RunLimits, type Unstamped } from './actor.ts';
 import {
   standingQuery,
@@ -68,7 +68,7 @@ export async function runApproval<Context extends ApprovalContext>(
 async function perform(call: ApprovalCall): Promise<Said | null> {
   switch (call.name) {
     case 'votes.confirm':
-      return { type: 'votes.confirmed', ...(await approvals.confirmVotes(call.input)) };
+      return { type: 'votes.confirmed', ...(await confirmVotes(call.input)) };
     case 'outcome.deliver':
       await deliverOutcome(call.input);
       return { type: 'outcome.delivered' };

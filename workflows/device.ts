@@ -2,7 +2,7 @@
 import { deviceActor as definition } from '#machines/device-actor.ts';
 import type { DeviceCall, DeviceEvent } from '#machines/device-events.ts';
 import { continueAsNew, setHandler } from '@temporalio/workflow';
-import { approvals, commit, fetchDeviceNews } from './activities.ts';
+import { callsNearby, commit, fetchDeviceNews, openApproval, readApproval, withdrawApproval } from './activities.ts';
 import { createDurableActor, type Resumed, type Unstamped } from './actor.ts';
 import {
   approvalClosedUpdate,
@@ -34,6 +34,7 @@ export async function deviceActor(start: DeviceStart, resumed?: Resumed): Promis
     resumed,
     commit,
     perform: (call) => perform(call as DeviceCall),
+    looksFirst: callsNearby,
   });
 
   setHandler(newsSignal, () => actor.tell({ type: 'news.announced' }));
@@ -63,13 +64,13 @@ async function perform(call: DeviceCall): Promise<Said | null> {
       return {
         type: 'approval.read',
         approval_id: call.input.approval_id,
-        approval: await approvals.readApproval(call.input),
+        approval: await readApproval(call.input),
       };
     case 'approval.open':
-      await approvals.openApproval(call.input);
+      await openApproval(call.input);
       return null;
     case 'approval.withdraw':
-      await approvals.withdrawApproval(call.input);
+      await withdrawApproval(call.input);
       return null;
   }
 }

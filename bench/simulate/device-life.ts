@@ -14,6 +14,8 @@ import { Ledger, type Cost } from './temporal-cost.ts';
 
 const dayMs = 86_400_000;
 /** A commit or a call takes this long; nothing here depends on how long. */
+/** Calls that `workflows/activities.ts` makes within the workflow task. */
+const withinTask: ReadonlySet<string> = new Set(['news.fetch', 'approval.read', 'approval.open', 'votes.confirm']);
 const stepMs = 50;
 const epoch = Date.parse('2027-01-01T00:00:00.000Z');
 const policy: IdentityPolicy = {
@@ -103,7 +105,7 @@ class DeviceLife implements Host {
   later({ kind, name }: Parameters<Host['later']>[0], run: () => void): void {
     this.after(stepMs, () => {
       // A call and its answer are one.
-      if (name === 'news.fetch' && kind === 'call') this.ledger.looked();
+      if (kind === 'call' && withinTask.has(name)) this.ledger.looked();
       else if (kind !== 'answer') this.ledger.activity();
       run();
     });

@@ -180,15 +180,9 @@ describe('the durable actor', () => {
       await gate.reached;
       // Other news reaches the device while it believes itself approved, and is gone again before it hears that it is not.
       actors.news.set('a1', { ...held!, candidate: null, observed: { ...held!.observed!, reported_tags: ['other'] } });
+      const before = await actors.acceptedBy(device('a1'));
       const asked = actors.catchUp('a1');
-      await actors.eventually(
-        () =>
-          actors
-            .handle(device('a1'))
-            .describe()
-            .then(({ historyLength }) => historyLength > 40),
-        'the answer of the fetch',
-      );
+      await actors.eventually(async () => (await actors.acceptedBy(device('a1'))) > before, 'the question');
       actors.news.set('a1', { ...held!, candidate: null });
       actors.store.consumed.add(review.id);
       gate.open();

@@ -1,6 +1,7 @@
 // A device and its approvals, on the real Temporal: from first contact to a decision that holds.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import type { ActorRef } from '#contracts/ids.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { approval, certificate, codeOf, device, testActors, type TestActors } from './actors.ts';
 
@@ -42,6 +43,25 @@ describe('a device', () => {
       assert.ok(actors.store.consumed.has(review.id));
       await actors.handle(approval(review.id)).result();
       assert.deepEqual(auditOf('d1'), ['device.identity.pending', 'device.identity.approved', 'device.trust.updated']);
+    });
+
+    it('takes Temporal four tasks and two activities of the device, and seven and five of the approval', async () => {
+      await actors.present('e1', 'e1');
+      const review = await actors.review('e1');
+      await actors.vote(review.id, 'ann');
+      await actors.handle(approval(review.id)).result();
+      const cost = async (ref: ActorRef) => {
+        const events = await actors.history(ref);
+        const number = (has: (event: (typeof events)[number]) => unknown) => events.filter(has).length;
+        return {
+          tasks: number((event) => event.workflowTaskCompletedEventAttributes),
+          activities: number((event) => event.activityTaskScheduledEventAttributes),
+        };
+      };
+      // It is a bound: events that come together share a task.
+      const dearer = { device: await cost(device('e1')), approval: await cost(approval(review.id)) };
+      assert.ok(dearer.device.tasks <= 4 && dearer.approval.tasks <= 7, JSON.stringify(dearer));
+      assert.deepEqual([dearer.device.activities, dearer.approval.activities], [2, 5]);
     });
 
     it('ends with a rejection, which a reset takes back (EN-04)', async () => {
