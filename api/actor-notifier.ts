@@ -1,4 +1,5 @@
-// Carries news to device actors, off the path of the answer: coalesced, bounded, starts at a limited rate; the reconciler makes up for what is lost.
+// Carries news to device actors, off the path of the answer: coalesced, bounded, starts at a limited rate and a few at once; the reconciler makes up for what is lost.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock, Log } from '#contracts/deps.ts';
 import type { DeviceRef } from './actors.ts';
 import type { Metrics } from './metrics.ts';
@@ -8,11 +9,23 @@ export interface NotifierOptions {
   readonly startsPerSecond: number;
   readonly maximumWaiting: number;
   readonly maximumInFlight: number;
+  /**
+   * Actors that may be beginning at once. More of them than the workers can take would wait in Temporal, where waiting
+   * costs more work: a task that waits for longer than a second goes to whoever is free, who has to replay its workflow.
+   */
+  readonly maximumBeginning: number;
+  /** How long an actor may take to begin before it counts no more. */
+  readonly beginWithinMs: number;
 }
+
+/** Each pause before looking whether an actor has begun is twice the one before. */
+const firstLookMs = 100;
 
 export interface NotifierDeps {
   /** Signals the actor, and starts it if it is not there. */
   readonly news: (device: DeviceRef) => Promise<void>;
+  /** Whether the store has the first state of the device. */
+  readonly hasBegun: (device: DeviceRef) => Promise<boolean>;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, 'signals'>;
@@ -34,13 +47,15 @@ interface Bucket {
   filledAt: number;
 }
 
-export function createActorNotifier({ news, clock, log, metrics, options }: NotifierDeps): ActorNotifier {
+export function createActorNotifier(deps: NotifierDeps): ActorNotifier {
+  const { news, clock, log, metrics, options } = deps;
   const signals = new Map<string, DeviceRef>();
   /** Starts wait by project, so that one that enrols many devices does not hold up another. */
   const starts = new Map<string, Map<string, DeviceRef>>();
   const buckets = new Map<string, Bucket>();
   let waiting = 0;
   let inFlight = 0;
+  let beginning = 0;
   let closed = false;
   let timer: NodeJS.Timeout | null = null;
   let whenIdle: (() => void) | null = null;
@@ -64,12 +79,14 @@ export function createActorNotifier({ news, clock, log, metrics, options }: Noti
 
   function pump(): void {
     while (inFlight < options.maximumInFlight) {
-      const device = take(signals) ?? takeStart();
+      const signalled = take(signals);
+      const device = signalled ?? (mayBegin() ? takeStart() : null);
       if (device === null) break;
-      send(device);
+      if (signalled === null) void begin(device);
+      else void send(device);
     }
     // What is left waits for a place, which comes with an answer, or for a token, which comes with time.
-    if (timer === null && starts.size > 0 && inFlight < options.maximumInFlight) {
+    if (timer === null && starts.size > 0 && inFlight < options.maximumInFlight && mayBegin()) {
       timer = setTimeout(
         () => {
           timer = null;
@@ -77,6 +94,27 @@ export function createActorNotifier({ news, clock, log, metrics, options }: Noti
         },
         Math.ceil(1000 / options.startsPerSecond),
       );
+    }
+  }
+
+  function mayBegin(): boolean {
+    return beginning < options.maximumBeginning;
+  }
+
+  /** Holds its place among those that begin until its first state is in the store, or it takes too long. */
+  async function begin(device: DeviceRef): Promise<void> {
+    beginning += 1;
+    if (await send(device)) await untilBegun(device);
+    beginning -= 1;
+    pump();
+  }
+
+  async function untilBegun(device: DeviceRef): Promise<void> {
+    const deadline = clock.now().getTime() + options.beginWithinMs;
+    for (let pauseMs = firstLookMs; !closed && clock.now().getTime() < deadline; pauseMs *= 2) {
+      await sleep(pauseMs, undefined, { ref: false });
+      // While the store is away nobody can begin: its place is for those that may when it is back.
+      if (await deps.hasBegun(device).catch(() => false)) return;
     }
   }
 
@@ -109,21 +147,22 @@ export function createActorNotifier({ news, clock, log, metrics, options }: Noti
     return tokens >= 1;
   }
 
-  function send(device: DeviceRef): void {
+  /** @returns whether it reached the actor */
+  async function send(device: DeviceRef): Promise<boolean> {
     inFlight += 1;
-    void news(device)
-      .then(
-        () => metrics.signals.inc({ result: 'sent' }),
-        (error: unknown) => {
-          metrics.signals.inc({ result: 'failed' });
-          log.debug({ err: error, project: device.project, device_id: device.id }, 'news did not reach an actor');
-        },
-      )
-      .finally(() => {
-        inFlight -= 1;
-        pump();
-        if (inFlight === 0) whenIdle?.();
-      });
+    try {
+      await news(device);
+      metrics.signals.inc({ result: 'sent' });
+      return true;
+    } catch (error) {
+      metrics.signals.inc({ result: 'failed' });
+      log.debug({ err: error, project: device.project, device_id: device.id }, 'news did not reach an actor');
+      return false;
+    } finally {
+      inFlight -= 1;
+      pump();
+      if (inFlight === 0) whenIdle?.();
+    }
   }
 
   return {

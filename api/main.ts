@@ -183,10 +183,17 @@ const actors = createActors({
 });
 const notifier = createActorNotifier({
   news: (device) => actors.news(device),
+  hasBegun: async ({ project, id }) => ((await findDevice(store, project, id))?.grant ?? null) !== null,
   clock,
   log,
   metrics,
-  options: { startsPerSecond: settings.SENTINEL_FIRST_CONTACT_RATE, maximumWaiting: 10_000, maximumInFlight: 16 },
+  options: {
+    startsPerSecond: settings.SENTINEL_FIRST_CONTACT_RATE,
+    maximumWaiting: 10_000,
+    maximumInFlight: 16,
+    maximumBeginning: 16,
+    beginWithinMs: 5_000,
+  },
 });
 const refusals = createRefusals({
   write: (project, entry) => recordAlone(store, project, entry),

@@ -76,6 +76,7 @@ export const enrollmentBench: Bench = (say) =>
           p50: null,
           p99: null,
         },
+        ...memoryOf(stack),
         ...Object.keys(before).map((name) => ({
           label: `processor time of ${name} for an enrollment`,
           unit: 'ms',
@@ -92,6 +93,18 @@ export const enrollmentBench: Bench = (say) =>
 function usages(stack: Stack): Record<string, number> {
   const { supervisor: _, ...parts } = stack.instance.pids;
   return Object.fromEntries(Object.entries(parts).map(([name, pid]) => [name, usageOf(pid).cpuSeconds]));
+}
+
+/** With the actors of all these devices alive. */
+function memoryOf({ instance }: Stack): readonly Measurement[] {
+  const { worker = 0, api = 0, temporal = 0 } = instance.pids;
+  return Object.entries({ worker, api, temporal }).map(([part, pid]) => ({
+    label: `resident memory of ${part}, ${steady.devices + burst.devices} live actors`,
+    unit: 'MB',
+    value: usageOf(pid).residentMegabytes,
+    p50: null,
+    p99: null,
+  }));
 }
 
 async function makeDevices(stack: Stack, name: string, count: number): Promise<readonly TestDevice[]> {
@@ -111,6 +124,7 @@ async function watchReviews({ instance }: Stack) {
     connectionString: instance.database_url,
     options: `-c sentinel.project=${defaultProject}`,
   });
+  database.on('error', () => {});
   await database.connect();
   const seen = new Map<string, Review>();
   let stopped = false;
@@ -149,13 +163,28 @@ async function enrol(device: TestDevice, approver: Client, watch: Watch) {
   if (status !== 202) throw new Error(`the first contact of ${device.id} was answered with ${status}`);
   const { digest, seenAt } = await watch.review(device.id);
   const asked = performance.now();
-  const { approval_state } = await approver.devices.identityReview(device.id, { decision: 'approve', digest });
+  await approve(device.id, digest, approver);
   const approved = performance.now();
-  if (approval_state !== 'approved') throw new Error(`${device.id} is ${approval_state} after its approval`);
   return {
     answeredMs: answered - began,
     openMs: seenAt - began,
     approvalMs: approved - asked,
     totalMs: approved - began,
   };
+}
+
+/** As a person does who is told that it took too long: tries again. What was counted the first time is closed by then. */
+async function approve(id: string, digest: string, approver: Client): Promise<void> {
+  await eventually(
+    async () => {
+      try {
+        await approver.devices.identityReview(id, { decision: 'approve', digest });
+      } catch (error) {
+        if (![0, 409, 503].includes((error as { status?: number }).status ?? -1)) throw error;
+      }
+      return (await approver.devices.get(id)).approval_state === 'approved';
+    },
+    `the approval of ${id}`,
+    withinMs,
+  );
 }

@@ -32,6 +32,8 @@ export const sealerBench: Bench = (say) =>
     const api = await postgres.open('sentinel_api', writers);
     const sealer = await postgres.open('sentinel_sealer', 2);
     const owner = new pg.Pool({ connectionString: postgres.ownerUrl, max: writers });
+    // Connections that are being closed hear of the server's end.
+    owner.on('error', () => {});
     cleanup.after(() => owner.end());
     await createLockedChain(owner);
     const run: Record<Kind, () => Promise<number>> = {

@@ -9,21 +9,30 @@ import { fakeLog } from '#tests/fakes/fake-log.ts';
 
 function openNotifier(options: Partial<NotifierOptions> = {}, clock = systemClock) {
   const sent: { id: string; end: () => void; fail: () => void }[] = [];
+  const begun = new Set<string>();
   const metrics = createMetrics('0.0.0');
   const notifier = createActorNotifier({
     news: ({ id }) =>
       new Promise((resolve, reject) => sent.push({ id, end: resolve, fail: () => reject(new Error('away')) })),
+    hasBegun: async ({ id }) => begun.has(id),
     clock,
     log: fakeLog(),
     metrics,
-    options: { startsPerSecond: 50, maximumWaiting: 100, maximumInFlight: 2, ...options },
+    options: {
+      startsPerSecond: 50,
+      maximumWaiting: 100,
+      maximumInFlight: 2,
+      maximumBeginning: 100,
+      beginWithinMs: 60_000,
+      ...options,
+    },
   });
   const counted = async () => {
     const { values } = await metrics.signals.get();
     return Object.fromEntries(values.map(({ labels, value }) => [labels.result, value]));
   };
   const tell = (id: string, starts = false, project = 'default') => notifier.notify({ project, id }, starts);
-  return { notifier, sent, tell, counted, ids: () => sent.map(({ id }) => id) };
+  return { notifier, sent, begun, tell, counted, ids: () => sent.map(({ id }) => id) };
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -64,6 +73,36 @@ describe('actor notifier', () => {
     clock.advance(10_000);
     await until(() => sent.length === 6);
     assert.deepEqual(ids(), ['a', 'b', 'known', 'x', 'c', 'd']);
+  });
+
+  it('starts no more actors at once than may be beginning, and signals the others meanwhile', async () => {
+    const { notifier, sent, begun, tell, ids } = openNotifier({ maximumBeginning: 2, maximumInFlight: 10 });
+    for (const id of ['a', 'b', 'c', 'd']) tell(id, true);
+    for (const { end } of sent) end();
+    tell('known');
+    await setTimeout(250);
+    assert.deepEqual(ids(), ['a', 'b', 'known'], 'their signals were answered, but neither has begun');
+    begun.add('b');
+    await until(() => sent.length === 4);
+    assert.deepEqual(ids(), ['a', 'b', 'known', 'c']);
+    // What could not be started at all makes room at once.
+    sent[3]?.fail();
+    await until(() => sent.length === 5);
+    for (const { end } of sent) end();
+    await notifier.close();
+  });
+
+  it('waits for an actor that does not begin no longer than it may take', async () => {
+    const clock = fakeClock();
+    const { notifier, sent, tell } = openNotifier({ maximumBeginning: 1, beginWithinMs: 1_000 }, clock);
+    for (const id of ['a', 'b']) tell(id, true);
+    sent[0]?.end();
+    await setTimeout(250);
+    assert.equal(sent.length, 1);
+    clock.advance(1_000);
+    await until(() => sent.length === 2);
+    sent[1]?.end();
+    await notifier.close();
   });
 
   it('drops what comes on top of its bound, and what fails, and counts both', async () => {
