@@ -20,8 +20,9 @@ import { watchPool } from '#telemetry/metrics.ts';
 import { serveMetrics } from '#telemetry/metrics-server.ts';
 import { version } from '#telemetry/version.ts';
 import { activityDeps, createActivities } from './activities.ts';
-import { bundleWorkflows, temporalLogger } from './bundle.ts';
 import { activityFields } from './activity-fields.ts';
+import { bundleApart } from './bundle-process.ts';
+import { temporalLogger } from './bundle.ts';
 import { readCoreMetrics, withCore } from './core-metrics.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { closePrototypes } from './prototypes.ts';
@@ -34,6 +35,9 @@ const lookForNewsMs = 5_000;
 closePrototypes();
 const settings = readSettings(process.env);
 const log = createLog('worker', settings.SENTINEL_LOG_LEVEL, { context: activityFields });
+// It takes longest, and needs nothing of the rest.
+const bundling = bundleApart(settings.SENTINEL_LOG_LEVEL);
+bundling.catch(() => {});
 const metrics = createWorkerMetrics(version);
 /** Core has an exporter of its own, which asks nobody for a token, so it is only there when somebody looks. */
 const coreMetricsAddress =
@@ -86,7 +90,7 @@ const worker = await createWorker({
   taskQueue,
   dataConverter,
   cachedWorkflows: settings.SENTINEL_WORKER_CACHE,
-  bundle: await bundleWorkflows(log),
+  bundle: await bundling,
   activities: createActivities(
     activityDeps({
       store,
