@@ -16,9 +16,9 @@ const rounds = 5;
 const writers = 16;
 /** Of one statement and one transaction, for whoever may write many at once. */
 const batch = 100;
-const events = 10_000;
+const events = 5_000;
 /** One transaction each. */
-const singles = 800;
+const singles = 400;
 /** As the sealer takes them. */
 const sealedAtOnce = 1_000;
 
