@@ -1,12 +1,13 @@
 // Runs an agent from its configuration: for as long as it may, or for one heartbeat.
+import type { SendHeartbeat } from '#client/heartbeat.ts';
 import type { Clock, Log, Random } from '#contracts/deps.ts';
 import type { AgentConfig } from './config.ts';
 import { notYetSupported } from './config.ts';
+import { createDateWatch } from './certificate-dates.ts';
 import { openConnection, type Connection } from './connection.ts';
 import { heartbeat, runDevice, type DeviceDeps } from './device.ts';
 import { createObserver } from './facts.ts';
 import type { HeartbeatOutcome, ScheduleLimits } from './heartbeat-schedule.ts';
-import type { Identity } from './identity.ts';
 import { lockState } from './lock.ts';
 import { createReport } from './report.ts';
 import type { ServiceManager } from './service-manager.ts';
@@ -28,8 +29,6 @@ export interface RunDeps {
 
 /** A server that is away is asked at least this often; one that is busy says when. */
 const limits: ScheduleLimits = { firstIntervalSeconds: 15, pendingSeconds: 15, longestSeconds: 300 };
-const dayMs = 86_400_000;
-const expiresSoonDays = 14;
 
 /**
  * Runs until the signal aborts.
@@ -100,8 +99,16 @@ async function withDevice(
   const lock = await lockState(config.state_path);
   try {
     const state = await openState(config.state_path, config.device_id, random);
-    const connection = await openConnection(config, { log, random });
-    warnOfDates(connection.identity(), deps);
+    const connection = await openConnection(config, { log, random, nextCounter: state.nextCounter });
+    const watchDates = createDateWatch({ clock, log });
+    const send: SendHeartbeat = async (body, signal) => {
+      try {
+        return await connection.send(body, signal);
+      } finally {
+        watchDates(connection.identity(), connection.waiting());
+      }
+    };
+    watchDates(connection.identity(), null);
     const observe = createObserver({
       system,
       agentVersion: deps.agentVersion,
@@ -110,25 +117,13 @@ async function withDevice(
       now: () => clock.now().getTime(),
     });
     try {
-      await work(
-        { deviceId: config.device_id, send: connection.send, nextCounter: state.nextCounter, observe },
-        connection,
-      );
+      await work({ deviceId: config.device_id, send, nextCounter: state.nextCounter, observe }, connection);
     } finally {
       connection.close();
     }
   } finally {
     lock.release();
   }
-}
-
-function warnOfDates({ notBefore, notAfter }: Identity, { clock, log }: RunDeps): void {
-  const now = clock.now();
-  const fields = { not_before: notBefore.toISOString(), not_after: notAfter.toISOString() };
-  if (notBefore > now) log.warn(fields, 'The certificate is not valid yet: check the clock of this device');
-  else if (notAfter <= now) log.warn(fields, 'The certificate has expired: have a new one issued');
-  else if (notAfter.getTime() - now.getTime() < expiresSoonDays * dayMs)
-    log.warn(fields, 'The certificate expires soon: have a new one issued and put it in the place of this one');
 }
 
 /** A long wait goes on in steps, so that a service manager that watches hears of the agent. */

@@ -1,11 +1,9 @@
 // The certificate of the device and its key: whose they are, whether they fit, and how long they hold.
 import type { AgentConfig } from '../config.ts';
+import { dayMs, expiresSoonDays } from '../certificate-dates.ts';
 import { readIdentity, type Identity } from '../identity.ts';
 import { checkAccess, findingOf, type UserId } from './files.ts';
 import { error, type Finding, ok, warning } from './finding.ts';
-
-const dayMs = 86_400_000;
-const soonDays = 14;
 
 /** The identity is `null` when it cannot be used. */
 export async function checkIdentity(
@@ -41,7 +39,7 @@ function checkDates({ notBefore, notAfter }: Identity, now: Date): Finding {
     );
   if (notAfter <= now)
     return error(subject, `The certificate expired at ${notAfter.toISOString()}`, 'Have a new one issued.');
-  if (days < soonDays)
+  if (days < expiresSoonDays)
     return warning(
       subject,
       `The certificate expires in ${days} days`,

@@ -138,7 +138,7 @@ describe('the agent on a running installation', () => {
     assert.equal((await ann.devices.get('outage-1')).approval_state, 'approved');
   });
 
-  test('a certificate that is replaced on disk is reviewed as a rotation, without a restart', async (t) => {
+  test('the old certificate keeps the device online while the new one on disk waits for approval, and then gives way (EN-03)', async (t) => {
     const { folder, identity } = await enrolled(t, 'rotated-1');
     const agent = startAgent(t, ['run', ...identity]);
     await agent.line(/Heartbeats are accepted/);
@@ -152,13 +152,30 @@ describe('the agent on a running installation', () => {
       await writeFile(join(folder, `new-${name}`), text, { mode: 0o600 });
       await rename(join(folder, `new-${name}`), join(folder, name));
     }
-    const taken = await agent.line(/was replaced on disk/);
-    await agent.line(/Waiting for approval/);
+    const waiting = await agent.line(/was replaced on disk/);
+    await agent.line(/The new certificate waits for approval/);
+    // Each round takes two counters, so this is a round that began after the new one was shown.
+    const counted = await ann.devices.get('rotated-1');
+    const later = await eventually(async () => {
+      const device = await ann.devices.get('rotated-1');
+      return (device.heartbeat_counter ?? 0) > (counted.heartbeat_counter ?? 0) + 1 ? device : null;
+    }, 'heartbeats with the old certificate');
+    assert.deepEqual(
+      [later.liveness, later.approval_state, later.trust_tier, later.certificate?.fingerprint_sha256],
+      ['online', 'approved', counted.trust_tier, before],
+    );
+
     await approve('rotated-1', 'rotation');
-    await agent.line(/Heartbeats are accepted/);
-    const after = (await ann.devices.get('rotated-1')).certificate?.fingerprint_sha256;
-    assert.equal(after, taken['fingerprint_sha256']);
-    assert.notEqual(after, before);
+    const taken = await agent.line(/The new certificate is accepted/);
+    const after = await eventually(async () => {
+      const device = await ann.devices.get('rotated-1');
+      return (device.heartbeat_counter ?? 0) > (later.heartbeat_counter ?? 0) + 2 ? device : null;
+    }, 'heartbeats with the new certificate');
+    assert.equal(after.liveness, 'online');
+    assert.equal(after.certificate?.fingerprint_sha256, taken['fingerprint_sha256']);
+    assert.equal(taken['fingerprint_sha256'], waiting['fingerprint_sha256']);
+    assert.notEqual(after.certificate?.fingerprint_sha256, before);
+    assert.ok(agent.lines.every(({ msg }) => !/refused|get through/.test(msg)));
   });
 
   test('a device that was revoked hears so, keeps asking, and ends in good order', async (t) => {

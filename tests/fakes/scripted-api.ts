@@ -12,6 +12,8 @@ export interface SeenRequest {
   readonly body: unknown;
   /** Common name of the client certificate. */
   readonly clientName: string | string[] | undefined;
+  /** SHA-256 of the client certificate, lower-case hex. */
+  readonly clientFingerprint: string | undefined;
 }
 
 export interface ScriptedAnswer {
@@ -37,13 +39,14 @@ export async function scriptedApi(t: Cleanup, script: Script, tls?: ServerOption
     const answer = async () => {
       const text = Buffer.concat(chunks).toString();
       const { method = '', url: path = '', headers } = request;
-      const subject = tls && (request.socket as TLSSocket).getPeerCertificate().subject;
+      const client = tls && (request.socket as TLSSocket).getPeerCertificate();
       const asked = {
         method,
         path,
         headers,
         body: text === '' ? undefined : JSON.parse(text),
-        clientName: subject?.CN,
+        clientName: client?.subject?.CN,
+        clientFingerprint: client?.fingerprint256?.replaceAll(':', '').toLowerCase(),
       };
       seen.push(asked);
       const scripted = await script(asked, seen.length - 1);

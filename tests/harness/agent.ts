@@ -4,6 +4,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readConfig } from '#agent/config.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
+import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
 import type { Cleanup } from './cleanup.ts';
 
@@ -119,4 +122,20 @@ export async function writeIdentity(folder: string, issued: IssuedCertificate, c
   await writeFile(join(folder, 'device.key'), issued.keyPem, { mode: 0o600 });
   await writeFile(join(folder, 'device.crt'), issued.certificatePem, { mode: 0o644 });
   await writeFile(join(folder, 'ca.crt'), caPem, { mode: 0o644 });
+}
+
+/** A device with files of its own, the authority that issued them, and configurations that name them. */
+export async function issuedDevice(t: Cleanup, deviceId = 'lab-1') {
+  const folder = await agentFolder(t);
+  const ca = await createDevelopmentCa(join(folder, 'ca'), { clock: systemClock, random: systemRandom });
+  await writeIdentity(folder, await ca.issueDevice({ deviceId }), ca.caCertificatePem);
+  const source = {
+    device_id: deviceId,
+    server_url: 'https://localhost:1',
+    server_ca_path: 'ca.crt',
+    certificate_path: 'device.crt',
+    private_key_path: 'device.key',
+    state_path: 'state.json',
+  };
+  return { folder, ca, configFor: (changes: object = {}) => readConfig({ ...source, ...changes }, folder) };
 }

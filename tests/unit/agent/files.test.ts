@@ -1,40 +1,20 @@
-// The files of an agent: its state and the lock on it, its identity, and the connection that follows its identity.
+// The files of an agent: its state, the lock on it, and its identity.
 import assert from 'node:assert/strict';
-import { chmod, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
-import { openConnection } from '#agent/connection.ts';
-import { readConfig } from '#agent/config.ts';
+import { describe, it } from 'node:test';
 import { FileProblem } from '#agent/file-problem.ts';
 import { readIdentity } from '#agent/identity.ts';
 import { lockPath, lockState } from '#agent/lock.ts';
 import { openState } from '#agent/state.ts';
-import { systemClock as clock, systemRandom as random } from '#contracts/deps.ts';
-import { createDevelopmentCa } from '#protocols/development-ca.ts';
-import { fakeLog } from '#tests/fakes/fake-log.ts';
-import { scriptedApi } from '#tests/fakes/scripted-api.ts';
-import { agentFolder, writeIdentity } from '#tests/harness/agent.ts';
+import { systemRandom as random } from '#contracts/deps.ts';
+import { agentFolder, issuedDevice } from '#tests/harness/agent.ts';
 
 const problemWith = (words: RegExp) => (error: unknown) => {
   assert.ok(error instanceof FileProblem, String(error));
   assert.match(`${error.problem} ${error.advice}`, words);
   return true;
 };
-
-async function aDevice(t: TestContext, deviceId = 'lab-1') {
-  const folder = await agentFolder(t);
-  const ca = await createDevelopmentCa(join(folder, 'ca'), { clock, random });
-  await writeIdentity(folder, await ca.issueDevice({ deviceId }), ca.caCertificatePem);
-  const source = {
-    device_id: deviceId,
-    server_url: 'https://localhost:1',
-    server_ca_path: 'ca.crt',
-    certificate_path: 'device.crt',
-    private_key_path: 'device.key',
-    state_path: 'state.json',
-  };
-  return { folder, ca, configFor: (changes: object = {}) => readConfig({ ...source, ...changes }, folder) };
-}
 
 describe('the state of an agent', () => {
   it('holds the next counter before any counter below it is used, whenever it is opened again (AG-08)', async (t) => {
@@ -125,14 +105,14 @@ describe('the lock of an agent', () => {
 
 describe('the identity of an agent', () => {
   it('is read when certificate, key and device belong together', async (t) => {
-    const { configFor } = await aDevice(t);
+    const { configFor } = await issuedDevice(t);
     const identity = await readIdentity(configFor(), 'lab-1');
     assert.equal(identity.commonName, 'lab-1');
     assert.match(identity.fingerprint, /^[0-9a-f]{64}$/);
   });
 
   it('is refused when something does not fit, and the words never hold a key', async (t) => {
-    const { folder, ca, configFor } = await aDevice(t);
+    const { folder, ca, configFor } = await issuedDevice(t);
     const other = await ca.issueDevice({ deviceId: 'lab-2' });
     const file = async (name: string, text: string): Promise<string> => {
       await writeFile(join(folder, name), text, { mode: 0o600 });
@@ -163,96 +143,7 @@ describe('the identity of an agent', () => {
   });
 
   it('reads no more of an endless file than a certificate can be', async (t) => {
-    const { configFor } = await aDevice(t);
+    const { configFor } = await issuedDevice(t);
     await assert.rejects(readIdentity(configFor({ certificate_path: '/dev/zero' })), problemWith(/no certificate/));
-  });
-});
-
-describe('the connection of an agent', () => {
-  const accepted = { status: 'accepted', trust_tier: 'monitored', next_heartbeat_seconds: 15 };
-
-  async function connected(t: TestContext) {
-    const device = await aDevice(t);
-    const { ca } = device;
-    const api = await scriptedApi(t, () => ({ body: accepted }), {
-      cert: ca.serverCertificatePem,
-      key: ca.serverKeyPem,
-      ca: ca.caCertificatePem,
-      requestCert: true,
-      rejectUnauthorized: true,
-    });
-    const log = fakeLog();
-    const connection = await openConnection(device.configFor({ server_url: api.url }), { log, random });
-    t.after(() => connection.close());
-    const send = async () => connection.send({ device_id: 'lab-1', heartbeat_counter: 1 });
-    return { ...device, api, log, connection, send };
-  }
-
-  it('presents the certificate, and the next one as soon as both its files are there', async (t) => {
-    const { folder, ca, log, connection, send } = await connected(t);
-    await send();
-    const before = connection.identity().fingerprint;
-    const next = await ca.issueDevice({ deviceId: 'lab-1' });
-
-    await writeFile(join(folder, 'device.crt'), next.certificatePem);
-    await send();
-    assert.equal(connection.identity().fingerprint, before, 'the key is still that of the old one');
-    assert.match(log.text(), /cannot be used yet/);
-
-    await writeFile(join(folder, 'device.key'), next.keyPem);
-    await send();
-    assert.notEqual(connection.identity().fingerprint, before);
-    assert.match(log.text(), /was replaced on disk/);
-    assert.equal(log.lines.length, 2);
-  });
-
-  it('goes on with the old certificate when the new one is of another device or gone', async (t) => {
-    const { folder, ca, connection, send } = await connected(t);
-    const before = connection.identity().fingerprint;
-    const other = await ca.issueDevice({ deviceId: 'lab-2' });
-    await writeFile(join(folder, 'new.crt'), other.certificatePem);
-    await rename(join(folder, 'new.crt'), join(folder, 'device.crt'));
-    await writeFile(join(folder, 'device.key'), other.keyPem);
-    await send();
-    await rm(join(folder, 'device.crt'));
-    await send();
-    assert.equal(connection.identity().fingerprint, before);
-  });
-
-  it('keeps its connection when a file was only touched', async (t) => {
-    const { folder, log, send } = await connected(t);
-    await send();
-    await chmod(join(folder, 'device.crt'), 0o600);
-    await send();
-    assert.deepEqual(log.lines, []);
-  });
-
-  it('refuses an answer without an end, a redirect, and what Sentinel does not answer', async (t) => {
-    const { ca, configFor } = await aDevice(t);
-    const answers = [
-      { body: 'x'.repeat(2_000_000) },
-      { status: 307, headers: { location: 'https://elsewhere.example' } },
-      { body: '' },
-      { body: 'null' },
-      { body: '<html>' },
-      { body: {} },
-      { body: { ...accepted, status: 'fine' } },
-      { body: { ...accepted, trust_tier: 'boundless' } },
-      { body: { ...accepted, next_heartbeat_seconds: 'soon' } },
-      { body: { ...accepted, next_heartbeat_seconds: null } },
-      { body: accepted },
-    ];
-    const api = await scriptedApi(t, (_request, index) => answers[index] ?? {}, {
-      cert: ca.serverCertificatePem,
-      key: ca.serverKeyPem,
-    });
-    const connection = await openConnection(configFor({ server_url: api.url }), { log: fakeLog(), random });
-    t.after(() => connection.close());
-    const send = async () => connection.send({ device_id: 'lab-1', heartbeat_counter: 1 });
-    await assert.rejects(send(), /too large/);
-    await assert.rejects(send(), /redirects/);
-    for (let index = 2; index < answers.length - 1; index += 1)
-      await assert.rejects(send(), /not (one of Sentinel|JSON)/, JSON.stringify(answers[index]));
-    assert.deepEqual(await send(), accepted);
   });
 });
