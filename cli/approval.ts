@@ -51,8 +51,10 @@ export function addApprovalCommands(program: Command, context: CliContext): void
     .description('show one approval: what exactly, who voted, how it ended')
     .action((id: string, _options: object, command: Command) =>
       watching(context, command, async (view) => {
-        const found = await withClient(view, command, (client) => client.approvals.get(id));
-        present(view, command, found, (item) => showApproval(view, item));
+        await withClient(view, command, async (client, target) => {
+          const found = await client.approvals.get(id);
+          present(view, command, found, (item) => showApproval(view, item, target));
+        });
       }),
     );
   withExamples(show, ['approval show 0190b6a0-0000-7000-8000-000000000001']);
@@ -65,9 +67,9 @@ export function addApprovalCommands(program: Command, context: CliContext): void
       .option('--digest <digest>', 'vote only if this is still what is up for approval')
       .option('--yes', 'do not ask');
     vote.action(async (id: string, options: ReviewOptions, command: Command) => {
-      const after = await withClient(context, command, async (client) => {
+      const after = await withClient(context, command, async (client, target) => {
         const before = await client.approvals.get(id);
-        if (!globalsOf(command).json) showApproval(context, before);
+        if (!globalsOf(command).json) showApproval(context, before, target);
         return client.approvals.review(id, await reviewBody(context, before, decision, options));
       });
       present(context, command, after, ({ state, votes, required_approvals: required }) => {

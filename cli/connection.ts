@@ -50,7 +50,7 @@ export async function withClientOf<T>(
   context: CliContext,
   command: Command,
   target: Target,
-  work: (client: Client) => Promise<T>,
+  work: (client: Client, target: Target) => Promise<T>,
 ): Promise<T> {
   const transport = createTransport({ ca: target.caFile === null ? undefined : await readCa(target.caFile) });
   try {
@@ -64,6 +64,7 @@ export async function withClientOf<T>(
         token: target.token ?? undefined,
         project: globalsOf(command).project,
       }),
+      target,
     );
   } finally {
     await transport.close();
@@ -74,7 +75,7 @@ export async function withClientOf<T>(
 export async function withClient<T>(
   context: CliContext,
   command: Command,
-  work: (client: Client) => Promise<T>,
+  work: (client: Client, target: Target) => Promise<T>,
 ): Promise<T> {
   const target = await findTarget(context, command);
   if (target.token === null) {

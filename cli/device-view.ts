@@ -1,12 +1,14 @@
 // A device on one screen.
 import type { Device } from '#contracts/http/devices.ts';
 import type { DeviceExplanation } from '#contracts/http/explanation.ts';
+import type { Target } from './connection.ts';
 import type { CliContext } from './context.ts';
 import { facts, table, type Cell } from './table.ts';
 import { longTime } from './when.ts';
 import { stateCell, tierCell } from './words.ts';
+import { workflowLink } from './workflow-link.ts';
 
-export function showDevice(context: CliContext, device: Device): void {
+export function showDevice(context: CliContext, device: Device, target: Target): void {
   const { attestation, pending_review: review } = device;
   facts(context.terminal, [
     ['Device', device.device_id],
@@ -38,7 +40,7 @@ export function showDevice(context: CliContext, device: Device): void {
     ['  id', review && review.id],
     ['  digest', review && review.digest],
     ['  expires', review && longTime(context, review.expires_at)],
-    ['Workflow', device.workflow.url ?? device.workflow.id],
+    ['Workflow', workflowLink(device.workflow, target)],
   ]);
 }
 

@@ -4,7 +4,7 @@ import type { Client } from '#client/client.ts';
 import type { Device, DeviceListQuery } from '#contracts/http/devices.ts';
 import { deviceApprovalStates, livenessStates, trustTiers } from '#contracts/states.ts';
 import { confirmByName } from './confirm.ts';
-import { withClient } from './connection.ts';
+import { withClient, type Target } from './connection.ts';
 import { globalsOf, present, type CliContext } from './context.ts';
 import { showDevice, showExplanation } from './device-view.ts';
 import { withExamples } from './examples.ts';
@@ -90,8 +90,10 @@ export function addDeviceCommands(program: Command, context: CliContext): void {
     .description('show everything about a device')
     .action((id: string, _options: object, command: Command) =>
       watching(context, command, async (view) => {
-        const found = await withClient(view, command, (client) => client.devices.get(id));
-        present(view, command, found, (item) => showDevice(view, item));
+        await withClient(view, command, async (client, target) => {
+          const found = await client.devices.get(id);
+          present(view, command, found, (item) => showDevice(view, item, target));
+        });
       }),
     );
   withExamples(show, ['device show lab-1', 'device show lab-1 --watch 5']);
@@ -144,7 +146,7 @@ export function addDeviceCommands(program: Command, context: CliContext): void {
       .option('--yes', 'do not ask')
       .action(async (words: readonly string[], options: ReviewOptions, command: Command) => {
         const ids = await readIds(context, words);
-        await withClient(context, command, (client) =>
+        await withClient(context, command, (client, target) =>
           forEachId(context, command, ids, {
             work: async (id) => {
               const pending = (await client.devices.get(id)).pending_review;
@@ -154,7 +156,7 @@ export function addDeviceCommands(program: Command, context: CliContext): void {
                 });
               }
               const approval = await client.approvals.get(pending.id);
-              if (!globalsOf(command).json) showApproval(context, approval);
+              if (!globalsOf(command).json) showApproval(context, approval, target);
               return client.devices.identityReview(id, await reviewBody(context, approval, decision, options));
             },
             tell: (item) => tellState(context, item),
@@ -173,14 +175,14 @@ export function addDeviceCommands(program: Command, context: CliContext): void {
       .option('--dry-run', 'say what would be done, and do nothing')
       .action(async (words: readonly string[], options: ActOptions, own: Command) => {
         const ids = await readIds(context, words);
-        await withClient(context, own, async (client) => {
+        await withClient(context, own, async (client, target) => {
           if (options.dryRun) {
             return forEachId(context, own, ids, {
               work: (id) => client.devices.get(id),
               tell: (item) => context.terminal.data(`would ${name} ${item.device_id}; it is ${describe(item)}`),
             });
           }
-          const shown = options.yes ? [] : await lookFirst(context, own, client, ids);
+          const shown = options.yes ? [] : await lookFirst(context, own, client, { target, ids });
           const whom = ids.length === 1 ? (ids[0] ?? '') : `${ids.length} devices`;
           await confirmByName(context.terminal, { act: name, name: whom, yes: options.yes });
           const reason = options.reason === undefined ? {} : { reason: options.reason };
@@ -201,12 +203,17 @@ export function addDeviceCommands(program: Command, context: CliContext): void {
 }
 
 /** Shows what an act is about, before the person is asked. */
-async function lookFirst(context: CliContext, command: Command, client: Client, ids: readonly string[]) {
+async function lookFirst(
+  context: CliContext,
+  command: Command,
+  client: Client,
+  { target, ids }: { readonly target: Target; readonly ids: readonly string[] },
+) {
   const shown: Device[] = [];
   for (const id of ids) shown.push(await client.devices.get(id));
   if (globalsOf(command).json) return shown;
   const [only] = shown;
-  if (shown.length === 1 && only !== undefined) showDevice(context, only);
+  if (shown.length === 1 && only !== undefined) showDevice(context, only, target);
   else listDevices(context, shown);
   return shown;
 }

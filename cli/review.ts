@@ -1,11 +1,13 @@
 // Shows what is up for approval and votes on exactly that: the digest that was shown goes with the vote.
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
+import type { Target } from './connection.ts';
 import type { CliContext } from './context.ts';
 import { confirmByName, confirmIfAsked } from './confirm.ts';
 import { facts, table, type Cell } from './table.ts';
 import { longTime, shortTime } from './when.ts';
 import { stateCell } from './words.ts';
+import { workflowLink } from './workflow-link.ts';
 
 export interface ReviewOptions {
   readonly reason?: string;
@@ -14,7 +16,7 @@ export interface ReviewOptions {
 }
 
 /** Everything known of an approval. */
-export function showApproval(context: CliContext, approval: Approval): void {
+export function showApproval(context: CliContext, approval: Approval, target: Target): void {
   const { terminal } = context;
   const approvals = approval.votes.filter(({ decision }) => decision === 'approve').length;
   facts(terminal, [
@@ -28,7 +30,7 @@ export function showApproval(context: CliContext, approval: Approval): void {
     ['Closed', approval.closed_at === null ? null : longTime(context, approval.closed_at)],
     ...contentFacts(approval.content),
     ['Digest', approval.digest],
-    ['Workflow', approval.workflow.url ?? approval.workflow.id],
+    ['Workflow', workflowLink(approval.workflow, target)],
   ]);
   if (approval.votes.length === 0) return;
   terminal.data('');

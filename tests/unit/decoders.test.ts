@@ -50,6 +50,7 @@ const within: Readonly<Record<string, string>> = {
   'cli/program.ts': 'package.json',
   'cli/preflight/network.ts': 'settings: readSettings, and addresses in preflight.test.ts',
   'cli/preflight/secrets.ts': 'settings: readSettings, and keys in preflight.test.ts',
+  'cli/workflow-link.ts': 'an answer of our API, which is shown and not called',
   'store/checkpoint-files.ts': 'api/checkpoints.ts#readTrustedCheckpoints: what the files hold',
   'store/connection.ts': 'a setting, read at the start',
   'store/reconcile.ts': 'a position that it wrote itself into its own schedule',

@@ -177,6 +177,25 @@ describe('sentinel device show and history', () => {
     assert.doesNotMatch(out, /Hardware|Reason/);
   });
 
+  it('gives the workflow as an address to open, as the API said it with --json, and its id once it is gone', async (t) => {
+    const link = '/temporal/namespaces/default/workflows/device%2Fdefault%2Flab-1';
+    for (const [words, route, item] of [
+      ['device show lab-1', 'GET /api/devices/lab-1', pending],
+      [`approval show ${approvalId}`, `GET /api/approvals/${approvalId}`, approval],
+    ] as const) {
+      const shown = async (url: string | null, more = '') => {
+        const body = { ...item, workflow: { ...item.workflow, url } };
+        return runCommand(t, `${words}${more}`, { routes: { [route]: { body } } });
+      };
+      const { out, url } = await shown(link);
+      assert.ok(out.includes(`Workflow\t${url}${link}`), out);
+      assert.ok((await shown('https://temporal.example/w/1')).out.includes('Workflow\thttps://temporal.example/w/1'));
+      assert.ok((await shown(null)).out.includes(`Workflow\t${item.workflow.id}`));
+      const object = JSON.parse((await shown(link, ' --json')).out) as typeof item;
+      assert.equal(object.workflow.url, link);
+    }
+  });
+
   it('explains a tier: what decides, and what would change it', async (t) => {
     const explanation = {
       device_id: 'lab-1',
