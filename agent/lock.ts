@@ -1,5 +1,5 @@
 // One agent to a state: two that count from the same file would use a counter twice.
-import { acquireLock, type Lock } from '#start/lock.mjs';
+import { acquireLock, type Lock } from '#host/lock.mjs';
 import { FileProblem, fileProblem } from './file-problem.ts';
 
 export function lockPath(statePath: string): string {

@@ -5,8 +5,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { identify, isRunning } from './identity.mjs';
-import { acquireLock } from './lock.mjs';
+import { identify, isRunning } from '#host/identity.mjs';
+import { acquireLock } from '#host/lock.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const modules = join(root, 'node_modules');

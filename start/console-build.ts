@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { glob, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { acquireLock } from './lock.mjs';
+import { acquireLock } from '#host/lock.mjs';
 import { readIfThere, replaceFile } from './private-file.ts';
 import { runProgram } from './run-program.ts';
 

@@ -2,8 +2,8 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { TrustError } from '#contracts/problems.ts';
-import type { ProcessIdentity } from './identity.mjs';
-import { acquireLock, type Lock, type LockHolder } from './lock.mjs';
+import type { ProcessIdentity } from '#host/identity.mjs';
+import { acquireLock, type Lock, type LockHolder } from '#host/lock.mjs';
 import { readIfThere, replaceFile } from './private-file.ts';
 import { endProcesses } from './processes.ts';
 

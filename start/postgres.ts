@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { TrustError } from '#contracts/problems.ts';
-import { identify } from './identity.mjs';
+import { identify } from '#host/identity.mjs';
 import { dyingWithParent, type Exit, type Output, type Part, spawnPart, startPart, stopChild } from './part.ts';
 import { findFreePort, requireFreePort } from './ports.ts';
 import { findPostgresPrograms } from './postgres-programs.ts';

@@ -1,7 +1,7 @@
 // Finds and ends processes that a killed supervisor left behind.
 import { readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { identify, isRunning, type ProcessIdentity } from './identity.mjs';
+import { identify, isRunning, type ProcessIdentity } from '#host/identity.mjs';
 
 /** Pids of running processes whose working directory is `directory`; empty where the system does not tell. */
 export function processesIn(directory: string): readonly number[] {

@@ -15,7 +15,7 @@ import { addressesOf, requirePorts } from './addresses.ts';
 import { environmentOf, type SettingTexts, systemEnvironment } from './child-settings.ts';
 import { buildConsole } from './console-build.ts';
 import { type HeldHome, holdHome } from './home.ts';
-import { identify } from './identity.mjs';
+import { identify } from '#host/identity.mjs';
 import { openLogFile } from './log-file.ts';
 import type { SpawnPart } from './part.ts';
 import { ownerUrl, postgresPart } from './postgres.ts';

@@ -8,6 +8,7 @@ export const folderNames = [
   'activities',
   'store',
   'outbound',
+  'host',
   'telemetry',
   'api',
   'worker',
@@ -111,6 +112,12 @@ export const importRules: readonly ImportRule[] = [
   },
   { files: 'store/**', folders: ['contracts'], packages: 'any', why: 'store/ knows contracts and the database only' },
   {
+    files: 'host/**',
+    folders: [],
+    packages: ['node:child_process', 'node:crypto', 'node:fs', 'node:path', 'node:timers/promises'],
+    why: 'host/ runs before any package is installed, and on endpoints',
+  },
+  {
     files: 'telemetry/**',
     folders: ['contracts', 'protocols'],
     packages: 'any',
@@ -131,11 +138,9 @@ export const importRules: readonly ImportRule[] = [
   },
   {
     files: 'agent/**',
-    folders: ['contracts', 'protocols', 'machines', 'client'],
-    // The lock of processes is plain JavaScript of the bootstrap.
-    single: ['#start/lock.mjs'],
+    folders: ['contracts', 'protocols', 'machines', 'client', 'host'],
     packages: 'any',
-    why: 'agent/ runs on endpoints: contracts, protocols, machines and client only',
+    why: 'agent/ runs on endpoints: contracts, protocols, machines, client and host only',
   },
   {
     files: 'client/**',
@@ -191,8 +196,8 @@ export const importRules: readonly ImportRule[] = [
   },
   {
     files: 'tools/docs-site/**',
-    folders: ['contracts'],
-    single: ['#start/lock.mjs', '#start/run-program.ts'],
+    folders: ['contracts', 'host'],
+    single: ['#start/run-program.ts'],
     packages: 'any',
     why: 'the documentation site is built by one process at a time, by programs that end with it',
   },

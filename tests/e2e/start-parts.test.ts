@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { searchAttributes } from '#contracts/search-attributes.ts';
 import { TrustError } from '#contracts/problems.ts';
-import { identify, isRunning } from '#start/identity.mjs';
+import { identify, isRunning } from '#host/identity.mjs';
 import { findFreePort } from '#start/ports.ts';
 import { findPostgresPrograms } from '#start/postgres-programs.ts';
 import { findUnprivilegedUser } from '#start/postgres-user.ts';

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { cp, glob, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { acquireLock } from '#start/lock.mjs';
+import { acquireLock } from '#host/lock.mjs';
 import { runProgram } from '#start/run-program.ts';
 import { drawDiagram } from './diagram.ts';
 import { finishPages } from './finish-pages.ts';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { identify } from '#start/identity.mjs';
+import { identify } from '#host/identity.mjs';
 
 const lockFile = { packages: { '': {}, 'node_modules/a': { version: '1.0.0', integrity: 'sha512-a' } } };
 const prints = `console.log(JSON.stringify({ args: process.argv.slice(2), path: process.env.PATH, version: process.version }));`;
@@ -25,9 +25,9 @@ interface Clone {
 async function clone(t: TestContext, npm = ''): Promise<Clone> {
   const directory = await mkdtemp(join(tmpdir(), 'sentinel-clone-'));
   t.after(() => rm(directory, { recursive: true, force: true }));
-  for (const folder of ['start', 'bin']) await mkdir(join(directory, folder));
-  for (const file of ['bootstrap.mjs', 'lock.mjs', 'identity.mjs']) {
-    await copyFile(new URL(`../../../start/${file}`, import.meta.url), join(directory, 'start', file));
+  for (const folder of ['start', 'host', 'bin']) await mkdir(join(directory, folder));
+  for (const file of ['package.json', 'start/bootstrap.mjs', 'host/lock.mjs', 'host/identity.mjs']) {
+    await copyFile(new URL(`../../../${file}`, import.meta.url), join(directory, file));
   }
   const write = (name: string, content: string): Promise<void> =>
     writeFile(join(directory, name), content, { mode: 0o755 });

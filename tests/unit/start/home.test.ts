@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { TrustError } from '#contracts/problems.ts';
 import { holdHome } from '#start/home.ts';
-import { identify, isRunning } from '#start/identity.mjs';
+import { identify, isRunning } from '#host/identity.mjs';
 import { keepFile, replaceFile } from '#start/private-file.ts';
 
 async function folder(t: TestContext): Promise<string> {

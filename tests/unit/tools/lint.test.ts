@@ -107,9 +107,14 @@ const imports: readonly { file: string; allowed: readonly string[]; forbidden: r
     ],
   },
   {
+    file: 'host/x.ts',
+    allowed: ['node:fs', './subject.ts'],
+    forbidden: ['#contracts/subject.ts', '#start/subject.ts', 'undici', 'typebox'],
+  },
+  {
     file: 'agent/x.ts',
-    allowed: ['node:fs', '#client/subject.ts', '#protocols/subject.ts', '#machines/subject.ts'],
-    forbidden: ['#store/subject.ts', '#api/subject.ts', '@temporalio/client', 'fastify'],
+    allowed: ['node:fs', '#client/subject.ts', '#protocols/subject.ts', '#machines/subject.ts', '#host/subject.ts'],
+    forbidden: ['#store/subject.ts', '#start/lock.mjs', '#api/subject.ts', '@temporalio/client', 'fastify'],
   },
   {
     file: 'client/x.ts',

@@ -69,7 +69,7 @@ describe('npm test', { concurrency: 3 }, () => {
   it('runs as the README has it (DC-03)', async (t) => {
     const tree = await treeWith(t, { 'tests/unit/a.test.ts': passing });
     await copyFile(join(root, 'package-lock.json'), join(tree, 'package-lock.json'));
-    await cp(join(root, 'start'), join(tree, 'start'), { recursive: true });
+    for (const folder of ['start', 'host']) await cp(join(root, folder), join(tree, folder), { recursive: true });
     for (const { text } of blocksTypedBy(import.meta.filename)) {
       const { code, output, lastLine } = await endOf(tree, ['bash', '--norc', '-euc', text], {});
       assert.equal(code, 0, output);

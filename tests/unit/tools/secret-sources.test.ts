@@ -17,6 +17,7 @@ const folders = [
   'client',
   'contracts',
   'deploy',
+  'host',
   'machines',
   'protocols',
   'start',
