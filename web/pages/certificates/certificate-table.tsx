@@ -8,6 +8,7 @@ import type { Column } from '../../parts/data-table.tsx';
 import { Ending } from '../../parts/ending.tsx';
 import { FullMoment } from '../../parts/moment.tsx';
 import { shortened } from '../../words/names.ts';
+import item from '../../parts/list-item.module.css';
 import classes from './certificate-table.module.css';
 
 interface Shown {
@@ -29,7 +30,7 @@ export const certificateColumns: Column<ListedCertificate>[] = [
 
 export function CertificateCard({ certificate }: Shown) {
   return (
-    <div className={classes['card']}>
+    <div className={item['card']}>
       <DeviceName certificate={certificate} />
       <TierBadge tier={certificate.trust_tier} plain />
       <div className={classes['line']}>
@@ -43,8 +44,8 @@ export function CertificateCard({ certificate }: Shown) {
 
 function DeviceName({ certificate: { device_id, subject } }: Shown) {
   return (
-    <span className={classes['cell']}>
-      <Link to="/devices/$deviceId" params={{ deviceId: device_id }} className={classes['name']} title={subject}>
+    <span className={item['cell']}>
+      <Link to="/devices/$deviceId" params={{ deviceId: device_id }} className={item['name']} title={subject}>
         {device_id}
       </Link>
     </span>
@@ -53,7 +54,7 @@ function DeviceName({ certificate: { device_id, subject } }: Shown) {
 
 function End({ certificate: { not_after, expiring_soon } }: Shown) {
   return (
-    <span className={classes['cell']}>
+    <span className={item['cell']}>
       <Ending at={not_after} isSoon={expiring_soon} />
       <small>
         <FullMoment at={not_after} />
@@ -68,7 +69,7 @@ function Urgency({ certificate: { revoked, rotation } }: Shown) {
     return <NoteBadge tone="bad" icon={IconBan} label="Revoked" meaning="It is refused for ever." />;
   }
   return rotation === 'none' ? (
-    <span className={classes['none']}>Not needed</span>
+    <span className={item['none']}>Not needed</span>
   ) : (
     <RotationBadge advice={rotation} plain />
   );
@@ -90,7 +91,7 @@ function RoleBadge({ certificate: { role } }: Shown) {
 
 function Fingerprint({ certificate: { fingerprint_sha256, device_id, issuer } }: Shown) {
   return (
-    <span className={classes['cell']}>
+    <span className={item['cell']}>
       <CopyText
         text={fingerprint_sha256}
         shown={shortened(fingerprint_sha256)}

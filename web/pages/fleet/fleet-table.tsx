@@ -15,6 +15,7 @@ import { Ending } from '../../parts/ending.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { shortened } from '../../words/names.ts';
 import { kindWords } from '../../words/states.ts';
+import item from '../../parts/list-item.module.css';
 import classes from './fleet-table.module.css';
 
 export const fleetColumns: Column<Device>[] = [
@@ -29,7 +30,7 @@ export const fleetColumns: Column<Device>[] = [
 
 export function DeviceCard({ device }: { readonly device: Device }) {
   return (
-    <div className={classes['card']}>
+    <div className={item['card']}>
       <DeviceCell device={device} />
       <TierBadge tier={device.trust_tier} />
       <div className={classes['line']}>
@@ -63,8 +64,8 @@ export function DeviceCard({ device }: { readonly device: Device }) {
 function DeviceCell({ device }: { readonly device: Device }) {
   const facts = [device.platform, device.hostname].filter((fact) => fact !== null && fact !== device.device_id);
   return (
-    <span className={classes['cell']}>
-      <Link to="/devices/$deviceId" params={{ deviceId: device.device_id }} className={classes['name']}>
+    <span className={item['cell']}>
+      <Link to="/devices/$deviceId" params={{ deviceId: device.device_id }} className={item['name']}>
         {device.device_id}
       </Link>
       <small className={classes['host']}>
@@ -87,7 +88,7 @@ function DeviceCell({ device }: { readonly device: Device }) {
 function ApprovalCell({ device }: { readonly device: Device }) {
   const review = device.pending_review;
   return (
-    <span className={classes['cell']}>
+    <span className={item['cell']}>
       <DeviceApprovalBadge state={device.approval_state} plain />
       {review !== null && (
         <small>
@@ -100,7 +101,7 @@ function ApprovalCell({ device }: { readonly device: Device }) {
 
 function LivenessCell({ device }: { readonly device: Device }) {
   return (
-    <span className={classes['cell']}>
+    <span className={item['cell']}>
       <LivenessBadge liveness={device.liveness} plain />
       <small>
         <Moment at={device.last_seen_at} empty="Never seen" />
@@ -111,7 +112,7 @@ function LivenessCell({ device }: { readonly device: Device }) {
 
 function AttestationCell({ device: { attestation } }: { readonly device: Device }) {
   return (
-    <span className={classes['cell']}>
+    <span className={item['cell']}>
       <AttestationBadge state={attestation.state} plain />
       {attestation.verified_at !== null && (
         <small>
@@ -123,9 +124,9 @@ function AttestationCell({ device: { attestation } }: { readonly device: Device 
 }
 
 function CertificateCell({ device: { certificate } }: { readonly device: Device }) {
-  if (certificate === null) return <small className={classes['none']}>None pinned</small>;
+  if (certificate === null) return <small className={item['none']}>None pinned</small>;
   return (
-    <span className={classes['cell']}>
+    <span className={item['cell']}>
       <Ending at={certificate.not_after} isSoon={certificate.expiring_soon} />
       <RotationBadge advice={certificate.rotation} plain />
     </span>
