@@ -196,8 +196,8 @@ export const importRules: readonly ImportRule[] = [
   },
   {
     files: 'tools/docs-site/**',
-    folders: ['contracts', 'host'],
-    single: ['#start/run-program.ts'],
+    folders: ['contracts'],
+    single: ['#start/built-folder.ts', '#start/run-program.ts'],
     packages: 'any',
     why: 'the documentation site is built by one process at a time, by programs that end with it',
   },

@@ -1,10 +1,9 @@
 // Builds the documentation site from the repository's Markdown, into docs/site/dist.
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { cp, glob, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { acquireLock } from '#host/lock.mjs';
+import { renewFolder } from '#start/built-folder.ts';
 import { runProgram } from '#start/run-program.ts';
 import { drawDiagram } from './diagram.ts';
 import { finishPages } from './finish-pages.ts';
@@ -25,45 +24,37 @@ const sources = ['*.md', 'docs/**/*', 'deploy/**/README.md', 'tools/docs-site/**
 const made = ['docs/site/{dist,node_modules,public,.astro}/**', 'docs/site/src/{content/docs/**,sidebar.json}'];
 
 /**
- * Builds beside the site that is there and exchanges the two, so that it is there whole or not at all.
+ * Builds the site when its sources have changed.
  *
  * @throws TrustError `service.unavailable` with what npm or the build said
  */
 export async function buildDocsSite(build: DocsSiteBuild): Promise<'built' | 'current' | 'not installed'> {
   const { root, signal, say } = build;
   const site = join(root, 'docs', 'site');
-  const target = join(site, 'dist');
-  const stampFile = join(root, '.sentinel', 'docs-site.sha256');
-  const digest = await digestOf(root);
-  const isCurrent = async (): Promise<boolean> =>
-    (await textOf(stampFile)) === digest && (await stat(join(target, 'index.html')).catch(() => null)) !== null;
-  if (await isCurrent()) return 'current';
-  await mkdir(dirname(stampFile), { recursive: true, mode: 0o700 });
-  const lock = await acquireLock(join(root, '.sentinel', 'docs-site.lock'), () => signal.throwIfAborted());
-  const work = join(site, 'dist-building');
-  try {
-    if (await isCurrent()) return 'current';
+  const folder = {
+    root,
+    name: 'docs-site',
+    target: join(site, 'dist'),
+    sources,
+    made,
+    work: join(site, 'dist-building'),
+    signal,
+  };
+  const done = await renewFolder(folder, async (into) => {
     if (!(await isInstalled(site))) {
-      if (!build.mayInstall) return 'not installed';
+      if (!build.mayInstall) return false;
       say('installing its packages, about 250 MB, once');
       await run('npm', ['ci', '--no-audit', '--no-fund'], build, site);
     }
     say('building');
-    await rm(work, { recursive: true, force: true });
     await writeSources(root, site);
     const astro = join(site, 'node_modules', 'astro', 'bin', 'astro.mjs');
     // What an earlier build kept may have been made by other settings.
-    await run(process.execPath, [astro, 'build', '--force', '--outDir', join(work, 'new')], build, site);
-    await finishPages(join(work, 'new'));
-    await mkdir(target, { recursive: true });
-    await rename(target, join(work, 'before'));
-    await rename(join(work, 'new'), target);
-    await writeFile(stampFile, digest);
-    return 'built';
-  } finally {
-    await rm(work, { recursive: true, force: true });
-    lock.release();
-  }
+    await run(process.execPath, [astro, 'build', '--force', '--outDir', into], build, site);
+    await finishPages(into);
+    return true;
+  });
+  return done === 'left' ? 'not installed' : done;
 }
 
 function run(program: string, args: readonly string[], build: DocsSiteBuild, directory: string): Promise<string> {
@@ -127,20 +118,6 @@ async function writeSources(root: string, site: string): Promise<void> {
 async function put(file: string, text: string): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, text);
-}
-
-async function digestOf(root: string): Promise<string> {
-  const files: string[] = [];
-  for await (const entry of glob(sources, { cwd: root, withFileTypes: true, exclude: made }))
-    if (entry.isFile()) files.push(join(entry.parentPath, entry.name));
-  const hash = createHash('sha256');
-  for (const file of files.toSorted())
-    hash
-      .update(file.slice(root.length))
-      .update('\0')
-      .update(await readFile(file))
-      .update('\0');
-  return hash.digest('hex');
 }
 
 function textOf(file: string): Promise<string | null> {
