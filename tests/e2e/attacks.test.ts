@@ -8,6 +8,8 @@ import type { AuditEvent } from '#contracts/http/audit.ts';
 import { startAttacked, type Attacked, type Told } from '#tests/harness/attacked.ts';
 import { attackBody, bodyAttacks, slowAttack } from '#tests/harness/body-attacks.ts';
 import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
+import { findCanaries, formsOf } from '#tests/harness/canaries.ts';
+import { hunt, marks, placesWithout } from '#tests/harness/canary-hunt.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { eventually } from '#tests/harness/eventually.ts';
 import { bodies, matrix } from '#tests/harness/routes.ts';
@@ -303,6 +305,26 @@ describe('an installation under attack', () => {
     assert.equal(shown.heartbeat_counter, beats);
   });
 
+  it('leaves no secret in logs, histories, records, answers or anything that programs say (SA-26)', async (t) => {
+    const { secrets, said, places, records } = await hunt(cleanup, attacked);
+    assert.deepEqual(placesWithout(places, marks), [], 'every place was really looked at');
+    assert.ok([...places.keys()].some((name) => name.endsWith('temporal.sqlite')));
+    assert.ok([...places.keys()].some((name) => name.endsWith('api.log')));
+    t.diagnostic(`${secrets.size} secrets, ${places.size} places, ${totalMiB(places)} MiB`);
+    assert.deepEqual(findCanaries(secrets, places), []);
+    // What is on record on purpose is neither logged nor readable in Temporal, its names included.
+    const elsewhere = new Map([...places].filter(([name]) => !records.has(name)));
+    assert.deepEqual(findCanaries(said, elsewhere), []);
+    // It would have been found: in the records it is, and so would every form of it be in a log.
+    const recorded = new Map([...places].filter(([name]) => name === 'the database'));
+    assert.equal(findCanaries(said, recorded).length, said.size);
+    const [secret = ''] = secrets.values();
+    for (const form of formsOf(secret)) {
+      const planted = new Map([['a log', Buffer.concat([...places.values()].slice(-1).concat(Buffer.from(form)))]]);
+      assert.deepEqual(findCanaries(new Map([['planted', secret]]), planted), ['planted in a log'], form);
+    }
+  });
+
   it(
     'writes a flood of one refusal down as a row a minute, with how many there were (SA-01)',
     { timeout: 120_000 },
@@ -330,6 +352,10 @@ describe('an installation under attack', () => {
 });
 
 const asIs = (body: string) => ({ method: 'POST', body, headers: { 'content-type': 'application/json' } }) as const;
+
+function totalMiB(places: ReadonlyMap<string, Buffer>): number {
+  return Math.round([...places.values()].reduce((sum, { length }) => sum + length, 0) / 1024 ** 2);
+}
 
 async function residentMiB(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
