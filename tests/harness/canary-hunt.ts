@@ -72,7 +72,7 @@ export async function hunt(t: Cleanup, attacked: Attacked): Promise<Hunt> {
   for (const route of Object.keys(matrix)) {
     const [method = '', pattern = ''] = route.split(' ');
     if (pattern.startsWith('/temporal') || route === 'GET /api/events/stream') continue;
-    const path = pattern.replaceAll(/:\w+|\*/g, 'none-such');
+    const path = pattern.replace(/^\*/, '/*').replaceAll(/:\w+|\*/g, 'none-such');
     const bodies = method === 'GET' ? [undefined] : bodiesOf();
     const authorizations = [
       undefined,
