@@ -108,12 +108,15 @@ export async function hunt(t: Cleanup, attacked: Attacked): Promise<Hunt> {
         })
       ).text,
     );
+  // One of the routes has ended the session.
+  const again = await tokenOf('root');
+  secrets.set('the token of another session', again);
   const monitoring = secrets.get('SENTINEL_MONITORING_BEARER_TOKEN of api 0') ?? '';
   const metrics = await people.send(`${urls[0]}/api/metrics`, { headers: { authorization: `Bearer ${monitoring}` } });
-  const exported = await people.send(`${urls[0]}/api/audit/export`, { headers: { authorization: `Bearer ${admin}` } });
+  const exported = await people.send(`${urls[0]}/api/audit/export`, { headers: { authorization: `Bearer ${again}` } });
 
   // The programs of people and devices.
-  const environment = { SENTINEL_URL: urls[0], SENTINEL_CA_FILE: stack.instance.ca_file, SENTINEL_TOKEN: admin };
+  const environment = { SENTINEL_URL: urls[0], SENTINEL_CA_FILE: stack.instance.ca_file, SENTINEL_TOKEN: again };
   let commands = '';
   for (const words of ['status', 'device list', 'device show none-such', 'audit list', 'audit list --json', 'doctor'])
     commands += await runCli(words.split(' '), environment);
