@@ -49,13 +49,18 @@ function quieter(log: Log): Log {
 export function temporalLogger(log: Log) {
   const write = (level: 'debug' | 'info' | 'warn' | 'error') => (message: string, fields?: object) =>
     log[level](fields ?? {}, message);
+  /** Traces show whole tasks with their payloads, which were decrypted by then. */
+  const drop = (_message: string, _fields?: object): void => {};
+  const writers: Readonly<Record<string, ReturnType<typeof write>>> = {
+    TRACE: drop,
+    DEBUG: write('debug'),
+    INFO: write('info'),
+    WARN: write('warn'),
+    ERROR: write('error'),
+  };
   return {
-    log: (level: string, message: string, fields?: object) =>
-      write(level === 'ERROR' ? 'error' : level === 'WARN' ? 'warn' : level === 'INFO' ? 'info' : 'debug')(
-        message,
-        fields,
-      ),
-    trace: write('debug'),
+    log: (level: string, message: string, fields?: object) => (writers[level] ?? drop)(message, fields),
+    trace: drop,
     debug: write('debug'),
     info: write('info'),
     warn: write('warn'),

@@ -306,7 +306,7 @@ describe('an installation under attack', () => {
   });
 
   it('leaves no secret in logs, histories, records, answers or anything that programs say (SA-26)', async (t) => {
-    const { secrets, said, places, records } = await hunt(cleanup, attacked);
+    const { secrets, said, echoed, places, records } = await hunt(cleanup, attacked);
     assert.deepEqual(placesWithout(places, marks), [], 'every place was really looked at');
     assert.ok([...places.keys()].some((name) => name.endsWith('temporal.sqlite')));
     assert.ok([...places.keys()].some((name) => name.endsWith('api.log')));
@@ -315,6 +315,7 @@ describe('an installation under attack', () => {
     // What is on record on purpose is neither logged nor readable in Temporal, its names included.
     const elsewhere = new Map([...places].filter(([name]) => !records.has(name)));
     assert.deepEqual(findCanaries(said, elsewhere), []);
+    assert.deepEqual(findCanaries(echoed, new Map([...places].filter(([name]) => name !== 'answers'))), []);
     // It would have been found: in the records it is, and so would every form of it be in a log.
     const recorded = new Map([...places].filter(([name]) => name === 'the database'));
     assert.equal(findCanaries(said, recorded).length, said.size);

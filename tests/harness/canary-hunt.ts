@@ -17,6 +17,8 @@ export interface Hunt {
   readonly secrets: Map<string, string>;
   /** What people and devices say, which is on record, and may neither be logged nor readable in Temporal. */
   readonly said: Map<string, string>;
+  /** What is repeated to whoever sent it, so that they find their mistake, and is nowhere else. */
+  readonly echoed: Map<string, string>;
   readonly places: Map<string, Buffer>;
   /** Those of the places that hold what was said on purpose. */
   readonly records: ReadonlySet<string>;
@@ -32,9 +34,10 @@ export async function hunt(t: Cleanup, attacked: Attacked): Promise<Hunt> {
   secrets.set('the seed of one-time codes', totpSecret);
   const guess = canary('guess');
   const inBody = canary('body');
+  const field = canary('field');
   const credential = randomBytes(24).toString('base64url');
   secrets.set('a password that was wrong', guess);
-  secrets.set('a field that nobody knows', inBody);
+  secrets.set('the value of a field', inBody);
   secrets.set('a token that is none', credential);
   const said = new Map([
     ['a reason', canary('reason')],
@@ -58,14 +61,14 @@ export async function hunt(t: Cleanup, attacked: Attacked): Promise<Hunt> {
   await (await stack.as('ann')).devices.identityReview(deviceId, { decision: 'approve', digest, reason });
   await device.heartbeat(2, { hostname });
   await device.heartbeat(2, { hostname });
-  await device.heartbeat(3, { hostname, [inBody]: 1 });
+  await device.heartbeat(3, { hostname, [field]: 1 });
 
   // Every route, with secrets where they belong and where they do not.
   const people = await connect();
   const bodiesOf = (): string[] => [
     JSON.stringify({ username: 'voter-0', password: guess }),
     JSON.stringify({ username: 'nobody', password: guess, totp: '000000' }),
-    JSON.stringify({ device_id: 'x', heartbeat_counter: 1, private_key: inBody, decision: inBody, [inBody]: inBody }),
+    JSON.stringify({ device_id: 'x', heartbeat_counter: 1, private_key: inBody, decision: inBody, [field]: inBody }),
     `{"password":${JSON.stringify(guess)},"token":${JSON.stringify(inBody)}`,
     '[1,2',
   ];
@@ -148,7 +151,7 @@ export async function hunt(t: Cleanup, attacked: Attacked): Promise<Hunt> {
     ...(await filesIn(join(stack.home, 'logs'))),
     ...(await filesIn(join(stack.home, 'temporal'))),
   ]);
-  return { secrets, said, places, records };
+  return { secrets, said, echoed: new Map([['the name of a field', field]]), places, records };
 }
 
 /** What every place has to hold, or it was not really looked at. */
@@ -156,7 +159,7 @@ export const marks: Readonly<Record<string, RegExp>> = {
   'the database': /admin_session|audit_event/,
   'the stream of events': /device\.identity\.approved/,
   'the exported audit trail': /device\.identity\.approved/,
-  'the command line': /none-such/,
+  'the command line': /resource\.not_found/,
   answers: /request\.invalid/,
   metrics: /sentinel_/,
   'the agent': /pending|approv/,
