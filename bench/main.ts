@@ -1,6 +1,7 @@
 // `npm run bench -- NAME…`: measures, prints a table and writes bench/results/NAME.json. All of them without a name.
 import { agentBench } from './agent.ts';
 import { approvalsBench } from './approvals.ts';
+import { attestationBench } from './attestation.ts';
 import { enrollmentBench } from './enrollment.ts';
 import { heartbeatBench } from './heartbeat.ts';
 import { sealerBench } from './sealer.ts';
@@ -17,6 +18,7 @@ const benches: Readonly<Record<string, Bench>> = {
   heartbeat: heartbeatBench,
   sealer: sealerBench,
   start: startBench,
+  attestation: attestationBench,
 };
 
 process.exitCode = await main(process.argv.slice(2));

@@ -1,5 +1,5 @@
 // Public areas of TPM 2.0 keys (TPM2B_PUBLIC, Part 2 §12.2), and the names that follow from them (Part 1 §16).
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { Malformed } from './malformed.ts';
 import { algorithmIds, hashId, tpmCurve, tpmHash, tpmSignatureScheme } from './tpm-algorithms.ts';
 import type { TpmCurve, TpmHash, TpmSignatureScheme } from './tpm-algorithms.ts';
@@ -70,7 +70,7 @@ export function readTpmPublic(bytes: Buffer): TpmPublic {
       throw new Malformed('the policy is not as long as its hash');
     const symmetricBits = readSymmetric(reader);
     const scheme = readScheme(reader);
-    const name = Buffer.concat([hashId(nameHash), createHash(nameHash.name).update(area).digest()]);
+    const name = nameOf(nameHash, area);
     const base = { nameHash, attributes, authPolicy, symmetricBits, scheme, name };
     if (type === algorithmIds.rsa) return { ...base, type: 'rsa', ...readRsa(reader) };
     if (type === algorithmIds.ecc) return { ...base, type: 'ecc', ...readEcc(reader) };
@@ -78,10 +78,27 @@ export function readTpmPublic(bytes: Buffer): TpmPublic {
   });
 }
 
+/** What an object is known by: the hash of its public area, and which hash that is. */
+export type TpmName = Pick<TpmPublic, 'nameHash' | 'name'>;
+
+/**
+ * The name of the object of a TPM2B_PUBLIC, whatever kind of object it is.
+ *
+ * @throws Malformed
+ */
+export function readTpmName(bytes: Buffer): TpmName {
+  const area = readWhole(bytes, (reader) => reader.sized(maximumAreaBytes));
+  const nameHash = tpmHash(area.length < 4 ? 0 : area.readUInt16BE(2));
+  return { nameHash, name: nameOf(nameHash, area) };
+}
+
 /** The qualified name of an object: it says which objects stand above it, up to the hierarchy (Part 1 §16). */
-export function qualifiedName(parent: Buffer, { nameHash, name }: TpmPublic): Buffer {
-  const digest = createHash(nameHash.name).update(parent).update(name).digest();
-  return Buffer.concat([hashId(nameHash), digest]);
+export function qualifiedName(parent: Buffer, { nameHash, name }: TpmName): Buffer {
+  return nameOf(nameHash, Buffer.concat([parent, name]));
+}
+
+function nameOf(nameHash: TpmHash, bytes: Buffer): Buffer {
+  return Buffer.concat([hashId(nameHash), hash(nameHash.name, bytes, 'buffer')]);
 }
 
 /** TPM_RH_ENDORSEMENT and TPM_RH_OWNER, whose names are their handles. */

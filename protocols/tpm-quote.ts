@@ -2,14 +2,22 @@
 //
 // That the key lives in a TPM, and in which one, a quote cannot say: it takes a credential (tpm-credential.ts). Until that
 // has come back, nothing may rest on the key, and `akName` is what it is known by.
-import { constants, createHash, verify } from 'node:crypto';
+import { constants, hash, verify } from 'node:crypto';
 import { TrustError } from '#contracts/problems.ts';
 import { readBase64url } from './base64url.ts';
 import { evidenceFault, refusingMalformed } from './evidence-fault.ts';
 import { banksOf, readPcrValues, requireSelection, type PcrSelection, type PcrValues } from './pcr.ts';
 import { tpmHash, type TpmHash, type TpmSignatureScheme } from './tpm-algorithms.ts';
 import { readTpmEvidence, type TpmEvidence } from './tpm-evidence.ts';
-import { hierarchies, objectAttributes, padded, qualifiedName, readTpmPublic, type TpmPublic } from './tpm-public.ts';
+import {
+  hierarchies,
+  objectAttributes,
+  padded,
+  qualifiedName,
+  readTpmName,
+  readTpmPublic,
+  type TpmPublic,
+} from './tpm-public.ts';
 import { readQuote, readSignature, type TpmClock, type TpmQuote, type TpmSignature } from './tpm-structures.ts';
 
 /** What the device was asked, as it was kept when it was asked. */
@@ -94,12 +102,16 @@ function requireAttestationKey({ attributes, symmetricBits, scheme }: TpmPublic)
     throw evidenceFault('key_unfit', 'The attestation key is not a restricted signing key that its TPM made and keeps');
 }
 
-function isSignedBy(ak: TpmPublic, { hash, scheme, rsa, ecdsa }: TpmSignature, signed: Buffer): boolean {
+function isSignedBy(
+  ak: TpmPublic,
+  { hash: { name: digest }, scheme, rsa, ecdsa }: TpmSignature,
+  signed: Buffer,
+): boolean {
   if (scheme.keyType !== ak.type) return false;
   if (ak.type === 'ecc') {
     if (ecdsa === undefined) return false;
     const bytes = Buffer.concat([padded(ecdsa.r, ak.curve.bytes), padded(ecdsa.s, ak.curve.bytes)]);
-    return verify(hash.name, signed, { key: ak.key, dsaEncoding: 'ieee-p1363' }, bytes);
+    return verify(digest, signed, { key: ak.key, dsaEncoding: 'ieee-p1363' }, bytes);
   }
   if (rsa === undefined || rsa.length * 8 !== ak.bits) return false;
   // Older TPMs use the longest salt that fits, newer ones one of the digest's length (Part 1 §B.7).
@@ -107,7 +119,7 @@ function isSignedBy(ak: TpmPublic, { hash, scheme, rsa, ecdsa }: TpmSignature, s
     scheme.name === 'rsapss'
       ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_AUTO }
       : { padding: constants.RSA_PKCS1_PADDING };
-  return verify(hash.name, signed, { key: ak.key, ...padding }, rsa);
+  return verify(digest, signed, { key: ak.key, ...padding }, rsa);
 }
 
 function requireAnswer(nonce: string, { extraData }: TpmQuote, challenge: QuoteChallenge): void {
@@ -130,10 +142,8 @@ function requireSameSelection(quoted: PcrSelection, asked: PcrSelection): void {
 
 /** Over the registers, ascending, bank after bank as they were quoted; by the hash of the signature (Part 3 §18.4.1). */
 function digestOf(pcrs: PcrValues, { selection, bankOrder }: TpmQuote, { name }: TpmHash): Buffer {
-  const digest = createHash(name);
-  for (const bank of bankOrder)
-    for (const register of selection[bank] ?? []) digest.update(pcrs[bank]?.[register] ?? '', 'hex');
-  return digest.digest();
+  const values = bankOrder.flatMap((bank) => (selection[bank] ?? []).map((register) => pcrs[bank]?.[register] ?? ''));
+  return hash(name, Buffer.from(values.join(''), 'hex'), 'buffer');
 }
 
 /** @throws Malformed when what should be a qualified name is none */
@@ -142,12 +152,15 @@ function parentOf(
   { qualifiedSigner }: TpmQuote,
   ekPublic: Buffer | null,
 ): VerifiedQuote['signerParent'] {
-  const hash = tpmHash(qualifiedSigner.length < 2 ? 0 : qualifiedSigner.readUInt16BE());
-  if (hash !== ak.nameHash || qualifiedSigner.length !== hash.bytes + 2)
+  const { bytes } = ak.nameHash;
+  if (
+    tpmHash(qualifiedSigner.length < 2 ? 0 : qualifiedSigner.readUInt16BE()) !== ak.nameHash ||
+    qualifiedSigner.length !== bytes + 2
+  )
     throw evidenceFault('malformed', 'The quote names a signer that this key cannot be');
   if (qualifiedName(hierarchies.endorsement, ak).equals(qualifiedSigner)) return 'endorsement_hierarchy';
   if (qualifiedName(hierarchies.owner, ak).equals(qualifiedSigner)) return 'owner_hierarchy';
   if (ekPublic === null) return null;
-  const ek = qualifiedName(hierarchies.endorsement, readTpmPublic(ekPublic));
+  const ek = qualifiedName(hierarchies.endorsement, readTpmName(ekPublic));
   return qualifiedName(ek, ak).equals(qualifiedSigner) ? 'endorsement_key' : null;
 }

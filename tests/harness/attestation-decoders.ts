@@ -7,7 +7,7 @@ import { readPcrIndex, readPcrValue, readPcrValues } from '#protocols/pcr.ts';
 import { makeSignedMeasurement, verifySignedMeasurement } from '#protocols/signed-measurement.ts';
 import { readEndorsementKey } from '#protocols/tpm-credential.ts';
 import { readTpmEvidence } from '#protocols/tpm-evidence.ts';
-import { readTpmPublic } from '#protocols/tpm-public.ts';
+import { readTpmName, readTpmPublic } from '#protocols/tpm-public.ts';
 import { verifyTpmQuote } from '#protocols/tpm-quote.ts';
 import { readWhole } from '#protocols/tpm-reader.ts';
 import { readQuote, readSignature } from '#protocols/tpm-structures.ts';
@@ -101,6 +101,7 @@ export function attestationDecoders(): Readonly<Record<string, Decoder>> {
     },
     'protocols/tpm-credential.ts#readEndorsementKey': { samples: endorsement, decode: readEndorsementKey },
     'protocols/tpm-evidence.ts#readTpmEvidence': { samples: evidences, decode: ofJson(readTpmEvidence) },
+    'protocols/tpm-public.ts#readTpmName': { ...structured, samples: endorsement, decode: readTpmName },
     'protocols/tpm-public.ts#readTpmPublic': {
       // OpenSSL's word for a point that is not on its curve; callers refuse whatever goes wrong.
       refusesWith: ['Malformed', 'TypeError'],
