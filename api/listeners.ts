@@ -1,4 +1,5 @@
 // The open ports: HTTPS for people and devices, a port of their own for devices, plain HTTP on loopback for a proxy.
+import { once } from 'node:events';
 import { createServer as createPlainServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
@@ -80,7 +81,9 @@ export async function openListeners(
     server.maxConnections = maximumConnections;
     server.setTimeout(silenceMs, (socket) => socket.destroy());
     server.on('clientError', answerClientError);
-    await listen(server, address, port);
+    server.listen(port, address);
+    // Rejects when the port cannot be had.
+    await once(server, 'listening');
     servers.push(server);
     return (server.address() as AddressInfo).port;
   }
@@ -160,16 +163,6 @@ function bareProblem(code: ProblemCode, requestId = 'unread') {
     'content-length': String(Buffer.byteLength(body)),
   };
   return { status: problem.status, headers, body };
-}
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }
 
 async function closeAll(servers: readonly Server[], graceMs: number): Promise<void> {

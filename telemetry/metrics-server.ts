@@ -1,5 +1,6 @@
 // GET /metrics of a process that serves nothing else: for Prometheus, on loopback unless a setting says otherwise.
-import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { isIP, type AddressInfo } from 'node:net';
 import { TrustError, problems } from '#contracts/problems.ts';
 import { sameSecret } from '#protocols/constant-time.ts';
@@ -61,7 +62,9 @@ export async function serveMetrics({ host, port, token, registry }: MetricsServe
       () => answer(500, 'internal.error\n'),
     );
   });
-  await listen(server, host, port);
+  server.listen(port, host);
+  // Rejects when the port cannot be had.
+  await once(server, 'listening');
   return {
     port: (server.address() as AddressInfo).port,
     close: () =>
@@ -74,14 +77,4 @@ export async function serveMetrics({ host, port, token, registry }: MetricsServe
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
-}
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }

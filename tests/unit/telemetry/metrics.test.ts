@@ -108,6 +108,14 @@ describe('the metrics of worker and sealer', () => {
     assert.equal((await fetch(`http://127.0.0.1:${server.port}/`)).status, 404);
   });
 
+  it('are not served at a port that is taken, and say so', async (t) => {
+    const first = await serveMetrics({ host: '127.0.0.1', port: 0, token: undefined, registry });
+    t.after(() => first.close());
+    await assert.rejects(serveMetrics({ host: '127.0.0.1', port: first.port, token: undefined, registry }), {
+      code: 'EADDRINUSE',
+    });
+  });
+
   it('are for this machine alone without a token (HM-04)', async () => {
     await assert.rejects(serveMetrics({ host: '0.0.0.0', port: 0, token: undefined, registry }), {
       code: 'request.invalid',
