@@ -3,11 +3,9 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { systemClock as clock, systemRandom as random } from '#contracts/deps.ts';
-import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { problemAnswer, scriptedApi, type Script } from '#tests/fakes/scripted-api.ts';
 import { eventually } from '#tests/harness/eventually.ts';
-import { agentFolder, runAgent, startAgent, writeIdentity } from '#tests/harness/agent.ts';
+import { agentFolder, issuedDevice, mutualTls, runAgent, startAgent } from '#tests/harness/agent.ts';
 
 const answered = (status: 'accepted' | 'pending', next = 15) => ({
   status: status === 'accepted' ? 200 : 202,
@@ -22,16 +20,8 @@ const answered = (status: 'accepted' | 'pending', next = 15) => ({
 });
 
 async function aDevice(t: TestContext, script: Script = () => answered('accepted')) {
-  const folder = await agentFolder(t);
-  const ca = await createDevelopmentCa(join(folder, 'authority'), { clock, random });
-  await writeIdentity(folder, await ca.issueDevice({ deviceId: 'lab-1' }), ca.caCertificatePem);
-  const api = await scriptedApi(t, script, {
-    cert: ca.serverCertificatePem,
-    key: ca.serverKeyPem,
-    ca: ca.caCertificatePem,
-    requestCert: true,
-    rejectUnauthorized: true,
-  });
+  const { folder, ca } = await issuedDevice(t);
+  const api = await scriptedApi(t, script, mutualTls(ca));
   const identity = ['--identity', folder, '--url', api.url];
   return { folder, ca, api, identity };
 }

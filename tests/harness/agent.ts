@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readConfig } from '#agent/config.ts';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
-import { createDevelopmentCa } from '#protocols/development-ca.ts';
+import { createDevelopmentCa, type DevelopmentCa } from '#protocols/development-ca.ts';
 import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
 import type { Cleanup } from './cleanup.ts';
 
@@ -125,10 +125,13 @@ export async function writeIdentity(folder: string, issued: IssuedCertificate, c
 }
 
 /** A device with files of its own, the authority that issued them, and configurations that name them. */
-export async function issuedDevice(t: Cleanup, deviceId = 'lab-1') {
+export async function issuedDevice(
+  t: Cleanup,
+  { deviceId = 'lab-1', ...validity }: { deviceId?: string; notBefore?: Date; notAfter?: Date } = {},
+) {
   const folder = await agentFolder(t);
   const ca = await createDevelopmentCa(join(folder, 'ca'), { clock: systemClock, random: systemRandom });
-  await writeIdentity(folder, await ca.issueDevice({ deviceId }), ca.caCertificatePem);
+  await writeIdentity(folder, await ca.issueDevice({ deviceId, ...validity }), ca.caCertificatePem);
   const source = {
     device_id: deviceId,
     server_url: 'https://localhost:1',
@@ -138,4 +141,15 @@ export async function issuedDevice(t: Cleanup, deviceId = 'lab-1') {
     state_path: 'state.json',
   };
   return { folder, ca, configFor: (changes: object = {}) => readConfig({ ...source, ...changes }, folder) };
+}
+
+/** Options of a server that this authority vouches for, and that lets nobody in whom it does not know. */
+export function mutualTls(ca: DevelopmentCa) {
+  return {
+    cert: ca.serverCertificatePem,
+    key: ca.serverKeyPem,
+    ca: ca.caCertificatePem,
+    requestCert: true,
+    rejectUnauthorized: true,
+  };
 }

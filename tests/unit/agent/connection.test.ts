@@ -12,7 +12,7 @@ import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
 import { fakeClock } from '#tests/fakes/fake-clock.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { problemAnswer, scriptedApi, type ScriptedAnswer } from '#tests/fakes/scripted-api.ts';
-import { issuedDevice } from '#tests/harness/agent.ts';
+import { issuedDevice, mutualTls } from '#tests/harness/agent.ts';
 
 const accepted = { status: 'accepted', trust_tier: 'monitored', next_heartbeat_seconds: 15 };
 const repeated = (times: number, line: string): string[] => Array.from({ length: times }, () => line);
@@ -32,13 +32,7 @@ async function connected(t: TestContext) {
       if (!known.includes(clientFingerprint)) known.push(clientFingerprint);
       return answers[known.indexOf(clientFingerprint)] ?? taken;
     },
-    {
-      cert: ca.serverCertificatePem,
-      key: ca.serverKeyPem,
-      ca: ca.caCertificatePem,
-      requestCert: true,
-      rejectUnauthorized: true,
-    },
+    mutualTls(ca),
   );
   const config = device.configFor({ server_url: api.url });
   const log = fakeLog();

@@ -6,14 +6,13 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { readConfig } from '#agent/config.ts';
 import { preflight, type Finding } from '#agent/preflight.ts';
 import { checkAccess } from '#agent/preflight/files.ts';
 import { checkClock } from '#agent/preflight/server.ts';
 import { systemClock as clock, systemRandom as random } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { scriptedApi, type Script } from '#tests/fakes/scripted-api.ts';
-import { agentFolder, writeIdentity } from '#tests/harness/agent.ts';
+import { agentFolder, issuedDevice, mutualTls } from '#tests/harness/agent.ts';
 
 const dayMs = 86_400_000;
 const alive: Script = () => ({ body: { status: 'ok', version: '0.1.0' } });
@@ -30,31 +29,17 @@ async function aDevice(
     readonly tls?: object;
   } = {},
 ) {
-  const folder = await agentFolder(t);
-  const ca = await createDevelopmentCa(join(folder, 'authority'), { clock, random });
-  await writeIdentity(folder, await ca.issueDevice({ deviceId: 'lab-1', ...issue }), ca.caCertificatePem);
-  const api = await scriptedApi(t, script, {
-    cert: ca.serverCertificatePem,
-    key: ca.serverKeyPem,
-    ca: ca.caCertificatePem,
-    requestCert: true,
-    rejectUnauthorized: true,
-    ...tls,
-  });
+  const { folder, ca, configFor } = await issuedDevice(t, issue);
+  const api = await scriptedApi(t, script, { ...mutualTls(ca), ...tls });
   const source = {
-    device_id: 'lab-1',
     server_url: api.url,
-    server_ca_path: 'ca.crt',
-    certificate_path: 'device.crt',
-    private_key_path: 'device.key',
-    state_path: 'state.json',
     attestation_private_key_path: '',
     attestation_public_key_path: '',
     update_signing_public_key_path: '',
   };
   const userId = process.getuid?.() ?? 0;
   const look = async (changes: object = {}): Promise<Finding[]> =>
-    preflight(readConfig({ ...source, ...changes }, folder), null, { clock, random, userId });
+    preflight(configFor({ ...source, ...changes }), null, { clock, random, userId });
   return { folder, ca, api, look };
 }
 
@@ -74,7 +59,7 @@ describe('the preflight of an agent', () => {
         findings.some((finding) => finding.subject === subject),
         subject,
       );
-    assert.deepEqual((await readdir(folder)).toSorted(), ['authority', 'ca.crt', 'device.crt', 'device.key']);
+    assert.deepEqual((await readdir(folder)).toSorted(), ['ca', 'ca.crt', 'device.crt', 'device.key']);
   });
 
   it('asks for nothing of the server but whether it lives', async (t) => {
