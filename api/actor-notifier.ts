@@ -9,10 +9,7 @@ export interface NotifierOptions {
   readonly startsPerSecond: number;
   readonly maximumWaiting: number;
   readonly maximumInFlight: number;
-  /**
-   * Actors that may be beginning at once. More of them than the workers can take would wait in Temporal, where waiting
-   * costs more work: a task that waits for longer than a second goes to whoever is free, who has to replay its workflow.
-   */
+  /** Actors that may be beginning at once: a crowd waits here, so that what people ask does not queue behind it in Temporal. */
   readonly maximumBeginning: number;
   /** How long an actor may take to begin before it counts no more. */
   readonly beginWithinMs: number;
