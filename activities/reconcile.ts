@@ -41,18 +41,22 @@ export function createReconcileActivities(deps: ReconcileActivityDeps) {
     }
   }
 
-  /** Whether the actor stands on another row. One that does not say, or is about to write, is judged by its run. */
+  /**
+   * Whether the actor has to make sure of its row: it is of another run, or stands on another row. A run that was put back
+   * says itself that it is the run before, since that is what its history tells it.
+   */
   async function differs(ref: ActorRef, present: string, mark: ActorMark): Promise<boolean> {
+    if (present !== mark.run_id) return true;
     try {
       const standing = await Promise.race([
         workflows.getHandle(workflowId(ref), present).query(standingQuery),
         pause(answerMs, null, { ref: false }),
       ]);
-      if (standing?.settled) return compareActor(mark, standing) !== null;
+      return standing?.settled === true && compareActor(mark, standing) !== null;
     } catch {
-      // Its worker may be of an earlier version.
+      // Its worker is away, or of an earlier version.
+      return false;
     }
-    return present !== mark.run_id;
   }
 
   /** Signals an actor, started with its input if it does not run. */

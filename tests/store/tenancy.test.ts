@@ -47,7 +47,8 @@ const grants: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     audit_checkpoint: 'S',
     audit_event: 'SI',
     audit_head: 'S',
-    certificate_denylist: 'S',
+    // An actor that remembers a revocation which a restored database has lost puts it back.
+    certificate_denylist: 'SI',
     device: 'SIU',
     device_candidate: 'S',
     device_first_contact: 'SD',

@@ -13,6 +13,9 @@ import type { CrashPoint } from './worker-process.ts';
 type Actors = Awaited<ReturnType<typeof realActors>>;
 type Worker = Awaited<ReturnType<Actors['startWorker']>>;
 
+/** All are killed at one moment, after which each waits for Temporal to notice. */
+const withinMs = 50_000;
+
 /** What happens to a device, to its end. Between them they need every activity. */
 const lives = {
   /** Another quorum while it waits, then approved by two. */
@@ -27,7 +30,11 @@ const lives = {
     await actors.present(id, `${id}-1`);
     const review = await actors.review(id);
     await actors.reset(id);
-    await actors.eventually(async () => (await actors.approvalOf(review.id))?.state === 'cancelled', 'the withdrawal');
+    await actors.eventually(
+      async () => (await actors.approvalOf(review.id))?.state === 'cancelled',
+      'the withdrawal',
+      withinMs,
+    );
     await actors.handle(approval(review.id)).result();
   },
   /** Its approval is ended by somebody, its news is lost, and it is put back itself: the periodic duty finds all of that. */
@@ -39,6 +46,7 @@ const lives = {
     await actors.eventually(
       async () => (await actors.audit(review.id, 'actor.adopted')).length === 1,
       'the approval to start again',
+      withinMs,
     );
     await actors.present(id, `${id}-1`, { tags: ['payments'], announced: false });
     await actors.reconcile(`${id}-news`);
@@ -46,7 +54,11 @@ const lives = {
     const tasks = (await actors.history(device(id))).filter((event) => event.workflowTaskCompletedEventAttributes);
     await actors.resetTo(device(id), Number(tasks.at(-1)?.eventId), { sayAgain: false });
     await actors.reconcile(`${id}-put-back`);
-    await actors.eventually(async () => (await actors.audit(id, 'actor.adopted')).length === 1, 'the adoption');
+    await actors.eventually(
+      async () => (await actors.audit(id, 'actor.adopted')).length === 1,
+      'the adoption',
+      withinMs,
+    );
   },
   async swept(actors: Actors, id: string): Promise<void> {
     await actors.prune(id);
@@ -55,14 +67,19 @@ const lives = {
 type Life = keyof typeof lives;
 
 async function decided(actors: Actors, id: string): Promise<void> {
-  const review = await actors.eventually(async () => {
-    const found = (await actors.grantOf(id))?.review;
-    return found?.required === 2 && found;
-  }, `a review of ${id} by two`);
+  const review = await actors.eventually(
+    async () => {
+      const found = (await actors.grantOf(id))?.review;
+      return found?.required === 2 && found;
+    },
+    `a review of ${id} by two`,
+    withinMs,
+  );
   // What it is about has changed for the approval too.
   await actors.eventually(
     async () => (await actors.audit(review.id, 'approval.changed')).length > 0,
     `the approval of ${id} to hear of it`,
+    withinMs,
   );
   await actors.vote(review.id, 'ann');
   await actors.vote(review.id, 'bob');
@@ -89,7 +106,13 @@ const cases: Readonly<Record<keyof Activities, Case>> = {
   verifyActors: {
     life: 'reconciled',
     effects: ['workflows.signalWithStart'],
-    reads: ['actorRuns', 'approvalInput', 'workflows.getHandle.describe', 'workflows.getHandle.signal'],
+    reads: [
+      'actorRuns',
+      'approvalInput',
+      'workflows.getHandle.describe',
+      'workflows.getHandle.query',
+      'workflows.getHandle.signal',
+    ],
   },
   prune: { life: 'swept', effects: ['prune'] },
 };

@@ -68,6 +68,9 @@ const rowsOf = {
   approval: { actor: 'subject_id', approval: 'id' },
 } as const;
 
+/** A worker that was killed is noticed after ten seconds, and again if the next try met the same. */
+const reviewWithinMs = 50_000;
+
 /** @param other another Temporal than the one that the run shares */
 export async function realActors(t: Cleanup, other?: { readonly address: string }) {
   const database = await storeTest(t);
@@ -254,12 +257,16 @@ export async function realActors(t: Cleanup, other?: { readonly address: string 
     },
     /** The review that the device waits for, once it can be voted on. */
     review: (id: string, other?: string): Promise<NonNullable<Grant['review']>> =>
-      eventually(async () => {
-        const review = (await grantOf(id))?.review;
-        if (!review || review.id === other) return null;
-        const [row] = await database.rows('SELECT FROM approval WHERE id = $1 AND state = $2', [review.id, 'open']);
-        return row === undefined ? null : review;
-      }, `a review of ${id}`),
+      eventually(
+        async () => {
+          const review = (await grantOf(id))?.review;
+          if (!review || review.id === other) return null;
+          const [row] = await database.rows('SELECT FROM approval WHERE id = $1 AND state = $2', [review.id, 'open']);
+          return row === undefined ? null : review;
+        },
+        `a review of ${id}`,
+        reviewWithinMs,
+      ),
     vote(approvalId: string, by: string, { request = randomUUID(), decision = 'approve' }: VoteOptions = {}) {
       return handle(approval(approvalId)).executeUpdate(voteUpdate, {
         updateId: request,
