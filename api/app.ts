@@ -4,6 +4,7 @@ import underPressure from '@fastify/under-pressure';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Clock, Log, Random } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
+import type { Traces } from '#telemetry/traces.ts';
 import { approvalRoutes, type ApprovalsDeps } from './approvals.ts';
 import { auditExportRoutes, type AuditExportDeps } from './audit-export.ts';
 import { auditRoutes, type AuditDeps } from './audit.ts';
@@ -30,6 +31,7 @@ import { savedFilterRoutes, type SavedFiltersDeps } from './saved-filters.ts';
 import { registerSealGuard, type SealGuardDeps } from './seal-guard.ts';
 import { bareHeaders, registerSecurityHeaders } from './security-headers.ts';
 import { sessionRoutes, type SessionsDeps } from './sessions.ts';
+import { traceRequests } from './traced-requests.ts';
 import { temporalUiRoutes, type TemporalUiDeps } from './temporal-ui.ts';
 import { validatorCompiler } from './validation.ts';
 
@@ -59,6 +61,8 @@ export interface ApiDeps {
   readonly temporalUi: TemporalUiDeps;
   readonly docsSite: DocsSiteDeps;
   readonly console: ConsoleDeps;
+  /** Absent when traces are off. */
+  readonly traces?: Traces | undefined;
   /** Event loop delay above which requests are refused; 0 switches this off. */
   readonly maximumEventLoopDelayMs?: number;
   /** Limit of an ordinary request from its first byte to its answer. */
@@ -95,6 +99,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
     if (route.config?.deadline !== 'own') route.handlerTimeout ??= handlerTimeoutMs;
   });
   await registerOpenApi(app, deps);
+  if (deps.traces !== undefined) traceRequests(app, deps.traces);
   registerSecurityHeaders(app);
   registerRequestMetrics(app, deps.metrics.metrics);
   registerBodies(app);

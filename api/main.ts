@@ -89,7 +89,8 @@ import { countedSignIns, createSignIn } from './sign-in.ts';
 import { createRequestIds } from './request-id.ts';
 import { createSignInLimiter } from './sign-in-limiter.ts';
 import { createStandings } from './standings.ts';
-import { measureTemporal } from './temporal-metrics.ts';
+import { measureTemporal, traceTemporal } from './temporal-metrics.ts';
+import { traceBatches } from './traced-requests.ts';
 import { createTrustAnchors } from './trust-anchors.ts';
 import { stuckActors } from './stuck-actors.ts';
 import { createWorkflowLinks } from './workflow-links.ts';
@@ -127,6 +128,10 @@ const opaqueKey = settings.SENTINEL_TEMPORAL_OPAQUE_IDS ? secretKey : null;
 const workflowIdOf = (ref: ActorRef): string => workflowId(ref, opaqueKey);
 requireLoopbackWithoutMtls();
 
+const traces =
+  settings.SENTINEL_TRACES_ENDPOINT === undefined
+    ? undefined
+    : (await import('#telemetry/traces.ts')).openTraces({ settings, process: 'api', version, createOutbound, log });
 const store = await createStore({
   databaseUrl: requireSetting(settings, 'SENTINEL_DATABASE_URL'),
   role: 'sentinel_api',
@@ -135,6 +140,7 @@ const store = await createStore({
   random,
   canonicalBytes,
   log,
+  tracer: traces,
 });
 // Without Temporal heartbeats go on, so nothing here waits for it.
 const { address, tls, apiKey } = temporalConnection(settings, readFileSync);
@@ -149,7 +155,7 @@ const client = new Client({
   connection,
   namespace,
   dataConverter: createDataConverter(dataKeys, namespace),
-  interceptors: { workflow: [measureTemporal(metrics)] },
+  interceptors: { workflow: [measureTemporal(metrics), ...(traces === undefined ? [] : [traceTemporal(traces)])] },
 });
 
 const auditWritable = () => isAuditWritable(store, now());
@@ -201,19 +207,21 @@ const refusals = createRefusals({
   log,
   metrics,
 });
+const batches = traceBatches(traces, (items: readonly HeartbeatItem[]) =>
+  heartbeatBatch(
+    store,
+    items,
+    {
+      pendingLimit: settings.SENTINEL_PENDING_DEVICES_LIMIT,
+      signalIntervalSeconds: settings.SENTINEL_HEARTBEAT_SIGNAL_INTERVAL_SECONDS,
+      silenceSeconds: settings.SENTINEL_DEVICE_STALE_SECONDS,
+    },
+    now(),
+  ),
+);
 const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>(
   {
-    judge: (items) =>
-      heartbeatBatch(
-        store,
-        items,
-        {
-          pendingLimit: settings.SENTINEL_PENDING_DEVICES_LIMIT,
-          signalIntervalSeconds: settings.SENTINEL_HEARTBEAT_SIGNAL_INTERVAL_SECONDS,
-          silenceSeconds: settings.SENTINEL_DEVICE_STALE_SECONDS,
-        },
-        now(),
-      ),
+    judge: batches.judge,
     nameOf: ({ project, device_id }) => JSON.stringify([project, device_id]),
     clock,
     metrics,
@@ -326,6 +334,7 @@ const voting = {
   proxy,
 };
 const app = await buildApi({
+  traces,
   version,
   clock,
   random,
@@ -352,7 +361,12 @@ const app = await buildApi({
       clock,
     }),
     revocation,
-    batcher,
+    batcher: {
+      submit(item) {
+        batches.note(item);
+        return batcher.submit(item);
+      },
+    },
     notifier,
     actors,
     refusals,
@@ -555,7 +569,7 @@ closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
   await Promise.all([notifier.close(), refusals.close(), sealedListener.close()]);
   await app.close();
   await store.close();
-  await connection.close();
+  await Promise.all([connection.close(), traces?.close()]);
 });
 
 /** What the settings name are the authorities of the project `default`, and no others. */

@@ -26,6 +26,14 @@ export const systemRandom: Random = {
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = { readonly [key: string]: Json };
 
+export type SpanAttributes = Readonly<Record<string, string | number>>;
+
+/** Where a part says what it does for a request, and how long that takes. */
+export interface Tracer {
+  /** Runs the work in a span below the one that it is called in; outside any, just runs it. */
+  span<T>(name: string, attributes: SpanAttributes, work: () => Promise<T>): Promise<T>;
+}
+
 /** Structured log with fields first, as pino has it. */
 export interface Log {
   debug(fields: object, message: string): void;

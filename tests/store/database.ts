@@ -1,6 +1,6 @@
 // What every store test begins with: a database of its own, stores that act as each role, and rows as they really are.
 import pg from 'pg';
-import { systemClock, systemRandom, type Clock } from '#contracts/deps.ts';
+import { systemClock, systemRandom, type Clock, type Tracer } from '#contracts/deps.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { loginNames, type LoginName, type ProcessRole } from '#store/roles.ts';
 import { createStore, type Store } from '#store/store.ts';
@@ -13,7 +13,7 @@ export interface StoreTest extends TestDatabase {
   readonly worker: Store;
   readonly sealer: Store;
   /** One more store, say with a clock of its own. */
-  open(role: ProcessRole, options?: { clock?: Clock; pool?: number }): Promise<Store>;
+  open(role: ProcessRole, options?: { clock?: Clock; pool?: number; tracer?: Tracer }): Promise<Store>;
   /** Rows as the superuser sees them, whom no row security holds back. */
   rows<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
 }
@@ -28,7 +28,7 @@ export async function storeTest(t: Cleanup): Promise<StoreTest> {
     await Promise.all(stores.map((store) => store.close()));
     await superuser.end();
   });
-  const open: StoreTest['open'] = async (role, { clock = systemClock, pool = 5 } = {}) => {
+  const open: StoreTest['open'] = async (role, { clock = systemClock, pool = 5, tracer } = {}) => {
     const store = await createStore({
       databaseUrl: database.url[`${role}_login` as LoginName],
       role,
@@ -37,6 +37,7 @@ export async function storeTest(t: Cleanup): Promise<StoreTest> {
       random: systemRandom,
       canonicalBytes,
       log: fakeLog(),
+      tracer,
     });
     stores.push(store);
     return store;

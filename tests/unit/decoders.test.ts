@@ -65,6 +65,8 @@ const within: Readonly<Record<string, string>> = {
   'start/sentinel.ts': 'a setting, read at the start',
   'start/servers.ts': 'a path of its own',
   'start/temporal-program.ts': 'what its own program prints',
+  'store/traced-statements.ts': 'statements of our own',
+  'telemetry/traces.ts': 'a setting, read at the start',
 };
 
 /** Where functions are looked at one by one, and where only files are. */
