@@ -259,7 +259,8 @@ describe('the trust loop', () => {
           value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value,
         ),
       );
-      for (const canary of ['canary-hostname', 'canary-posture', 'fingerprint_sha256', 'ann'])
+      // The voter's name as JSON has it: three letters alone are found in random bytes now and then.
+      for (const canary of ['canary-hostname', 'canary-posture', 'fingerprint_sha256', String.raw`\"ann\"`])
         assert.ok(!raw.includes(canary), `${canary} is readable in the history`);
     } finally {
       await connection.close();
