@@ -12,22 +12,9 @@ import { verifyTpmQuote } from '#protocols/tpm-quote.ts';
 import { readWhole } from '#protocols/tpm-reader.ts';
 import { readQuote, readSignature } from '#protocols/tpm-structures.ts';
 import { vectors } from '#tests/unit/protocols/tpm-vectors.ts';
-import type { Decoder } from './fuzz.ts';
+import { ofJson, type Decoder } from './fuzz.ts';
 
 const bytesOf = (text: string): Buffer => Buffer.from(text, 'base64url');
-
-/** What is not JSON never comes so far: the body was parsed before. */
-const ofJson =
-  (read: (value: unknown) => unknown): Decoder['decode'] =>
-  (bytes) => {
-    let value: unknown;
-    try {
-      value = JSON.parse(bytes.toString());
-    } catch {
-      return null;
-    }
-    return read(value);
-  };
 
 export function attestationDecoders(): Readonly<Record<string, Decoder>> {
   const [first] = vectors.quotes;

@@ -57,7 +57,7 @@ import { forgeAuthority, forgeLeaf, now } from '#tests/unit/protocols/certificat
 import { forgeAnswer, statuses } from '#tests/unit/protocols/ocsp-forge.ts';
 import { attestationDecoders } from './attestation-decoders.ts';
 import type { Cleanup } from './cleanup.ts';
-import type { Decoder } from './fuzz.ts';
+import { ofJson, type Decoder } from './fuzz.ts';
 
 export async function decoders(t: Cleanup): Promise<Readonly<Record<string, Decoder>>> {
   const folder = await mkdtemp(join(tmpdir(), 'sentinel-fuzz-'));
@@ -128,17 +128,6 @@ export async function decoders(t: Cleanup): Promise<Readonly<Record<string, Deco
     (read: (text: string) => unknown): Decoder['decode'] =>
     (bytes) =>
       read(bytes.toString());
-  const ofJson =
-    (read: (value: unknown) => unknown): Decoder['decode'] =>
-    (bytes) => {
-      let value: unknown;
-      try {
-        value = JSON.parse(bytes.toString());
-      } catch {
-        return null;
-      }
-      return read(value);
-    };
   const ofDer = (read: (element: ReturnType<typeof readDer>) => unknown): Decoder => ({
     decode: (bytes) => read(readDer(bytes)),
     samples: [...der, ...der.flatMap(elementsIn)],

@@ -157,3 +157,16 @@ function prototypes(): unknown {
     Reflect.ownKeys(prototype as object).map(String),
   );
 }
+
+/** For what takes parsed JSON: bytes that are none never come so far, since the body was parsed before. */
+export const ofJson =
+  (read: (value: unknown) => unknown): Decoder['decode'] =>
+  (bytes) => {
+    let value: unknown;
+    try {
+      value = JSON.parse(bytes.toString());
+    } catch {
+      return null;
+    }
+    return read(value);
+  };
