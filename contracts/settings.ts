@@ -156,6 +156,95 @@ export const settings = {
     default: true,
     meaning: 'Off opens the enrollment window: an unknown device is approved at its first valid heartbeat.',
   },
+  SENTINEL_ATTESTATION_PROVIDER: {
+    kind: 'text',
+    default: null,
+    meaning:
+      'What devices are asked to prove: signed_measurement_v1 or tpm_quote_v1. When not set, nobody is asked, and no device is more than monitored.',
+  },
+  SENTINEL_ATTESTATION_REQUIRED: {
+    kind: 'boolean',
+    default: false,
+    meaning: 'Whether a device that has given no evidence is only observed. Needs SENTINEL_ATTESTATION_PROVIDER.',
+  },
+  SENTINEL_ATTESTATION_CHALLENGE_TTL_SECONDS: {
+    kind: 'integer',
+    default: 300,
+    minimum: 5,
+    maximum: 86400,
+    meaning: 'How long a nonce may be answered.',
+  },
+  SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS: {
+    kind: 'integer',
+    default: 300,
+    minimum: 5,
+    maximum: 604800,
+    meaning: 'How long evidence counts after it was made; after that the device is stale and no longer trusted.',
+  },
+  SENTINEL_ATTESTATION_MAX_CLOCK_SKEW_SECONDS: {
+    kind: 'integer',
+    default: 60,
+    minimum: 0,
+    maximum: 3600,
+    meaning: 'How far the clock of a device may be off in either direction.',
+  },
+  SENTINEL_ATTESTATION_PCR_BASELINES_JSON: {
+    kind: 'json',
+    default: null,
+    meaning:
+      'Approved register values: {"sha256": {"0": ["hex", …]}}, or a list of {"match_tags": [], "pcrs": {…}}, matched by assigned tags. Without one for a device its evidence is refused.',
+  },
+  SENTINEL_ATTESTATION_REQUIRE_HARDWARE_BINDING: {
+    kind: 'boolean',
+    default: false,
+    meaning: 'Whether evidence of a TPM counts only with a stable identity of its hardware.',
+  },
+  SENTINEL_ATTESTATION_ALLOW_KEY_ROTATION_WITH_STABLE_BINDING: {
+    kind: 'boolean',
+    default: false,
+    meaning: 'Whether another attestation key of the same hardware is taken over without a review.',
+  },
+  SENTINEL_ATTESTATION_REQUIRE_ENDORSEMENT_CHAIN: {
+    kind: 'boolean',
+    default: false,
+    meaning:
+      'Whether a TPM counts only when a manufacturer of SENTINEL_ATTESTATION_TRUSTED_ENDORSEMENT_ROOT_PATHS vouches for its endorsement key.',
+  },
+  SENTINEL_ATTESTATION_TRUSTED_ENDORSEMENT_ROOT_PATHS: {
+    kind: 'list',
+    default: '',
+    meaning: 'PEM files with the certificates of TPM manufacturers.',
+  },
+  SENTINEL_ATTESTATION_ALLOWED_TPM_MANUFACTURERS: {
+    kind: 'list',
+    default: '',
+    meaning: 'Vendor ids or organisations whose TPMs count, such as IFX; empty means every one.',
+  },
+  SENTINEL_ATTESTATION_ALLOWED_ENDORSEMENT_KEYS: {
+    kind: 'list',
+    default: '',
+    meaning: 'SHA-256 digests of endorsement keys that may enroll, lower-case hex; empty means every one.',
+  },
+  SENTINEL_ATTESTATION_VERDICT_RETENTION_DAYS: {
+    kind: 'integer',
+    default: 30,
+    minimum: 1,
+    maximum: 3650,
+    meaning: 'How long verdicts that changed nothing are kept; those that changed a standing are kept for ever.',
+  },
+  SENTINEL_TPM_QUOTE_VERIFIER_COMMAND: {
+    kind: 'text',
+    default: null,
+    meaning:
+      'A program that verifies TPM quotes in place of the built-in verifier: a path, or a JSON list of the program and its arguments. No shell.',
+  },
+  SENTINEL_TPM_QUOTE_VERIFIER_TIMEOUT_SECONDS: {
+    kind: 'integer',
+    default: 10,
+    minimum: 1,
+    maximum: 60,
+    meaning: 'Time after which the verifier is killed with its children, and the evidence refused.',
+  },
   SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: {
     kind: 'list',
     default: '',

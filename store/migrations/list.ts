@@ -1,6 +1,7 @@
 // Every migration in its order. One that was released is never changed: what it made is in somebody's database.
 import type { MigrationObject } from '@mikro-orm/core';
 import { Actors } from './actors.ts';
+import { Attestation } from './attestation.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { CertificateExpiry } from './certificate-expiry.ts';
 import { DeviceTimeline } from './device-timeline.ts';
@@ -34,4 +35,5 @@ export const migrations = [
   { name: '0014-waiting-news', class: WaitingNews },
   { name: '0015-heartbeat-plan', class: HeartbeatPlan },
   { name: '0016-restores', class: Restores },
+  { name: '0017-attestation', class: Attestation },
 ] as const satisfies readonly MigrationObject[];
