@@ -31,6 +31,7 @@ import { savedFilterRoutes, type SavedFiltersDeps } from './saved-filters.ts';
 import { registerSealGuard, type SealGuardDeps } from './seal-guard.ts';
 import { bareHeaders, registerSecurityHeaders } from './security-headers.ts';
 import { sessionRoutes, type SessionsDeps } from './sessions.ts';
+import { trustAssertionRoutes, type TrustAssertionsDeps } from './trust-assertions.ts';
 import { traceRequests } from './traced-requests.ts';
 import { temporalUiRoutes, type TemporalUiDeps } from './temporal-ui.ts';
 import { validatorCompiler } from './validation.ts';
@@ -53,6 +54,7 @@ export interface ApiDeps {
   readonly doctor: DoctorDeps;
   readonly certificates: CertificatesDeps;
   readonly timeline: TimelineDeps;
+  readonly trustAssertions: TrustAssertionsDeps;
   readonly events: EventsDeps;
   readonly sessions: SessionsDeps;
   readonly health: HealthDeps;
@@ -113,6 +115,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   await app.register(heartbeatRoutes, deps.heartbeat);
   await app.register(deviceRoutes, deps.devices);
   await app.register(timelineRoutes, deps.timeline);
+  await app.register(trustAssertionRoutes, deps.trustAssertions);
   await app.register(certificateRoutes, deps.certificates);
   await app.register(savedFilterRoutes, deps.savedFilters);
   await app.register(approvalRoutes, deps.approvals);

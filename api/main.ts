@@ -66,6 +66,7 @@ import { version } from '#telemetry/version.ts';
 import { batchesAtOnce, createAdmission } from './admission.ts';
 import { createActorNotifier } from './actor-notifier.ts';
 import { createActors } from './actors.ts';
+import { createAssertionKeys } from './assertion-keys.ts';
 import { buildApi } from './app.ts';
 import { createCertificateStatuses } from './certificate-status.ts';
 import { findLive, type AuthenticationDeps } from './authentication.ts';
@@ -270,6 +271,13 @@ const anchors = createTrustAnchors({
   log,
 });
 await anchors.refresh();
+const assertionKeys = createAssertionKeys({
+  paths: settings.SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH,
+  lifetimeSeconds: settings.SENTINEL_TRUST_ASSERTION_LIFETIME_SECONDS,
+  clock,
+  log,
+});
+await assertionKeys.refresh();
 const issuers = configuredIssuers();
 const revocationLists = createRevocationLists({
   paths: settings.SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS,
@@ -409,6 +417,19 @@ const app = await buildApi({
     cursors,
     policy: settings,
     clock,
+  },
+  trustAssertions: {
+    findDevice: (project, id) => findDevice(store, project, id),
+    keys: assertionKeys,
+    issuer: settings.SENTINEL_TRUST_ASSERTION_ISSUER,
+    lifetimeSeconds: settings.SENTINEL_TRUST_ASSERTION_LIFETIME_SECONDS,
+    allowedAudiences: settings.SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES,
+    audit: (project, entry) => recordAlone(store, project, entry),
+    links,
+    policy: settings,
+    proxy,
+    clock,
+    random,
   },
   certificates: {
     listCertificates: (project, filter, page) => listCertificates(store, project, filter, page),
@@ -562,6 +583,7 @@ closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
   else log.info({ signal }, 'the API stops');
   stopping.abort();
   anchors.close();
+  assertionKeys.close();
   revocationLists.close();
   await revocation.close();
   await listeners.close(closeGraceMs);

@@ -1,10 +1,11 @@
 // The revocation lists that the settings name: read at start and whenever their files change, and asked for every heartbeat.
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import type { Clock, Log } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { authorityId, type Certificate } from '#protocols/certificate.ts';
 import { type VerifiedCertificate } from '#protocols/device-certificate.ts';
 import { isCurrent, maximumListBytes, requireNotListed, type RevocationList } from '#protocols/crl.ts';
+import { readAtMost } from './read-file.ts';
 
 export interface RevocationLists {
   /**
@@ -83,7 +84,7 @@ export function createRevocationLists(deps: RevocationListsDeps): RevocationList
       return false;
     }
     try {
-      const lists = await deps.read(await readWhole(file.path), trusted);
+      const lists = await deps.read(await readAtMost(file.path, maximumListBytes, tooLarge), trusted);
       requireNotOlder(file, lists);
       file.lists = lists;
       file.authorities = new Set(lists.map(({ authority }) => authority));
@@ -195,21 +196,4 @@ function mayConcern(authorities: ReadonlySet<string> | null, path: readonly Cert
   return authorities === null || path.slice(1).some((issuer) => authorities.has(authorityId(issuer)));
 }
 
-/** The file as it is now, up to a limit: it may have grown since it was looked at. */
-async function readWhole(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  const handle = await open(path);
-  try {
-    const { size } = await handle.stat();
-    if (size > maximumListBytes) throw new TrustError('certificate.crl_unavailable', { detail: 'is too large' });
-    const bytes = new Uint8Array(size);
-    let filled = 0;
-    while (filled < size) {
-      const { bytesRead } = await handle.read(bytes, filled, size - filled, filled);
-      if (bytesRead === 0) break;
-      filled += bytesRead;
-    }
-    return filled === size ? bytes : bytes.slice(0, filled);
-  } finally {
-    await handle.close();
-  }
-}
+const tooLarge = (): TrustError => new TrustError('certificate.crl_unavailable', { detail: 'is too large' });

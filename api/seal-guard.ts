@@ -6,8 +6,11 @@ import { TrustError } from '#contracts/problems.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** For changes that only take trust away: these do not wait for the sealer. Or what changes nothing, whatever its method. */
-    sealing?: 'not-needed' | 'changes-nothing';
+    /**
+     * For changes that only take trust away: these do not wait for the sealer. Or what changes nothing, whatever its method;
+     * or what has to be on record though it only reads.
+     */
+    sealing?: 'not-needed' | 'changes-nothing' | 'needed';
   }
 }
 
@@ -30,8 +33,9 @@ export function registerSealGuard(
   let reading: { readonly at: number; readonly found: Promise<readonly [boolean, number, boolean]> } | null = null;
 
   app.addHook('preHandler', async (request) => {
-    if (request.method === 'GET' || request.method === 'HEAD' || request.signedIn === null) return;
     const { sealing } = request.routeOptions.config;
+    const reads = request.method === 'GET' || request.method === 'HEAD';
+    if ((reads && sealing !== 'needed') || request.signedIn === null) return;
     if (sealing === 'changes-nothing') return;
     const at = clock.now().getTime();
     if (reading === null || Math.abs(at - reading.at) >= readingMs)

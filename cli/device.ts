@@ -14,7 +14,7 @@ import { presentPage, readPages, withPageOptions, type PageOptions } from './pag
 import { reviewBody, showApproval, type ReviewOptions } from './review.ts';
 import { table } from './table.ts';
 import { watching, withWatch } from './watch.ts';
-import { shortTime } from './when.ts';
+import { longTime, shortTime } from './when.ts';
 import { stateCell, tierCell } from './words.ts';
 
 interface ListOptions extends PageOptions {
@@ -136,6 +136,19 @@ export function addDeviceCommands(program: Command, context: CliContext): void {
       }),
     );
   withExamples(history, ['device history lab-1 --limit 10']);
+
+  const assert = device
+    .command('assert <device_id>')
+    .description('sign a short statement of how far a device is trusted now, for another system')
+    .requiredOption('--audience <name>', 'the system that is to believe it')
+    .action(async (id: string, { audience }: { readonly audience: string }, command: Command) => {
+      const minted = await withClient(context, command, (client) => client.devices.trustAssertion(id, { audience }));
+      present(context, command, minted, ({ assertion, trust_tier, expires_at }) => {
+        context.terminal.talk(`${id} is ${trust_tier}, for ${audience}, until ${longTime(context, expires_at)}.`);
+        context.terminal.data(assertion);
+      });
+    });
+  withExamples(assert, ['device assert lab-1 --audience demo', 'device assert lab-1 --audience demo --json']);
 
   for (const decision of ['approve', 'reject'] as const) {
     const vote = device

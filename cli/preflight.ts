@@ -1,6 +1,7 @@
 // Judges a set of settings before a server uses it: what would be refused, what would be weak, and what to do about it.
 import { TrustError } from '#contracts/problems.ts';
 import { readSettings, type Settings, settings as table } from '#contracts/settings.ts';
+import { checkAssertions } from './preflight/assertions.ts';
 import type { Finding, PreflightOptions } from './preflight/finding.ts';
 import { checkNetwork } from './preflight/network.ts';
 import { checkPosture } from './preflight/posture.ts';
@@ -11,7 +12,12 @@ export type { Files, Finding, PreflightOptions } from './preflight/finding.ts';
 /** Everything there is to say about settings that can be read, errors first. */
 export function preflight(settings: Settings, options: PreflightOptions): Finding[] {
   const check = { ...options, settings };
-  return errorsFirst([...checkSecrets(check), ...checkPosture(check), ...checkNetwork(check)]);
+  return errorsFirst([
+    ...checkSecrets(check),
+    ...checkPosture(check),
+    ...checkNetwork(check),
+    ...checkAssertions(check),
+  ]);
 }
 
 /** Reads the settings from an environment first; what cannot be read is an error by itself. */

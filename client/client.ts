@@ -15,6 +15,7 @@ import type {
 } from '#contracts/http/devices.ts';
 import type { DivergenceList, DoctorQuery, HealBody, Healed } from '#contracts/http/doctor.ts';
 import type { DeviceExplanation } from '#contracts/http/explanation.ts';
+import type { TrustAssertion } from '#contracts/http/trust-assertions.ts';
 import type { DeviceTimeline, TimelineQuery } from '#contracts/http/timeline.ts';
 import type { HealthReasons, Live, Ready } from '#contracts/http/health.ts';
 import type { SavedFilter, SavedFilterList } from '#contracts/http/saved-filters.ts';
@@ -33,6 +34,8 @@ export interface Client {
     explanation(deviceId: string, options?: CallOptions): Promise<DeviceExplanation>;
     timeline(deviceId: string, query?: TimelineQuery, options?: CallOptions): Promise<DeviceTimeline>;
     history(deviceId: string, query?: PageQuery, options?: CallOptions): Promise<HistoryList>;
+    /** Each call makes a new one, which is written down. */
+    trustAssertion(deviceId: string, query: { audience: string }, options?: CallOptions): Promise<TrustAssertion>;
     identityReview(deviceId: string, body: ReviewBody, options?: CallOptions): Promise<Device>;
     revoke(
       deviceId: string,
@@ -101,6 +104,7 @@ export function createClient(options: CallerOptions): Client {
       explanation: (deviceId, also) => get(at`/api/devices/${deviceId}/explanation`, undefined, also),
       timeline: (deviceId, query, also) => get(at`/api/devices/${deviceId}/timeline`, query, also),
       history: (deviceId, query, also) => get(at`/api/devices/${deviceId}/history`, query, also),
+      trustAssertion: (deviceId, query, also) => get(at`/api/devices/${deviceId}/trust-assertion`, query, also),
       identityReview: (deviceId, body, also) => post(at`/api/devices/${deviceId}/identity-review`, body, also),
       revoke: (deviceId, body, also) => post(at`/api/devices/${deviceId}/certificate/revoke`, body, also),
       reset: (deviceId, body, also) => post(at`/api/devices/${deviceId}/reset`, body, also),

@@ -23,6 +23,7 @@ export const permissions = {
     meaning: 'Approve or reject enrollments, rotations and hardware changes',
   },
   'certificate.revoke': { roles: ['security'], meaning: 'Revoke the certificate of a device' },
+  'assertion.mint': { roles: [], meaning: 'Sign a statement of how far a device is trusted, for another system' },
   'audit.read': { roles: ['viewer', 'operator', 'approver', 'security'], meaning: 'Read the audit trail' },
   'audit.verify': { roles: ['viewer', 'operator', 'approver', 'security'], meaning: 'Verify the audit trail' },
   'session.revoke_any': { roles: ['security'], meaning: 'End the session of somebody else' },

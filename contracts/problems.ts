@@ -258,6 +258,19 @@ export const problems = {
     advice: 'Look at the review again and vote on its present digest.',
     retryable: false,
   },
+  'assertion.unavailable': {
+    status: 503,
+    title: 'Trust assertions cannot be signed',
+    advice:
+      'Set SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH to a readable Ed25519 key (PKCS #8, PEM), and SENTINEL_TRUST_ASSERTION_ISSUER.',
+    retryable: false,
+  },
+  'assertion.audience_refused': {
+    status: 403,
+    title: 'No trust assertion is made for this audience',
+    advice: 'Name an audience of SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES, exactly as it is written there.',
+    retryable: false,
+  },
   'auth.required': {
     status: 401,
     title: 'Sign-in is required',

@@ -428,6 +428,30 @@ export const settings = {
     maximum: 86400,
     meaning: 'Changes are refused when sealing has failed for longer.',
   },
+  SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH: {
+    kind: 'list',
+    default: '',
+    meaning:
+      'Files of Ed25519 keys, read again when they change: the first (PKCS #8 PEM) signs trust assertions, all are published at /.well-known/jwks.json. For a rotation name a second one, private or public (SPKI PEM). None: no assertion is made.',
+  },
+  SENTINEL_TRUST_ASSERTION_ISSUER: {
+    kind: 'text',
+    default: null,
+    meaning:
+      'What trust assertions say that they are from: the address that verifiers know this installation by. `npm start` takes its own address.',
+  },
+  SENTINEL_TRUST_ASSERTION_LIFETIME_SECONDS: {
+    kind: 'integer',
+    default: 60,
+    minimum: 5,
+    maximum: 300,
+    meaning: 'How long a trust assertion holds; whatever happens to the device meanwhile is not in it.',
+  },
+  SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES: {
+    kind: 'list',
+    default: '',
+    meaning: 'Names of systems that trust assertions may be made for, compared exactly; empty refuses every one.',
+  },
   SENTINEL_ADMIN_USERS_JSON: {
     kind: 'json',
     default: null,

@@ -27,6 +27,8 @@ export const restrictedSettings: Partial<Record<SettingName, readonly ChildName[
   SENTINEL_MONITORING_BEARER_TOKEN: servers,
   // Who can sign checkpoints could sign a forged history.
   SENTINEL_AUDIT_SIGNING_KEY_PATH: ['sealer'],
+  // Who can sign assertions could vouch for any device.
+  SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH: ['api'],
   // Who verifies them reads them where the database's owner cannot write.
   SENTINEL_AUDIT_CHECKPOINT_DIR: ['api', 'sealer'],
   // For the command line.

@@ -22,6 +22,8 @@ export interface Secrets {
   readonly dataKeysJson: string;
   readonly activeDataKeyId: string;
   readonly auditSigningKeyPath: string;
+  /** Of one file or several, as the setting has them. */
+  readonly trustAssertionKeyPaths: readonly string[];
   readonly databaseOwnerPassword: string;
   readonly databaseSuperuserPassword: string;
   readonly loginPasswords: Readonly<Record<ProcessKind, string>>;
@@ -34,6 +36,7 @@ type Given = Pick<
   | 'SENTINEL_DATA_ENCRYPTION_KEYS_JSON'
   | 'SENTINEL_DATA_ACTIVE_KEY_ID'
   | 'SENTINEL_AUDIT_SIGNING_KEY_PATH'
+  | 'SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH'
 >;
 
 /**
@@ -62,6 +65,10 @@ export async function keepSecrets(home: Home, given: Given, random: Random): Pro
     jwtSecret: given.SENTINEL_JWT_SECRET ?? (await token('jwt-secret')),
     ...(await keepDataKeys(path('data-encryption-keys.json'), given, random)),
     auditSigningKeyPath: given.SENTINEL_AUDIT_SIGNING_KEY_PATH ?? (await keepSigningKey(path('audit-signing-key.pem'))),
+    trustAssertionKeyPaths:
+      given.SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH.length > 0
+        ? given.SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH
+        : [await keepSigningKey(path('trust-assertion-signing-key.pem'))],
     databaseOwnerPassword: await token('database-owner.password'),
     databaseSuperuserPassword: await token('database-superuser.password'),
     loginPasswords: {

@@ -232,6 +232,9 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
       SENTINEL_DATA_ENCRYPTION_KEYS_JSON: secrets.dataKeysJson,
       SENTINEL_DATA_ACTIVE_KEY_ID: secrets.activeDataKeyId,
       SENTINEL_AUDIT_SIGNING_KEY_PATH: secrets.auditSigningKeyPath,
+      SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH: secrets.trustAssertionKeyPaths.join(','),
+      SENTINEL_TRUST_ASSERTION_ISSUER: settings.SENTINEL_TRUST_ASSERTION_ISSUER ?? addresses.publicUrl,
+      SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES: audiences().join(','),
     };
     const environmentFor = (kind: keyof typeof databaseLogins): Record<string, string> =>
       environmentOf(
@@ -249,6 +252,12 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     const api = apiPart(environmentFor('api'), { url: `${addresses.apiUrl}/api/health/ready`, ca });
     // The API reads the console once, when it starts.
     await Promise.all([supervisor.start([worker, sealer]), console.then(() => supervisor.start([api]))]);
+  }
+
+  /** With a demo fleet there is somebody to make assertions for. */
+  function audiences(): readonly string[] {
+    const given = settings.SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES;
+    return given.length === 0 && devices > 0 ? ['demo'] : given;
   }
 
   function fleetEnvironment({ directory }: HeldHome, ca: string): Record<string, string> {

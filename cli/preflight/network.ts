@@ -62,7 +62,7 @@ function certificates(check: Check): Finding[] {
 }
 
 /** A secret in a file is for one user, and not part of the program. */
-function exposedFile(check: Check, name: SettingName, path: string | undefined): Finding[] {
+export function exposedFile(check: Check, name: SettingName, path: string | undefined): Finding[] {
   if (path === undefined) return [];
   const findings: Finding[] = [];
   const mode = check.files.look(path)?.mode ?? 0;

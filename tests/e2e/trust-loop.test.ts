@@ -1,8 +1,13 @@
 // The product's main job on real parts: a device enrolls, people decide, heartbeats count once, and everything is on record.
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose';
 import type { Client } from '#client/client.ts';
 import { ApiProblem } from '#client/api-problem.ts';
+import { createTransport } from '#client/node-transport.ts';
 import type { Device } from '#contracts/http/devices.ts';
 import { parseCertificate } from '#protocols/certificate.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
@@ -28,6 +33,7 @@ describe('the trust loop', () => {
       stack = await startStack(cleanup, {
         SENTINEL_SENSITIVE_TAGS: 'payments',
         SENTINEL_HEARTBEAT_INTERVAL_SECONDS: '5',
+        SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES: 'vpn',
       });
       [ann, bob, sam, vic] = await Promise.all([stack.as('ann'), stack.as('bob'), stack.as('sam'), stack.as('vic')]);
     },
@@ -104,6 +110,75 @@ describe('the trust loop', () => {
     assert.ok(events.some((item) => item.action === 'device.trust.updated'));
     const history = await vic.devices.history('laptop-1');
     assert.ok(history.items.some((entry) => entry.from_state === 'pending' && entry.to_state === 'approved'));
+  });
+
+  test('another system believes a trust assertion by the published keys, also of before a rotation (TF-04, TF-05, TF-06)', async (t) => {
+    const device = await enrolled('asserted-1');
+    assert.equal((await device.heartbeat(1)).status, 200);
+    const root = await stack.as('root');
+    const transport = createTransport({ ca: await readFile(stack.instance.ca_file, 'utf8') });
+    t.after(() => transport.close());
+    // As another system does it, which has nothing of ours but the address and the authority of its TLS.
+    const issuer = new URL(stack.instance.console_url).origin;
+    const fetchKeys = (url: string, init: { readonly signal: AbortSignal }) =>
+      transport.fetch(url, { method: 'GET', headers: {}, redirect: 'error', signal: init.signal });
+    const keys = createRemoteJWKSet(new URL('/.well-known/jwks.json', stack.instance.api_url), {
+      [customFetch]: fetchKeys as never,
+      cooldownDuration: 0,
+    });
+    const verify = (assertion: string) =>
+      jwtVerify(assertion, keys, {
+        issuer,
+        audience: 'vpn',
+        algorithms: ['EdDSA'],
+        typ: 'trust-assertion+jwt',
+        clockTolerance: 30,
+      });
+    const mint = () => root.devices.trustAssertion('asserted-1', { audience: 'vpn' });
+
+    const first = await mint();
+    const { payload } = await verify(first.assertion);
+    assert.deepEqual(
+      [payload.sub, payload['trust_tier'], payload['approval_state'], payload['certificate_fingerprint_sha256']],
+      [
+        'default/asserted-1',
+        'monitored',
+        'approved',
+        parseCertificate(device.certificate.certificatePem).fingerprintSha256,
+      ],
+    );
+
+    const file = join(stack.home, 'secrets', 'trust-assertion-signing-key.pem');
+    const { privateKey } = generateKeyPairSync('ed25519');
+    await writeFile(`${file}.new`, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    await rename(`${file}.new`, file);
+    const published = async () => {
+      const { body } = await stack.request('/.well-known/jwks.json');
+      return (body['keys'] as { kid: string }[]).map(({ kid }) => kid);
+    };
+    await eventually(async () => (await published()).length === 2, 'the new key beside the old one');
+    const second = await mint();
+    assert.notEqual(second.key_id, first.key_id);
+    await keys.reload();
+    for (const { assertion } of [first, second]) await verify(assertion);
+    assert.deepEqual(await published(), [second.key_id, first.key_id]);
+
+    await sam.devices.revoke('asserted-1', { reason: 'lost' });
+    const third = await verify((await mint()).assertion);
+    assert.equal(third.payload['trust_tier'], 'revoked');
+
+    await assert.rejects(
+      root.devices.trustAssertion('asserted-1', { audience: 'mail' }),
+      hasCode('assertion.audience_refused'),
+    );
+    await assert.rejects(sam.devices.trustAssertion('asserted-1', { audience: 'vpn' }), hasCode('auth.forbidden'));
+    const events = await eventually(async () => {
+      const { items } = await vic.audit.list({ subject_kind: 'device', subject_id: 'asserted-1', limit: 100 });
+      return items.some(({ action }) => action === 'trust_assertion.refused') ? items : null;
+    }, 'the refusal on record');
+    const minted = events.filter(({ action }) => action === 'trust_assertion.minted');
+    assert.ok(minted.some(({ details }) => details['assertion_id'] === first.assertion_id));
+    assert.ok(!JSON.stringify(events).includes(first.assertion.split('.')[2] ?? ''));
   });
 
   test('a counter that was used is refused from then on, until an operator resets the device (HB-07, HB-08)', async () => {

@@ -1,4 +1,5 @@
 // Objects as the API answers them, to be changed by a test where it matters.
+import type { TrustAssertion } from '#contracts/http/trust-assertions.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { AuditEvent, Integrity } from '#contracts/http/audit.ts';
 import type { Device, HistoryEntry } from '#contracts/http/devices.ts';
@@ -123,6 +124,25 @@ export function aHistoryEntry(changes: Partial<HistoryEntry> = {}): HistoryEntry
     from_state: 'pending',
     to_state: 'approved',
     details: {},
+    ...changes,
+  };
+}
+
+export function aTrustAssertion(changes: Partial<TrustAssertion> = {}): TrustAssertion {
+  return {
+    assertion: 'eyJhbGciOiJFZERTQSJ9.e30.c2ln',
+    assertion_id: '0190b6a0-0000-7000-8000-000000000009',
+    key_id: 'key-1',
+    issuer: 'https://sentinel.example',
+    audience: 'demo',
+    issued_at: '2026-01-02T03:04:05.000Z',
+    expires_at: '2026-01-02T03:05:05.000Z',
+    device_id: 'lab-1',
+    project: 'default',
+    trust_tier: 'monitored',
+    approval_state: 'approved',
+    retired: false,
+    certificate_fingerprint_sha256: null,
     ...changes,
   };
 }

@@ -1,5 +1,5 @@
 // The whole API over fakes: what a test of one resource does not care about is there and works.
-import { randomBytes } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
 import type { ActorNotifier } from '#api/actor-notifier.ts';
 import { buildApi, type ApiDeps } from '#api/app.ts';
@@ -12,6 +12,7 @@ import { createMetrics } from '#api/metrics.ts';
 import { countedSignIns, createSignIn, type Passwords, type SignInDeps } from '#api/sign-in.ts';
 import { createSignInLimiter } from '#api/sign-in-limiter.ts';
 import { createWorkflowLinks } from '#api/workflow-links.ts';
+import type { AuditEntry } from '#contracts/audit.ts';
 import { systemRandom as random } from '#contracts/deps.ts';
 import { roles, type Role } from '#contracts/permissions.ts';
 import { readSettings } from '#contracts/settings.ts';
@@ -21,6 +22,7 @@ import { readDataKeys } from '#protocols/data-keys.ts';
 import { hashPassword, verifyPassword, verifyUnknownUser } from '#protocols/password.ts';
 import { decodeForOperator } from '#protocols/payload-codec.ts';
 import { signSessionToken, verifySessionToken } from '#protocols/session-token.ts';
+import { readSigningKey } from '#protocols/signed-envelope.ts';
 import { verifyTotp } from '#protocols/totp.ts';
 import { workflowId } from '#protocols/workflow-id.ts';
 import { fakeClock } from '#tests/fakes/fake-clock.ts';
@@ -39,6 +41,11 @@ const jwtSecret = new Uint8Array(randomBytes(32));
 
 /** One person for each role, named after it, with `password`. */
 const people = roles.map((role) => ({ username: role, password_hash: hash, roles: [role] }));
+
+/** Signs the trust assertions of every test. */
+export const assertionKey = readSigningKey(
+  generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+);
 
 const dataKeys = readDataKeys({ one: randomBytes(32).toString('base64url') }, 'one');
 
@@ -80,6 +87,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
   const registry = fakeRegistry();
   const savedFilters = fakeSavedFilters();
   const events = fakeEvents();
+  const audited: { readonly project: string; readonly entry: AuditEntry }[] = [];
   const notified: { project: string; id: string; starts: boolean }[] = [];
   const notifier: ActorNotifier = {
     notify: (device, starts) => void notified.push({ ...device, starts }),
@@ -173,6 +181,19 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
       policy: readSettings({}),
       clock,
     },
+    trustAssertions: {
+      findDevice: registry.store.find,
+      keys: { signing: () => assertionKey, published: () => [createPublicKey(assertionKey.privateKey)] },
+      issuer: 'https://sentinel.test',
+      lifetimeSeconds: 60,
+      allowedAudiences: ['demo', 'https://vpn.test/'],
+      audit: async (project, entry) => void audited.push({ project, entry }),
+      links,
+      policy: readSettings({}),
+      proxy,
+      clock,
+      random,
+    },
     certificates: { listCertificates: registry.listCertificates, cursors, policy: readSettings({}), clock },
     savedFilters: { savedFilters, clock },
     approvals: { ...voting, listApprovals: registry.approvalStore.listApprovals, cursors, links },
@@ -238,6 +259,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     savedFilters,
     events,
     notified,
+    audited,
     metrics,
     dataKeys,
   };

@@ -34,6 +34,9 @@ export interface Attacked {
   openApprovals(prefix: string, count: number): Promise<string[]>;
 }
 
+/** Trust assertions are made for this one. */
+export const attackedAudience = 'attacked';
+
 export interface Told {
   readonly status: number;
   readonly code: string;
@@ -74,6 +77,7 @@ export async function startAttacked(t: Cleanup, settings: Record<string, string>
     SENTINEL_SENSITIVE_TAGS: sensitiveTag,
     SENTINEL_SENSITIVE_IDENTITY_APPROVALS: String(requiredApprovals),
     SENTINEL_FIRST_CONTACT_RATE: '200',
+    SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES: attackedAudience,
     ...settings,
   });
   const second = await startSecondApi(t, stack);

@@ -1,4 +1,5 @@
 // Looks for secrets where none may be: each in every form that a text is likely to take on its way.
+import { createPrivateKey } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { settings } from '#contracts/settings.ts';
@@ -59,6 +60,10 @@ export async function secretsOf(stack: Stack): Promise<Map<string, string>> {
       const text = await readFile(join(stack.home, folder, name), 'utf8');
       if (/\.crt$|\.pub$/.test(name) || text.includes('BEGIN CERTIFICATE')) continue;
       for (const [index, secret] of secretLines(text).entries()) found.set(`${folder}/${name} ${index}`, secret);
+      if (!text.includes('PRIVATE KEY')) continue;
+      // As a JWK has it, whose bytes begin in the middle of a group of those of the PEM.
+      const { d } = createPrivateKey(text).export({ format: 'jwk' });
+      if (d !== undefined) found.set(`${folder}/${name} as a JWK`, d);
     }
   }
   return found;

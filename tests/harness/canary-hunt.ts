@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Agent, fetch } from 'undici';
 import { agentFolder, runAgent, writeIdentity } from './agent.ts';
-import type { Attacked } from './attacked.ts';
+import { attackedAudience, type Attacked } from './attacked.ts';
 import { databaseText, filesIn, secretLines, secretsOf, type Places } from './canaries.ts';
 import type { Cleanup } from './cleanup.ts';
 import { eventually } from './eventually.ts';
@@ -62,6 +62,10 @@ export async function hunt(t: Cleanup, attacked: Attacked): Promise<Hunt> {
   await device.heartbeat(2, { hostname });
   await device.heartbeat(2, { hostname });
   await device.heartbeat(3, { hostname, [field]: 1 });
+
+  // What it is said to be, for another system: whoever has that can show it.
+  const { assertion } = await (await stack.as('root')).devices.trustAssertion(deviceId, { audience: attackedAudience });
+  for (const [index, text] of assertion.split('.').slice(1).entries()) secrets.set(`a trust assertion ${index}`, text);
 
   // Every route, with secrets where they belong and where they do not.
   const people = await connect();

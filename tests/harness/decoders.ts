@@ -14,11 +14,13 @@ import { openState, readState } from '#agent/state.ts';
 import { createCursors } from '#api/cursors.ts';
 import { readTrustedCheckpoints } from '#api/checkpoints.ts';
 import { createDirectory } from '#api/directory.ts';
+import { readAtMost } from '#api/read-file.ts';
 import { parseStrictJson } from '#api/strict-json.ts';
 import { readEnvFile } from '#cli/env-file.ts';
 import { openHome } from '#cli/home.ts';
 import { parseProblem } from '#client/api-problem.ts';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
+import { TrustError } from '#contracts/problems.ts';
 import { readSettings, settings } from '#contracts/settings.ts';
 import { readPublicKey, readSignatureAlgorithm } from '#protocols/certificate-algorithms.ts';
 import { readExtensionList, readExtensions } from '#protocols/certificate-extensions.ts';
@@ -51,6 +53,7 @@ import { signSessionToken, verifySessionToken } from '#protocols/session-token.t
 import { readSigningKey, verifyEnvelope } from '#protocols/signed-envelope.ts';
 import { temporalConnection } from '#protocols/temporal-connection.ts';
 import { verifyTotp } from '#protocols/totp.ts';
+import { readAssertionKey, signTrustAssertion, verifyTrustAssertion } from '#protocols/trust-assertion.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { forgeList } from '#tests/unit/protocols/crl-forge.ts';
 import { forgeAuthority, forgeLeaf, now } from '#tests/unit/protocols/certificate-forge.ts';
@@ -83,6 +86,24 @@ export async function decoders(t: Cleanup): Promise<Readonly<Record<string, Deco
   );
   const envelope = JSON.stringify(signed);
   const verification = readPublicKeys(writePublicKeys(new Map([[signing.keyId, keyPair.publicKey]])));
+  const assertion = await signTrustAssertion(
+    {
+      project: 'default',
+      device_id: 'device-1',
+      trust_tier: 'monitored',
+      approval_state: 'approved',
+      retired: false,
+      certificate_fingerprint_sha256: null,
+    },
+    {
+      issuer: 'https://a.test',
+      audience: 'vpn',
+      id: '11111111-1111-4111-8111-111111111111',
+      issuedAt: now,
+      lifetimeSeconds: 60,
+    },
+    signing,
+  );
   const token = await signSessionToken(
     {
       sessionId: '11111111-1111-4111-8111-111111111111',
@@ -270,6 +291,24 @@ export async function decoders(t: Cleanup): Promise<Readonly<Record<string, Deco
       decode: ofText((text) =>
         temporalConnection({ ...readSettings({}), SENTINEL_TEMPORAL_ADDRESS: text }, () => Buffer.from('')),
       ),
+    },
+    'protocols/trust-assertion.ts#verifyTrustAssertion': {
+      samples: [assertion],
+      decode: ofText((text) =>
+        verifyTrustAssertion(text, { issuer: 'https://a.test', audience: 'vpn', keys: verification, now }),
+      ),
+    },
+    'protocols/trust-assertion.ts#readAssertionKey': {
+      samples: [keyPem, keyPair.publicKey.export({ type: 'spki', format: 'pem' }).toString()],
+      decode: ofText(readAssertionKey),
+    },
+    'api/read-file.ts#readAtMost': {
+      samples: ['text'],
+      decode: async (bytes) => {
+        const path = join(folder, 'read-at-most');
+        await writeFile(path, bytes);
+        return readAtMost(path, 100, () => new TrustError('request.too_large'));
+      },
     },
     'protocols/totp.ts#verifyTotp': {
       samples: ['123456', 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP'],

@@ -20,6 +20,8 @@ export const matrix: Readonly<Record<string, Row>> = {
   'GET /api/devices/:device_id/explanation': readerOfOne,
   'GET /api/devices/:device_id/timeline': readerOfOne,
   'GET /api/devices/:device_id/history': readerOfOne,
+  'GET /api/devices/:device_id/trust-assertion': [401, 403, 403, 403, 403, 200, 404],
+  'GET /.well-known/jwks.json': open,
   'POST /api/devices/:device_id/identity-review': reviewer,
   'POST /api/devices/:device_id/certificate/revoke': [401, 403, 403, 403, 200, 200, 404],
   'POST /api/devices/:device_id/reset': [401, 403, 403, 403, 200, 200, 404],
@@ -81,6 +83,7 @@ export function addressOf(pattern: string, sessionId: string): string {
   return pattern
     .replace(/^\*$/, '/dashboard')
     .replace('*', 'page')
+    .replace(/trust-assertion$/, 'trust-assertion?audience=demo')
     .replace(':device_id', pattern.endsWith('/identity-review') ? 'pending-1' : 'device-1')
     .replace(':session_id', sessionId)
     .replace(':id', reviewId)

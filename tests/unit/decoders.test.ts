@@ -48,6 +48,7 @@ const within: Readonly<Record<string, string>> = {
   'agent/preflight/server.ts': 'agent/config.ts#parseConfig: addresses that fit its form',
   'cli/connection.ts': 'an address that its user gives',
   'cli/program.ts': 'package.json',
+  'cli/preflight/assertions.ts': 'settings: readSettings, and an address in preflight.test.ts',
   'cli/preflight/network.ts': 'settings: readSettings, and addresses in preflight.test.ts',
   'cli/preflight/secrets.ts': 'settings: readSettings, and keys in preflight.test.ts',
   'cli/workflow-link.ts': 'an answer of our API, which is shown and not called',

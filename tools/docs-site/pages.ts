@@ -29,7 +29,13 @@ export const sections: readonly Section[] = [
   },
   {
     label: 'Operate',
-    files: ['docs/user_manual.md', 'docs/operator_api_workflows.md', 'docs/cli.md', 'docs/problems.md'],
+    files: [
+      'docs/user_manual.md',
+      'docs/operator_api_workflows.md',
+      'docs/trust-assertions.md',
+      'docs/cli.md',
+      'docs/problems.md',
+    ],
   },
   {
     label: 'Production',

@@ -1,7 +1,14 @@
 // sentinel device and sentinel approval: what is shown, what is asked, what is sent.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { aDevice, aHistoryEntry, anApproval, approvalId, aPendingDevice } from '#tests/fakes/api-objects.ts';
+import {
+  aDevice,
+  aHistoryEntry,
+  anApproval,
+  approvalId,
+  aPendingDevice,
+  aTrustAssertion,
+} from '#tests/fakes/api-objects.ts';
 import { widthOf } from '#cli/table.ts';
 import { fakeTerminal } from '#tests/fakes/fake-terminal.ts';
 import { problemAnswer } from '#tests/fakes/scripted-api.ts';
@@ -438,5 +445,38 @@ describe('sentinel approval list', () => {
     assert.match(open.out, /enrollment\tlab-1\topen\t0\/1/);
     const any = await runCommand(t, 'approval list --state any --kind enrollment --subject lab-1', { routes });
     assert.equal(any.seen[0]?.path, '/api/approvals?kind=enrollment&subject_id=lab-1');
+  });
+});
+
+describe('sentinel device assert', () => {
+  const minted = aTrustAssertion({ audience: 'vpn' });
+  const routes: Routes = { 'GET /api/devices/lab-1/trust-assertion': { body: minted } };
+
+  it('prints the assertion alone, for a script, and says beside it what it says (TF-04)', async (t) => {
+    const { exit, terminal, talk, seen } = await runCommand(t, 'device assert lab-1 --audience vpn', { routes });
+    assert.equal(exit, 0);
+    assert.deepEqual(terminal.dataLines, [minted.assertion]);
+    assert.equal(talk, 'lab-1 is monitored, for vpn, until 2026-01-02 03:05:05Z.');
+    assert.equal(seen[0]?.path, '/api/devices/lab-1/trust-assertion?audience=vpn');
+  });
+
+  it('prints the very object of the API with --json', async (t) => {
+    const { out } = await runCommand(t, 'device assert lab-1 --audience vpn --json', { routes });
+    assert.deepEqual(JSON.parse(out), minted);
+  });
+
+  it('names no audience by itself', async (t) => {
+    const { exit, seen } = await runCommand(t, 'device assert lab-1', { routes });
+    assert.deepEqual([exit, seen.length], [2, 0]);
+  });
+
+  it('says which setting has the audiences when this one is not among them (TF-06)', async (t) => {
+    const { exit, talk } = await runCommand(t, 'device assert lab-1 --audience mail', {
+      routes: {
+        'GET /api/devices/lab-1/trust-assertion': problemAnswer(403, 'assertion.audience_refused'),
+      },
+    });
+    assert.equal(exit, 1);
+    assert.match(talk, /SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES/);
   });
 });

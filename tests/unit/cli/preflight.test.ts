@@ -67,6 +67,12 @@ function findingsOf({
   return preflightEnvironment({ ...good, ...change }, options);
 }
 
+const assertions = {
+  SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH: '/etc/sentinel/assertion.key,/etc/sentinel/assertion-old.pub',
+  SENTINEL_TRUST_ASSERTION_ISSUER: 'https://sentinel.test',
+  SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES: 'vpn,mail',
+};
+
 const cases: readonly Case[] = [
   { title: 'has nothing to say about an environment in order (DP-10)', change: {}, finds: [] },
   {
@@ -76,6 +82,46 @@ const cases: readonly Case[] = [
     finds: [],
   },
 
+  { title: 'has nothing to say about trust assertions that are in order (TF-05)', change: assertions, finds: [] },
+  {
+    title: 'refuses audiences without a key and an issuer of the installation’s own (TF-05)',
+    change: { SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES: 'vpn' },
+    finds: ['error SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH', 'error SENTINEL_TRUST_ASSERTION_ISSUER'],
+  },
+  {
+    title: 'leaves a key of trust assertions to npm start without --production',
+    change: { SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES: 'vpn' },
+    production: false,
+    finds: [],
+  },
+  {
+    title: 'refuses a key of trust assertions that is not there, and one that others can read (TF-05)',
+    change: assertions,
+    modes: { '/etc/sentinel/assertion.key': 0o640, '/etc/sentinel/assertion-old.pub': null },
+    finds: [
+      'error SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH',
+      'error SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH',
+    ],
+  },
+  {
+    title: 'refuses a key of trust assertions inside the program (AU-09)',
+    change: { ...assertions, SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH: '/opt/sentinel/keys/assertion.key' },
+    finds: ['error SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH'],
+  },
+  {
+    title: 'warns of a key that nobody gets an assertion from, and of an issuer that is no address',
+    change: {
+      ...assertions,
+      SENTINEL_TRUST_ASSERTION_ISSUER: 'sentinel',
+      SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES: undefined,
+    },
+    finds: ['warning SENTINEL_TRUST_ASSERTION_ISSUER', 'warning SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES'],
+  },
+  {
+    title: 'refuses an asterisk among the audiences (TF-06)',
+    change: { ...assertions, SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES: '*' },
+    finds: ['error SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES'],
+  },
   {
     title: 'refuses a placeholder as app secret (DP-12)',
     change: { SENTINEL_SECRET_KEY: 'change-me' },

@@ -12,6 +12,7 @@ import {
   anAuditEvent,
   anIntegrityReport,
   aPendingDevice,
+  aTrustAssertion,
 } from '#tests/fakes/api-objects.ts';
 import { checkpointFileName } from '#store/checkpoint-files.ts';
 import { blocksTypedBy } from '#tests/harness/page-commands.ts';
@@ -44,6 +45,7 @@ const device = (name: string): Routes => {
   return {
     [`GET /api/devices/${name}`]: { body: pending },
     [`GET /api/devices/${name}/explanation`]: { body: explanation },
+    [`GET /api/devices/${name}/trust-assertion`]: { body: aTrustAssertion() },
     [`GET /api/devices/${name}/history`]: listed(aHistoryEntry()),
     [`GET /api/approvals/${approval.id}`]: { body: approval },
     [`POST /api/devices/${name}/identity-review`]: done,

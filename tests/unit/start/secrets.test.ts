@@ -44,7 +44,9 @@ describe('secrets', () => {
     ];
     assert.equal(new Set(values).size, values.length);
     for (const value of values) assert.equal(Buffer.from(value, 'base64url').length, 32);
-    assert.match(await readFile(secrets.auditSigningKeyPath, 'utf8'), /BEGIN PRIVATE KEY/);
+    for (const path of [secrets.auditSigningKeyPath, ...secrets.trustAssertionKeyPaths])
+      assert.match(await readFile(path, 'utf8'), /BEGIN PRIVATE KEY/);
+    assert.notDeepEqual(secrets.trustAssertionKeyPaths, [secrets.auditSigningKeyPath]);
     for (const name of await readdir(home.secrets)) {
       assert.equal((await stat(join(home.secrets, name))).mode & 0o777, 0o600, name);
     }
@@ -59,6 +61,7 @@ describe('secrets', () => {
       SENTINEL_DATA_ENCRYPTION_KEYS_JSON: { a: 'given-key' },
       SENTINEL_DATA_ACTIVE_KEY_ID: 'a',
       SENTINEL_AUDIT_SIGNING_KEY_PATH: '/given.pem',
+      SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH: ['/new.pem', '/old.pem'],
     };
     const secrets = await keepSecrets(home, given, random);
     assert.deepEqual(
@@ -68,8 +71,9 @@ describe('secrets', () => {
         secrets.dataKeysJson,
         secrets.activeDataKeyId,
         secrets.auditSigningKeyPath,
+        ...secrets.trustAssertionKeyPaths,
       ],
-      ['given-secret', 'given-jwt', '{"a":"given-key"}', 'a', '/given.pem'],
+      ['given-secret', 'given-jwt', '{"a":"given-key"}', 'a', '/given.pem', '/new.pem', '/old.pem'],
     );
     assert.ok((await readdir(home.secrets)).every((name) => name.startsWith('database-')));
   });
