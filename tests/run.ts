@@ -1,4 +1,4 @@
-// `npm test`: runs the suites in order, shares one Postgres and one Temporal between them, and ends with the sums.
+// `npm test`: runs the suites in order, shares one Postgres and one Temporal between them, and ends with what failed and the sums.
 //
 // npm test                      everything but what takes hours (npm run test:long)
 // npm test -- unit api          some suites
@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Server, type ServerName, serverVariables, startServer } from './harness/start-server.ts';
-import type { Totals } from './harness/totals.ts';
+import type { Counts, Failure, Totals } from './harness/totals.ts';
 
 interface Suite {
   readonly name: string;
@@ -43,6 +43,9 @@ const suites: readonly Suite[] = [
   },
 ];
 
+/** A log is often read by its last hundred lines. */
+const summaryLines = 80;
+
 const root = fileURLToPath(new URL('../', import.meta.url));
 const harness = join(root, 'tests', 'harness');
 const run = randomBytes(6).toString('hex');
@@ -59,7 +62,8 @@ async function main(args: readonly string[]): Promise<number> {
   const interrupt = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupt.abort());
   const shared = new Map<ServerName, Server>();
-  const sums: Totals = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 };
+  const failures: Failure[] = [];
+  const sums: Counts = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 };
   const began = performance.now();
   let clean = true;
   try {
@@ -70,14 +74,15 @@ async function main(args: readonly string[]): Promise<number> {
       const totalsFile = join(work, `${suite.name}.json`);
       const ended = await runSuite({ suite, files, flags, environment, totalsFile, interrupt: interrupt.signal });
       const totals = await readTotals(totalsFile);
-      for (const key of Object.keys(sums) as (keyof Totals)[]) sums[key] += totals?.[key] ?? 0;
+      for (const key of Object.keys(sums) as (keyof Counts)[]) sums[key] += totals?.counts[key] ?? 0;
+      failures.push(...(totals?.failures ?? []));
       if (!ended) clean = false;
     }
   } finally {
     await Promise.allSettled([...shared.values()].map((server) => server.stop()));
     await rm(work, { recursive: true, force: true });
   }
-  return conclude(sums, clean && !interrupt.signal.aborted, performance.now() - began);
+  return conclude(sums, failures, clean && !interrupt.signal.aborted, performance.now() - began);
 }
 
 /** The files of each suite that were asked for, in the order of the suites; a text says what was not understood. */
@@ -169,17 +174,17 @@ function runSuite({ suite, files, flags, environment, totalsFile, interrupt }: R
   });
 }
 
-/** The counts of a suite; none when its process died. */
+/** What a suite came to; nothing when its process died. */
 async function readTotals(file: string): Promise<Totals | null> {
   const text = await readFile(file, 'utf8').catch(() => '');
   return text === '' ? null : (JSON.parse(text) as Totals);
 }
 
-function conclude(sums: Totals, clean: boolean, tookMs: number): number {
+function conclude(sums: Counts, failures: readonly Failure[], clean: boolean, tookMs: number): number {
   const failed = sums.failed + sums.cancelled;
   // On a prepared machine nothing may be missing, so nothing may be skipped.
   const mayNotSkip = process.env.CI !== undefined && process.getuid?.() === 0 && sums.skipped > 0;
-  say('\n');
+  say(`\n${summaryOf(failures)}`);
   if (sums.tests === 0) say('No test ran.\n');
   if (!clean && failed === 0) say('A suite did not end as it should.\n');
   if (mayNotSkip) say('Tests were skipped, which is a failure where CI is set and the tests run as root.\n');
@@ -195,6 +200,22 @@ function conclude(sums: Totals, clean: boolean, tookMs: number): number {
   say(`# duration_ms ${Math.round(tookMs)}\n`);
   say(`${sums.passed} passed, ${failed} failed, ${sums.skipped} skipped\n`);
   return clean && failed === 0 && sums.tests > 0 && !mayNotSkip ? 0 : 1;
+}
+
+/** What failed, so short that the end of a long log names all of it. */
+function summaryOf(failures: readonly Failure[]): string {
+  if (failures.length === 0) return '';
+  const shown = failures.slice(0, summaryLines);
+  const reasonLines = Math.floor(summaryLines / shown.length) - 1;
+  const lines = shown.flatMap(({ place, title, reason }) => [
+    `  ${place} ${title}`,
+    ...reason
+      .split('\n')
+      .slice(0, reasonLines)
+      .map((line) => `      ${line}`),
+  ]);
+  const more = failures.length - shown.length;
+  return `Failed:\n${lines.join('\n')}\n${more > 0 ? `  and ${more} more\n` : ''}\n`;
 }
 
 function say(text: string, exitCode = 0): number {

@@ -1,9 +1,8 @@
 // What a person sees of a test run: a line a test under its file and subject, failures in full, output only of files that failed.
 import { relative } from 'node:path';
-import { inspect, styleText } from 'node:util';
+import { styleText } from 'node:util';
 import type { TestEvent } from 'node:test/reporters';
-
-type Ended = Extract<TestEvent, { type: 'test:pass' | 'test:fail' }>;
+import { type Ended, isOwnFailure, reasonOf } from './failure.ts';
 
 /** The subjects around the present test, outermost first. */
 interface Subject {
@@ -14,7 +13,6 @@ interface Subject {
 export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const subjects: Subject[] = [];
   const outputs = new Map<string, string[]>();
-  const failures: string[] = [];
   let file = '';
   for await (const event of events) {
     switch (event.type) {
@@ -40,7 +38,6 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
         }
         yield line(event);
         if (event.type === 'test:fail') {
-          failures.push(`${relative(process.cwd(), file)}:${data.line ?? 1} ${titleOf(subjects, data)}`);
           yield explain(event);
           // A process that died without a summary is reported as a failure of its file.
           if (data.nesting === 0 && outputs.has(data.name)) yield outputOf(data.name, outputs);
@@ -55,13 +52,12 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
       default:
     }
   }
-  if (failures.length > 0) yield `\n${styleText('red', 'Failed:')}\n${failures.map((text) => `  ${text}\n`).join('')}`;
 }
 
 /** A subject that ended as its tests did has been said already. */
-function worthALine({ type, data }: Ended, subject: Subject | undefined): boolean {
-  if (type === 'test:fail') return failureOf(data).failureType !== 'subtestsFailed';
-  return data.details.type !== 'suite' && subject?.printed !== true;
+function worthALine(event: Ended, subject: Subject | undefined): boolean {
+  if (event.type === 'test:fail') return isOwnFailure(event);
+  return event.data.details.type !== 'suite' && subject?.printed !== true;
 }
 
 function line({ type, data }: Ended): string {
@@ -75,25 +71,10 @@ function line({ type, data }: Ended): string {
 }
 
 function explain({ data }: Ended): string {
-  const { cause, message, failureType } = failureOf(data);
-  const reason = cause === undefined || failureType === 'testTimeoutFailure' ? message : cause;
-  const text = typeof reason === 'string' ? reason : describeError(reason);
-  const useful = text.split('\n').filter((row) => !/^\s+at (?!.*file:)/.test(row));
-  return `${useful.map((row) => `${indent(data.nesting + 1)}${row}`).join('\n')}\n`;
-}
-
-function failureOf(data: Ended['data']): { cause?: unknown; message?: string; failureType?: string } {
-  return ('error' in data.details ? data.details.error : {}) as { cause?: unknown };
-}
-
-function titleOf(subjects: readonly Subject[], data: Ended['data']): string {
-  return [...subjects.slice(0, data.nesting).map(({ name }) => name), data.name].join(' › ');
-}
-
-/** Errors come from another process, so their class says nothing; of a failed assertion the message says it all. */
-function describeError(error: unknown): string {
-  const { code, stack } = error as { code?: string; stack?: string };
-  return code === 'ERR_ASSERTION' && stack !== undefined ? stack : inspect(error, { depth: 6 });
+  return `${reasonOf(data)
+    .split('\n')
+    .map((row) => `${indent(data.nesting + 1)}${row}`)
+    .join('\n')}\n`;
 }
 
 /** Keeps the last lines that a file printed. */

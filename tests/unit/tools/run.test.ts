@@ -14,6 +14,12 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const passing = "import { test } from 'node:test';\ntest('passes', () => {});\n";
 const skipping = "import { test } from 'node:test';\ntest('is skipped', { skip: 'needs a moon' }, () => {});\n";
 const failing = "import { test } from 'node:test';\ntest('fails', () => { throw new Error('because'); });\n";
+const nested = `import { describe, it } from 'node:test';
+describe('outer', () => describe('inner', () => {
+  it('fails', () => { throw new Error('because'); });
+  it('is slow', { timeout: 50 }, () => new Promise((done) => setTimeout(done, 300)));
+}));
+`;
 const telling =
   "import { test } from 'node:test';\ntest('tells', () => { throw new Error(`home=${process.env.SENTINEL_HOME} run=${typeof process.env.SENTINEL_TEST_RUN}`); });\n";
 
@@ -108,6 +114,29 @@ describe('npm test', { concurrency: 3 }, () => {
     assert.match(output, /because/);
     assert.match(output, /tests\/unit\/b\.test\.ts:2 fails/);
     assert.equal(code, 1);
+  });
+
+  it('names at the end what failed in any suite, and why', async (t) => {
+    const { output } = await runTests(t, { 'tests/unit/a.test.ts': nested, 'tests/store/b.test.ts': passing }, [], {
+      SENTINEL_TEST_DATABASE_URL: 'postgres://127.0.0.1:1/none',
+    });
+    const end = output.slice(output.lastIndexOf('Failed:'), output.indexOf('# tests'));
+    assert.ok(output.indexOf('── store ──') < output.lastIndexOf('Failed:'), output);
+    assert.match(end, /^ {2}tests\/unit\/a\.test\.ts:3 outer › inner › fails\n {6}Error: because$/m);
+    assert.match(end, /^ {2}tests\/unit\/a\.test\.ts:4 outer › inner › is slow\n {6}test timed out after 50ms$/m);
+    assert.equal(end.match(/^ {2}tests/gm)?.length, 2, 'what is around them has not failed itself');
+  });
+
+  it('names all that failed in the last hundred lines, as far as they fit there', async (t) => {
+    const many = (count: number): string =>
+      `import { test } from 'node:test';\nfor (let i = 0; i < ${count}; i += 1) test(\`fails \${i}.\`, () => { throw new Error('one\\ntwo\\nthree'); });\n`;
+    const few = await runTests(t, { 'tests/unit/a.test.ts': many(30) });
+    const tail = few.output.split('\n').slice(-100).join('\n');
+    for (let i = 0; i < 30; i += 1) assert.match(tail, new RegExp(`fails ${i}\\.\\n {6}Error: one$`, 'm'));
+    const tooMany = await runTests(t, { 'tests/unit/a.test.ts': many(90) });
+    const end = tooMany.output.split('\n').slice(-100).join('\n');
+    assert.match(end, /^Failed:\n {2}tests\/unit\/a\.test\.ts:2 fails 0\.$/m);
+    assert.match(end, /fails 79\.\n {2}and 10 more$/m);
   });
 
   it('fails when a file cannot be loaded, and when nothing ran', async (t) => {
