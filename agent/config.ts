@@ -1,6 +1,7 @@
 // The configuration of an agent, one table of keys: reading, documentation and the advice on misspelt names derive from it.
 // Plain code and no schema library, which would cost an endpoint more memory than the rest of the agent.
 import { isAbsolute, join } from 'node:path';
+import { attestationProviders } from '#contracts/attestation.ts';
 import { deviceIdPattern, tagPattern } from '#contracts/ids.ts';
 import { nearestName } from './nearest-name.ts';
 
@@ -21,7 +22,6 @@ interface ConfigKey {
   readonly meaning: string;
 }
 
-export const attestationProviders = ['signed_measurement_v1', 'tpm_quote_v1'] as const;
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 
 export const configKeys = {
@@ -45,7 +45,7 @@ export const configKeys = {
   state_path: {
     kind: 'path',
     meaning:
-      'File that the agent keeps its next heartbeat counter in. Only the agent writes it, and it must survive restarts.',
+      'File that the agent keeps its next heartbeat counter and the open challenge in. Only the agent writes it, and it must survive restarts.',
   },
   tags: {
     kind: 'list',
@@ -53,6 +53,18 @@ export const configKeys = {
     pattern: tagPattern,
     maxItems: 64,
     meaning: 'What the device says that it is for. Tags never lower what is asked of it.',
+  },
+  entra_device_id: {
+    kind: 'text',
+    default: null,
+    pattern: '^[\\x21-\\x7e]{1,64}$',
+    meaning: 'Id of this device in Microsoft Entra, which the heartbeat reports.',
+  },
+  azure_ad_device_id: {
+    kind: 'text',
+    default: null,
+    pattern: '^[\\x21-\\x7e]{1,64}$',
+    meaning: 'The same under its older name, for whoever matches devices by that.',
   },
   log_level: {
     kind: 'text',
@@ -64,28 +76,39 @@ export const configKeys = {
     kind: 'text',
     default: null,
     oneOf: attestationProviders,
-    notYet: 'attestation',
-    meaning: 'How the device proves the state it booted in: `signed_measurement_v1` or `tpm_quote_v1`.',
+    meaning:
+      'How the device proves the state it booted in: `signed_measurement_v1`, which is also meant when it is empty, or `tpm_quote_v1`.',
   },
   attestation_private_key_path: {
     kind: 'path',
     default: null,
-    notYet: 'attestation',
-    meaning: 'Ed25519 key (PEM) that signs measurements.',
+    meaning:
+      'Ed25519 key (PEM) that signs measurements, readable by the agent only (0600). Attestation is off while both are empty.',
   },
   attestation_public_key_path: {
     kind: 'path',
     default: null,
-    notYet: 'attestation',
     meaning: 'Public half of that key (PEM).',
+  },
+  measured_pcrs_path: {
+    kind: 'path',
+    default: null,
+    meaning:
+      'Register values to sign, `{"sha256": {"0": "…"}}`. What is not in there is taken from the kernel, where it shows the registers of a TPM.',
   },
   tpm_quote_command: {
     kind: 'list',
     default: [],
     maxItems: 32,
-    notYet: 'attestation',
     meaning:
-      'Program and arguments that make a TPM quote: a request on standard input, a quote bundle on standard output.',
+      'Program and arguments that make a TPM quote: a request on standard input, a quote bundle on standard output. No shell reads it.',
+  },
+  tpm_quote_timeout_seconds: {
+    kind: 'integer',
+    default: 30,
+    minimum: 1,
+    maximum: 300,
+    meaning: 'Time after which that program is killed with its children, and the heartbeat goes without evidence.',
   },
   update_signing_public_key_path: {
     kind: 'path',

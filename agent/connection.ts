@@ -126,7 +126,9 @@ export async function openConnection(
   /** Shows the new certificate; whatever comes of it is no reason to keep silent with the old one. */
   async function show(shown: Waiting, body: HeartbeatBody, signal?: AbortSignal): Promise<HeartbeatAnswer | null> {
     try {
-      const answer = await shown.link.send(body, signal);
+      // A nonce is used once, and it is the certificate that is in use which speaks for the device.
+      const { attestation: _, ...ownBody } = body;
+      const answer = await shown.link.send(ownBody, signal);
       if (answer.status === 'pending') {
         const advice = `Approve it in the console, or with: sentinel device approve ${config.device_id}`;
         tell(shown, 'info', { advice }, 'The new certificate waits for approval');

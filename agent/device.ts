@@ -14,7 +14,7 @@ export interface DeviceDeps {
   readonly send: SendHeartbeat;
   readonly nextCounter: NextCounter;
   /** What the device reports about itself now. */
-  readonly observe: () => Observation | Promise<Observation>;
+  readonly observe: (signal: AbortSignal) => Observation | Promise<Observation>;
   readonly limits: ScheduleLimits;
   readonly random: Random;
   /** Waits, or rejects when the signal aborts. */
@@ -48,7 +48,7 @@ export async function heartbeat(
   signal: AbortSignal,
 ): Promise<HeartbeatOutcome> {
   try {
-    const observed = await deps.observe();
+    const observed = await deps.observe(signal);
     // A counter that cannot be written down is not used.
     const heartbeat_counter = await deps.nextCounter();
     const body = { device_id: deps.deviceId, heartbeat_counter, ...observed };

@@ -16,6 +16,8 @@ export interface ObserverDeps {
   readonly system: System;
   readonly agentVersion: string;
   readonly tags: readonly string[];
+  /** What the device is called in a directory of devices; `null` when it is in none. */
+  readonly directory: Readonly<Record<string, string>> | null;
   /** Milliseconds of a clock that never goes back. */
   readonly elapsedMs: () => number;
   /** The time of day, in milliseconds since 1970. */
@@ -50,6 +52,9 @@ export function createObserver(deps: ObserverDeps): () => Promise<Observation> {
     );
     const found: readonly Observation[] = looks.map((look) => look.found);
     const posture = Object.assign({}, ...found.map((observation) => observation.posture ?? {})) as object;
-    return Object.assign({ agent_version: deps.agentVersion, tags: [...deps.tags] }, ...found, { posture });
+    const directory = deps.directory === null ? {} : { directory: { ...deps.directory } };
+    return Object.assign({ agent_version: deps.agentVersion, tags: [...deps.tags], ...directory }, ...found, {
+      posture,
+    });
   };
 }

@@ -45,6 +45,7 @@ export function initialSchedule(limits: ScheduleLimits): HeartbeatSchedule {
  * - Answered: the interval that the API asked for, shortened a little, so that no device is late.
  * - Busy (Retry-After): not before that, and spread behind it.
  * - No answer, or a server error: back-off that doubles from a second, half of it by chance.
+ * - Evidence refused: its interval, since the answer to the next challenge may be better.
  * - Refused for good: people have to act, so it goes on asking, at its interval or slower, and more slowly each time.
  */
 export function scheduleAfter(
@@ -75,6 +76,9 @@ function secondsAfterFailure(
   if (outcome.kind === 'refused' && outcome.retryAfterSeconds !== null) {
     return Math.max(clamp(outcome.retryAfterSeconds, 0, dayInSeconds), backOff) * (1 + spread * chance);
   }
+  // A refusal of evidence brings a new challenge, which waits to be answered.
+  if (outcome.kind === 'refused' && outcome.code.startsWith('attestation.'))
+    return intervalSeconds * (1 - spread * chance);
   const isServerFault = outcome.kind === 'failed' || outcome.status >= 500 || outcome.status === 429;
   if (isServerFault) return backOff * (0.5 + 0.5 * chance);
   return Math.max(intervalSeconds, Math.min(intervalSeconds * backOff, limits.longestSeconds)) * (1 - spread * chance);

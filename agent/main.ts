@@ -162,6 +162,7 @@ function runDeps(level: LogLevel, output: NodeJS.WriteStream): RunDeps {
     random,
     system: createSystem(process.env['SystemRoot']),
     agentVersion,
+    environment: process.env,
     serviceManager: createServiceManager({ environment: process.env, pid: process.pid }),
     elapsedMs: () => performance.now(),
     sleep: (ms, signal) => sleepFor(ms, undefined, { signal }),
@@ -184,7 +185,13 @@ async function preflightCommand(values: Flags): Promise<Exit> {
 async function findingsOf(values: Flags): Promise<Finding[]> {
   try {
     const { config, path } = await configOf(values);
-    return await preflight(config, path, { clock, random, userId: process.getuid?.() ?? null });
+    return await preflight(config, path, {
+      clock,
+      random,
+      system: createSystem(process.env['SystemRoot']),
+      searchPath: process.env['PATH'] ?? '',
+      userId: process.getuid?.() ?? null,
+    });
   } catch (error) {
     if (error instanceof ConfigError)
       return error.mistakes.map(({ key, problem, advice }) => ({

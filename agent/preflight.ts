@@ -1,7 +1,8 @@
 // Looks at everything an agent needs before it runs, and says what to do about what is missing. Sends no heartbeat.
 import type { Clock, Random } from '#contracts/deps.ts';
 import type { AgentConfig } from './config.ts';
-import { checkAccess, type UserId } from './preflight/files.ts';
+import { checkAttestation, type AttestationCheckDeps } from './preflight/attestation.ts';
+import { checkAccess } from './preflight/files.ts';
 import { type Finding, ok } from './preflight/finding.ts';
 import { checkIdentity } from './preflight/identity.ts';
 import { checkLater } from './preflight/later.ts';
@@ -10,17 +11,16 @@ import { checkState } from './preflight/state.ts';
 
 export type { Finding } from './preflight/finding.ts';
 
-export interface PreflightDeps {
+export interface PreflightDeps extends AttestationCheckDeps {
   readonly clock: Clock;
   readonly random: Random;
-  readonly userId: UserId;
 }
 
 /** @param configPath File that the configuration is from; `null` when it is from the command line. */
 export async function preflight(
   config: AgentConfig,
   configPath: string | null,
-  { clock, random, userId }: PreflightDeps,
+  { clock, random, userId, system, searchPath }: PreflightDeps,
 ): Promise<Finding[]> {
   const now = clock.now();
   const { identity, findings } = await checkIdentity(config, { now, userId });
@@ -30,6 +30,7 @@ export async function preflight(
     ...findings,
     ...(await checkState(config, { random, userId })),
     ...(identity === null ? [] : await checkServer(config, identity, () => clock.now())),
+    ...(await checkAttestation(config, { system, userId, searchPath })),
     ...(await checkLater(config, userId)),
   ];
 }

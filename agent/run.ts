@@ -1,11 +1,13 @@
 // Runs an agent from its configuration: for as long as it may, or for one heartbeat.
 import type { SendHeartbeat } from '#client/heartbeat.ts';
 import type { Clock, Log, Random } from '#contracts/deps.ts';
+import { createAttestation } from './attestation.ts';
+import { configuredProvider } from './attestation/configured.ts';
 import type { AgentConfig } from './config.ts';
 import { notYetSupported } from './config.ts';
 import { createDateWatch } from './certificate-dates.ts';
 import { openConnection, type Connection } from './connection.ts';
-import { heartbeat, runDevice, type DeviceDeps } from './device.ts';
+import { heartbeat, runDevice, type DeviceDeps, type Observation } from './device.ts';
 import { createObserver } from './facts.ts';
 import type { HeartbeatOutcome, ScheduleLimits } from './heartbeat-schedule.ts';
 import { lockState } from './lock.ts';
@@ -21,6 +23,8 @@ export interface RunDeps {
   readonly system: System;
   readonly agentVersion: string;
   readonly serviceManager: ServiceManager;
+  /** What the program that quotes is given as its environment. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** Milliseconds of a clock that never goes back. */
   readonly elapsedMs: () => number;
   /** Waits, or rejects when the signal aborts. */
@@ -101,21 +105,34 @@ async function withDevice(
     const state = await openState(config.state_path, config.device_id, random);
     const connection = await openConnection(config, { log, random, nextCounter: state.nextCounter });
     const watchDates = createDateWatch({ clock, log });
-    const send: SendHeartbeat = async (body, signal) => {
+    const attestation = createAttestation({
+      store: state.challenge,
+      provider: configuredProvider(config, { system, clock, environment: deps.environment }),
+      clock,
+      log,
+      elapsedMs: deps.elapsedMs,
+    });
+    const send: SendHeartbeat = attestation.listening(async (body, signal) => {
       try {
         return await connection.send(body, signal);
       } finally {
         watchDates(connection.identity(), connection.waiting());
       }
-    };
+    });
     watchDates(connection.identity(), null);
-    const observe = createObserver({
+    const lookAround = createObserver({
       system,
       agentVersion: deps.agentVersion,
       tags: config.tags,
+      directory: directoryOf(config),
       elapsedMs: deps.elapsedMs,
       now: () => clock.now().getTime(),
     });
+    const observe = async (signal: AbortSignal): Promise<Observation> => {
+      const observed = await lookAround();
+      const evidence = await attestation.evidence(signal);
+      return evidence === null ? observed : { ...observed, attestation: evidence };
+    };
     try {
       await work({ deviceId: config.device_id, send, nextCounter: state.nextCounter, observe }, connection);
     } finally {
@@ -124,6 +141,15 @@ async function withDevice(
   } finally {
     lock.release();
   }
+}
+
+/** What the device is called in a directory; `null` when it is in none. */
+function directoryOf({ entra_device_id, azure_ad_device_id }: AgentConfig): Readonly<Record<string, string>> | null {
+  const ids = {
+    ...(entra_device_id === null ? {} : { entra_device_id }),
+    ...(azure_ad_device_id === null ? {} : { azure_ad_device_id }),
+  };
+  return Object.keys(ids).length === 0 ? null : ids;
 }
 
 /** A long wait goes on in steps, so that a service manager that watches hears of the agent. */

@@ -1,5 +1,6 @@
-// What an agent has to remember across restarts, in one file that only it writes: its next counter.
+// What an agent has to remember across restarts, in one file that only it writes: its next counter and the open challenge.
 import type { Random } from '#contracts/deps.ts';
+import type { ChallengeStore } from './attestation.ts';
 import { countFrom, isUsableCounter, type NextCounter } from './counter.ts';
 import { FileProblem, fileProblem } from './file-problem.ts';
 import { readIfThere, replacePrivateFile } from './private-file.ts';
@@ -7,12 +8,15 @@ import { readIfThere, replacePrivateFile } from './private-file.ts';
 export interface AgentState {
   /** Gives counters that were never given before; written down before they are used. */
   readonly nextCounter: NextCounter;
+  readonly challenge: ChallengeStore;
 }
 
 interface StoredState {
   readonly device_id: string;
   /** The first counter that an agent started from this file uses. */
   readonly next_heartbeat_counter: number;
+  /** The challenge that is to be answered; absent when there is none. */
+  readonly attestation_challenge?: unknown;
   /** A later version may keep more here, which goes through this one unchanged. */
   readonly [other: string]: unknown;
 }
@@ -27,14 +31,19 @@ const restore =
  */
 export async function openState(path: string, deviceId: string, random: Random): Promise<AgentState> {
   let stored = await readState(path, deviceId);
+  const write = async (changes: Partial<StoredState>): Promise<void> => {
+    const next = { ...stored, ...changes };
+    await replacePrivateFile(path, `${JSON.stringify(next, null, 2)}\n`, random).catch((error: unknown) => {
+      throw fileProblem(path, error);
+    });
+    stored = next;
+  };
   return {
-    nextCounter: countFrom(stored.next_heartbeat_counter - 1, async (end) => {
-      const next = { ...stored, next_heartbeat_counter: end + 1 };
-      await replacePrivateFile(path, `${JSON.stringify(next, null, 2)}\n`, random).catch((error: unknown) => {
-        throw fileProblem(path, error);
-      });
-      stored = next;
-    }),
+    nextCounter: countFrom(stored.next_heartbeat_counter - 1, (end) => write({ next_heartbeat_counter: end + 1 })),
+    challenge: {
+      kept: stored.attestation_challenge,
+      keep: (challenge) => write({ attestation_challenge: challenge ?? undefined }),
+    },
   };
 }
 

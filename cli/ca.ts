@@ -1,5 +1,6 @@
 // sentinel ca: certificates from the development authority of this home.
 import type { Command } from 'commander';
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isDeviceId } from '#contracts/ids.ts';
@@ -64,6 +65,32 @@ export function addCaCommands(program: Command, context: CliContext): void {
     });
 
   withExamples(issue, ['ca issue lab-1 --out ./lab-1', 'ca issue lab-1 --out ./lab-1 --days 7 --force']);
+
+  const pair = ca
+    .command('attestation-key')
+    .description('make device_attest.key and device_attest.pub, which an agent signs its measurements with')
+    .option('--out <dir>', 'folder to write them to', join('deploy', 'certs', 'out'))
+    .option('--force', 'write over files that are there')
+    .action(async (options: Pick<IssueOptions, 'out' | 'force'>, command: Command) => {
+      const directory = resolve(context.directory, options.out);
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      const written = { key: join(directory, 'device_attest.key'), public_key: join(directory, 'device_attest.pub') };
+      const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+      const flag = options.force ? 'w' : 'wx';
+      const text = (pem: string | Buffer): string => pem.toString();
+      await write(written.key, text(privateKey.export({ type: 'pkcs8', format: 'pem' })), { flag, mode: 0o600 });
+      await write(written.public_key, text(publicKey.export({ type: 'spki', format: 'pem' })), { flag, mode: 0o644 });
+      present(context, command, written, () => {
+        facts(context.terminal, [
+          ['Key', written.key],
+          ['Public key', written.public_key],
+        ]);
+      });
+      context.terminal.talk(
+        'Name them in the configuration: attestation_private_key_path, attestation_public_key_path.',
+      );
+    });
+  withExamples(pair, ['ca attestation-key', 'ca attestation-key --out ./lab-1']);
 
   const trust = ca
     .command('trust')

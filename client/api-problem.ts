@@ -17,6 +17,7 @@ interface ApiProblemParts {
   readonly errors?: readonly FieldError[];
   readonly facts?: ProblemFacts;
   readonly retryAfterSeconds?: number | null;
+  readonly attestationChallenge?: unknown;
   readonly cause?: unknown;
 }
 
@@ -32,6 +33,8 @@ export class ApiProblem extends Error {
   readonly errors: readonly FieldError[];
   readonly facts: ProblemFacts;
   readonly retryAfterSeconds: number | null;
+  /** What a refusal of evidence asks for next, as it came; `null` when it asks for nothing. */
+  readonly attestationChallenge: unknown;
 
   constructor(parts: ApiProblemParts) {
     const title = parts.title ?? problems[parts.code].title;
@@ -46,6 +49,7 @@ export class ApiProblem extends Error {
     this.errors = parts.errors ?? [];
     this.facts = parts.facts ?? {};
     this.retryAfterSeconds = parts.retryAfterSeconds ?? null;
+    this.attestationChallenge = parts.attestationChallenge ?? null;
   }
 }
 
@@ -68,7 +72,7 @@ export function unreachable(detail: string, cause: unknown): ApiProblem {
  *   `internal.error`: it came from a proxy, or from something that is not Sentinel.
  */
 export function parseProblem(status: number, text: string, retryAfterSeconds: number | null): ApiProblem {
-  const body = parseObject(text) as Partial<ProblemBody> | undefined;
+  const body = parseObject(text) as Partial<ProblemBody & { attestation_challenge: unknown }> | undefined;
   if (!body || !isProblemCode(body.code)) {
     return new ApiProblem({
       code: 'internal.error',
@@ -89,6 +93,7 @@ export function parseProblem(status: number, text: string, retryAfterSeconds: nu
     errors: Array.isArray(body.errors) ? body.errors : [],
     facts: body.facts ?? {},
     retryAfterSeconds,
+    attestationChallenge: body.attestation_challenge,
   });
 }
 

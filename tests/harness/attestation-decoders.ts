@@ -1,5 +1,9 @@
 // The decoders of attestation evidence, with what TPMs and devices really sent.
 import { generateKeyPairSync } from 'node:crypto';
+import { readChallenge } from '#agent/attestation/challenge.ts';
+import { parseMeasuredPcrs } from '#agent/attestation/measured-pcrs.ts';
+import { parseBundle } from '#agent/attestation/quote-command.ts';
+import { readEd25519Key, readSigningKey } from '#agent/attestation/signing-key.ts';
 import { readBase64url } from '#protocols/base64url.ts';
 import { parseEndorsementRoots, verifyEndorsement } from '#protocols/endorsement.ts';
 import { parsePcrBaselines } from '#protocols/pcr-baselines.ts';
@@ -16,7 +20,10 @@ import { ofJson, type Decoder } from './fuzz.ts';
 
 const bytesOf = (text: string): Buffer => Buffer.from(text, 'base64url');
 
-export function attestationDecoders(): Readonly<Record<string, Decoder>> {
+/** @param inFile Makes a decoder of the path of a file out of one of its bytes. */
+export function attestationDecoders(
+  inFile: (name: string, decode: (path: string) => unknown) => Decoder['decode'],
+): Readonly<Record<string, Decoder>> {
   const [first] = vectors.quotes;
   if (first === undefined) throw new TypeError('there are recorded quotes');
   const evidences = vectors.quotes.map(({ evidence }) => JSON.stringify(evidence));
@@ -30,7 +37,36 @@ export function attestationDecoders(): Readonly<Record<string, Decoder>> {
   const measurement = makeSignedMeasurement({ deviceId: 'device-1', nonce, measuredAt: now, pcrs, privateKey });
   const roots = parseEndorsementRoots(vectors.authorities[0]);
   const structured = { refusesWith: ['Malformed'] };
+  const challenge = { provider: 'tpm_quote_v1', nonce, expires_at: now.toISOString(), pcr_selection: selection };
+  const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   return {
+    'agent/attestation/challenge.ts#readChallenge': {
+      samples: [
+        JSON.stringify({ ...challenge, credential_activation: { credential_blob: 'AAA', encrypted_secret: 'AA' } }),
+      ],
+      decode: ofJson(readChallenge),
+    },
+    'agent/attestation/measured-pcrs.ts#parseMeasuredPcrs': {
+      samples: [JSON.stringify(pcrs)],
+      decode: (bytes) => parseMeasuredPcrs(bytes.toString()),
+    },
+    'agent/attestation/quote-command.ts#parseBundle': {
+      samples: evidences,
+      decode: (bytes) => parseBundle(bytes.toString(), challenge),
+      refusesWith: ['EvidenceProblem'],
+    },
+    'agent/attestation/signing-key.ts#readSigningKey': {
+      samples: [keyPem],
+      share: 0.3,
+      decode: inFile('signing.key', (path) => readSigningKey({ privatePath: path, publicPath: path })),
+      refusesWith: ['FileProblem'],
+    },
+    'agent/attestation/signing-key.ts#readEd25519Key': {
+      samples: [keyPem],
+      share: 0.3,
+      decode: inFile('ed25519.key', (path) => readEd25519Key(path, 'private')),
+      refusesWith: ['FileProblem'],
+    },
     'protocols/base64url.ts#readBase64url': {
       ...structured,
       samples: ['AAAA', nonce],

@@ -157,7 +157,7 @@ export async function decoders(t: Cleanup): Promise<Readonly<Record<string, Deco
 
   const certificates = { samples: [...der, ...pems] };
   return {
-    ...attestationDecoders(),
+    ...attestationDecoders(inFile),
     'protocols/certificate.ts#parseCertificate': {
       ...certificates,
       decode: (bytes) => [parseCertificateOrPass(bytes), parseCertificateOrPass(bytes.toString())],

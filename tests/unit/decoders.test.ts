@@ -44,7 +44,6 @@ const within: Readonly<Record<string, string>> = {
   'api/revocation-list-reader.ts': 'crl.ts#readRevocationLists, in a thread',
   'protocols/development-ca.ts': 'its own files: a damaged one is tried in development-ca.test.ts',
   'protocols/issue-certificate.ts': 'keys of our own making',
-  'agent/preflight/later.ts': 'a key that the administrator names; tried in preflight.test.ts',
   'agent/preflight/server.ts': 'agent/config.ts#parseConfig: addresses that fit its form',
   'cli/connection.ts': 'an address that its user gives',
   'cli/program.ts': 'package.json',

@@ -111,10 +111,7 @@ describe('the configuration of an agent', () => {
   it('knows which keys are set for what it cannot do yet', () => {
     assert.deepEqual(notYetSupported(parse(least)), []);
     const config = parse({ ...least, attestation_provider: 'tpm_quote_v1', update_apply_command: ['install'] });
-    assert.deepEqual(notYetSupported(config), [
-      { key: 'attestation_provider', feature: 'attestation' },
-      { key: 'update_apply_command', feature: 'updates' },
-    ]);
+    assert.deepEqual(notYetSupported(config), [{ key: 'update_apply_command', feature: 'updates' }]);
   });
 });
 

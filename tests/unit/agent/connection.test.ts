@@ -88,6 +88,20 @@ describe('the connection of an agent', () => {
     );
   });
 
+  it('leaves the evidence to the certificate that is in use while the new one waits', async (t) => {
+    const { answers, api, connection, send, replace, another } = await connected(t);
+    await send();
+    await replace(await another());
+    answers[1] = pending;
+    const attestation = { provider: 'signed_measurement_v1' };
+    await connection.send({ device_id: 'lab-1', heartbeat_counter: 40, attestation });
+    const bodies = api.seen.slice(1).map(({ body }) => body as { attestation?: object });
+    assert.deepEqual(
+      bodies.map((body) => body.attestation),
+      [undefined, attestation],
+    );
+  });
+
   it('says that the new certificate was rejected, and shows it no more until its files change', async (t) => {
     const { answers, log, send, seen, replace, another, folder } = await connected(t);
     await send();

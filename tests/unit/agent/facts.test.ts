@@ -274,6 +274,7 @@ describe('the observer', () => {
     system,
     agentVersion: '0.1.0',
     tags: ['lab'],
+    directory: null,
     elapsedMs: () => elapsed.ms,
     now: () => Date.parse('2026-11-22T12:00:00Z') + elapsed.ms,
   });
@@ -292,6 +293,13 @@ describe('the observer', () => {
     elapsed.ms = 3_600_000;
     assert.deepEqual(await observe(), first);
     assert.ok(system.looked.length > looks);
+  });
+
+  it('says what the device is called in a directory, and nothing where it is in none (HB-09)', async () => {
+    const directory = { entra_device_id: 'e-1', azure_ad_device_id: 'a-1' };
+    const observed = await createObserver({ ...deps(fakeSystem()), directory })();
+    assert.deepEqual(observed.directory, directory);
+    assert.ok(!('directory' in (await createObserver(deps(fakeSystem()))())));
   });
 
   it('says what has changed when it looks again', async () => {

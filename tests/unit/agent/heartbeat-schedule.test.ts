@@ -87,6 +87,10 @@ describe('the schedule of heartbeats', () => {
     assert.deepEqual(waits, [15_000, 30_000, 60_000, 60_000, 60_000]);
   });
 
+  it('answers the challenge of a refusal of evidence at its interval, however often that happens', () => {
+    assert.deepEqual(waitsAfter(refused(403, 'attestation.failed'), 3, 0), [15_000, 15_000, 15_000]);
+  });
+
   it('keeps every wait between a fifth of a second and a day and a fifth', () => {
     const outcome = fc.oneof(
       fc.record({

@@ -9,6 +9,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { preflight, type Finding } from '#agent/preflight.ts';
 import { checkAccess } from '#agent/preflight/files.ts';
 import { checkClock } from '#agent/preflight/server.ts';
+import { createSystem } from '#agent/system.ts';
 import { systemClock as clock, systemRandom as random } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { scriptedApi, type Script } from '#tests/fakes/scripted-api.ts';
@@ -39,7 +40,13 @@ async function aDevice(
   };
   const userId = process.getuid?.() ?? 0;
   const look = async (changes: object = {}): Promise<Finding[]> =>
-    preflight(configFor({ ...source, ...changes }), null, { clock, random, userId });
+    preflight(configFor({ ...source, ...changes }), null, {
+      clock,
+      random,
+      system: createSystem(),
+      searchPath: process.env.PATH ?? '',
+      userId,
+    });
   return { folder, ca, api, look };
 }
 
@@ -48,6 +55,13 @@ const words = (findings: readonly Finding[]) =>
   bad(findings)
     .map(({ level, subject, message, advice }) => `${level} ${subject}: ${message} → ${advice}`)
     .join('\n');
+
+/** `NAME.key` and `NAME.pub`. */
+async function writePair(folder: string, name: string): Promise<void> {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  await writeFile(join(folder, `${name}.key`), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  await writeFile(join(folder, `${name}.pub`), publicKey.export({ type: 'spki', format: 'pem' }), { mode: 0o644 });
+}
 
 describe('the preflight of an agent', () => {
   it('passes with the three paths of later features empty, and leaves nothing behind (AG-04)', async (t) => {
@@ -173,29 +187,62 @@ describe('the preflight of an agent', () => {
 
   it('checks the keys of later features, and leaves nobody to believe that they work (AG-04)', async (t) => {
     const { folder, look } = await aDevice(t);
-    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-    await writeFile(join(folder, 'attest.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
-    await writeFile(join(folder, 'attest.pub'), publicKey.export({ type: 'spki', format: 'pem' }), { mode: 0o644 });
-    const good = await look({
-      attestation_private_key_path: 'attest.key',
-      attestation_public_key_path: 'attest.pub',
-      update_signing_public_key_path: 'attest.pub',
-    });
+    await writePair(folder, 'update');
+    const good = await look({ update_signing_public_key_path: 'update.pub' });
     assert.ok(good.every(({ level }) => level !== 'error'));
-    assert.equal(good.filter(({ message }) => /has no effect/.test(message)).length, 3);
-
-    const wrong = words(
-      await look({
-        attestation_private_key_path: 'device.key',
-        update_signing_public_key_path: 'attest.key',
-        attestation_provider: 'tpm_quote_v1',
-      }),
-    );
-    assert.match(wrong, /error attestation_private_key_path: .* is no Ed25519 private key/);
-    assert.match(wrong, /error attestation_public_key_path: Only one of the two/);
+    assert.equal(good.filter(({ message }) => /has no effect/.test(message)).length, 1);
+    const wrong = words(await look({ update_signing_public_key_path: 'update.key' }));
     assert.match(wrong, /error update_signing_public_key_path: .* is no Ed25519 public key/);
-    assert.match(wrong, /error tpm_quote_command: tpm_quote_v1 needs a command/);
-    assert.doesNotMatch(wrong, /BEGIN/);
+  });
+
+  it('checks the pair that signs measurements, and their values (AG-04, AG-05)', async (t) => {
+    const { folder, look } = await aDevice(t);
+    await writePair(folder, 'attest');
+    await writePair(folder, 'other');
+    await writeFile(join(folder, 'pcrs.json'), JSON.stringify({ sha256: { '0': 'AB'.repeat(32) } }), { mode: 0o644 });
+    await writeFile(join(folder, 'half.json'), JSON.stringify({ sha256: { '0': 'ab' } }), { mode: 0o644 });
+    const pair = { attestation_private_key_path: 'attest.key', attestation_public_key_path: 'attest.pub' };
+    const good = await look({ ...pair, measured_pcrs_path: 'pcrs.json' });
+    assert.deepEqual(bad(good), []);
+    assert.ok(good.some(({ message }) => message === 'The two attestation keys belong together'));
+
+    const cases: readonly [changes: object, found: RegExp][] = [
+      [{ attestation_private_key_path: 'attest.key' }, /error attestation_public_key_path: Only one of the two/],
+      [{ attestation_public_key_path: 'attest.pub' }, /error attestation_private_key_path: Only one of the two/],
+      [
+        { ...pair, attestation_private_key_path: 'device.key' },
+        /is no Ed25519 private key.*sentinel ca attestation-key/,
+      ],
+      [{ ...pair, attestation_public_key_path: 'attest.key' }, /is no Ed25519 public key/],
+      [{ ...pair, attestation_public_key_path: 'other.pub' }, /other\.pub is not the public half of .*attest\.key/],
+      [{ ...pair, attestation_public_key_path: 'gone.pub' }, /gone\.pub does not exist/],
+      [{ ...pair, measured_pcrs_path: 'half.json' }, /error measured_pcrs_path: .* does not hold register values/],
+      [{ ...pair, measured_pcrs_path: 'gone.json' }, /error measured_pcrs_path: .* cannot be read/],
+    ];
+    for (const [changes, found] of cases) {
+      const text = words(await look(changes));
+      assert.match(text, found);
+      assert.doesNotMatch(text, /BEGIN/);
+    }
+    await chmod(join(folder, 'attest.key'), 0o644);
+    assert.match(words(await look(pair)), /error attestation_private_key_path: .* can be read or changed by others/);
+  });
+
+  it('finds the program that quotes, or says that it is not there (AG-06)', async (t) => {
+    const { folder, look } = await aDevice(t);
+    const provider = { attestation_provider: 'tpm_quote_v1' };
+    assert.match(words(await look(provider)), /error tpm_quote_command: tpm_quote_v1 needs a command/);
+    assert.deepEqual(bad(await look({ ...provider, tpm_quote_command: [process.execPath, 'collector.js'] })), []);
+    assert.match(
+      words(await look({ ...provider, tpm_quote_command: ['sh'] })),
+      /warning tpm_quote_command: sh is looked for in PATH/,
+    );
+    await writeFile(join(folder, 'no-program'), '', { mode: 0o644 });
+    for (const program of [join(folder, 'no-program'), join(folder, 'gone'), folder, 'no-such-program'])
+      assert.match(
+        words(await look({ ...provider, tpm_quote_command: [program] })),
+        /error tpm_quote_command: .* is no program that can be run here/,
+      );
   });
 
   it('leaves no folder of the state behind, which could be closed to the agent', async (t) => {

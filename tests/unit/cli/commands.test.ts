@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { readSigningKey } from '#agent/attestation/signing-key.ts';
 import { fileURLToPath } from 'node:url';
 import { verifyPassword } from '#protocols/password.ts';
 import { aDevice, anApproval, anAuditEvent, anIntegrityReport } from '#tests/fakes/api-objects.ts';
@@ -115,6 +116,21 @@ describe('sentinel ca', () => {
     for (const words of ['ca issue ../x --out made', 'ca issue lab-1 --out made --days 0', 'ca issue lab-1']) {
       assert.equal((await runCommand(t, words, {})).exit, 2, words);
     }
+  });
+
+  it('makes the pair that an agent signs its measurements with, where the quick start has it (AG-05)', async (t) => {
+    const { exit, home } = await runCommand(t, 'ca attestation-key', {});
+    assert.equal(exit, 0);
+    const folder = join(home, 'deploy', 'certs', 'out');
+    const paths = { privatePath: join(folder, 'device_attest.key'), publicPath: join(folder, 'device_attest.pub') };
+    await readSigningKey(paths);
+    assert.equal((await stat(paths.privatePath)).mode & 0o777, 0o600);
+    const before = await readFile(paths.privatePath, 'utf8');
+    assert.equal((await runCommand(t, 'ca attestation-key', { home })).exit, 1);
+    assert.equal(await readFile(paths.privatePath, 'utf8'), before, 'it is not written over');
+    assert.equal((await runCommand(t, 'ca attestation-key --force', { home })).exit, 0);
+    await readSigningKey(paths);
+    assert.notEqual(await readFile(paths.privatePath, 'utf8'), before);
   });
 
   it('says where the authority is and how to trust it', async (t) => {
