@@ -15,6 +15,7 @@ import { People } from './people.ts';
 import { Reconciling } from './reconciling.ts';
 import { Restores } from './restores.ts';
 import { SavedFilters } from './saved-filters.ts';
+import { SteadyHeartbeats } from './steady-heartbeats.ts';
 import { Tenancy } from './tenancy.ts';
 import { WaitingNews } from './waiting-news.ts';
 
@@ -36,4 +37,5 @@ export const migrations = [
   { name: '0015-heartbeat-plan', class: HeartbeatPlan },
   { name: '0016-restores', class: Restores },
   { name: '0017-attestation', class: Attestation },
+  { name: '0018-steady-heartbeats', class: SteadyHeartbeats },
 ] as const satisfies readonly MigrationObject[];

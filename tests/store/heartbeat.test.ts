@@ -343,11 +343,11 @@ describe('heartbeats', () => {
     // Planning takes three times as long as judging one heartbeat, and a function that is replaced loses the setting.
     const rows = await database.rows<{ name: string; settings: string[] }>(
       `SELECT proname AS name, proconfig AS settings FROM pg_proc
-       WHERE proname IN ('heartbeat_batch', 'heartbeat_news') ORDER BY proname`,
+       WHERE proname IN ('heartbeat_batch', 'heartbeat_news', 'heartbeat_steady') ORDER BY proname`,
     );
     assert.deepEqual(
       rows.map(({ name }) => name),
-      ['heartbeat_batch', 'heartbeat_news'],
+      ['heartbeat_batch', 'heartbeat_news', 'heartbeat_steady'],
     );
     for (const { settings } of rows) assert.ok(settings.includes('plan_cache_mode=force_generic_plan'));
   });
