@@ -224,6 +224,7 @@ export const readsEnvironment = [
   '*/main.ts',
   'worker/sealer.ts',
   'agent/fleet/main.ts',
+  'deploy/tpm/quote-collector.ts',
   'tools/docs-site/main.ts',
   'start/bootstrap.mjs',
   'cli/bin.mjs',

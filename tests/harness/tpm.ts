@@ -55,6 +55,10 @@ export interface Tpm {
   /** Runs one of tpm2-tools in the TPM's folder; the answer is its standard output. */
   run(tool: string, ...args: readonly string[]): Promise<string>;
   readonly folder: string;
+  /** The TPM, as tpm2-tools name it. */
+  readonly tcti: string;
+  /** What a power cycle does: everything that was loaded is gone, and the registers begin anew. */
+  reset(): Promise<void>;
   endorsementKey(kind: EndorsementKeyKind): Promise<{ ekPublic: Buffer; certificatePem: string | null }>;
   attestationKey(kind: AttestationKeyKind): Promise<AttestationKey>;
   /** A quote as it goes over the wire, its files left as `quote.msg`, `quote.sig`, `quote.pcr`. */
@@ -87,15 +91,26 @@ export async function startTpm(cleanup: Cleanup): Promise<Tpm> {
     tpm.kill('SIGTERM');
     await ended;
   });
-  const environment = { ...process.env, TPM2TOOLS_TCTI: `swtpm:host=127.0.0.1,port=${port}` };
+  const tcti = `swtpm:host=127.0.0.1,port=${port}`;
+  const environment = { ...process.env, TPM2TOOLS_TCTI: tcti };
   const run = (tool: string, ...args: readonly string[]): Promise<string> =>
     runProgram(tool, args, { cwd: folder, env: environment });
   await eventually(() => run('tpm2_getcap', 'properties-fixed').catch(() => null), 'the TPM');
   const pem = (name: string): Promise<string> => readFile(join(folder, 'authority', name), 'utf8');
-  return tpmWith(folder, run, [await pem('swtpm-localca-rootca-cert.pem'), await pem('issuercert.pem')]);
+  const reset = async (): Promise<void> => {
+    await run('swtpm_ioctl', '--tcp', `127.0.0.1:${port + 1}`, '-i');
+    await run('tpm2_startup', '-c');
+  };
+  return tpmWith({ folder, run, tcti, reset }, [
+    await pem('swtpm-localca-rootca-cert.pem'),
+    await pem('issuercert.pem'),
+  ]);
 }
 
-function tpmWith(folder: string, run: Tpm['run'], authorities: readonly string[]): Tpm {
+function tpmWith(
+  { folder, run, tcti, reset }: Pick<Tpm, 'folder' | 'run' | 'tcti' | 'reset'>,
+  authorities: readonly string[],
+): Tpm {
   const file = (name: string): Promise<Buffer> => readFile(join(folder, name));
   const made = new Set<string>();
   let keys = 0;
@@ -113,6 +128,8 @@ function tpmWith(folder: string, run: Tpm['run'], authorities: readonly string[]
     authorities,
     run,
     folder,
+    tcti,
+    reset,
     async endorsementKey(kind) {
       await endorsementKey(kind);
       const index = certificateIndexes[kind];

@@ -23,6 +23,7 @@ export const sections: readonly Section[] = [
       'deploy/systemd/README.md',
       'deploy/windows/README.md',
       'deploy/macos/README.md',
+      'deploy/tpm/README.md',
       'docs/fleet.md',
       'docs/fleet-scenarios.md',
     ],
