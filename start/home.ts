@@ -14,6 +14,7 @@ export interface Home {
   readonly ca: string;
   readonly postgres: string;
   readonly temporal: string;
+  readonly tpm: string;
   readonly logs: string;
   readonly tools: string;
   readonly instanceFile: string;
@@ -43,6 +44,7 @@ export function homeOf(directory: string): Home {
     ca: join(root, 'ca'),
     postgres: join(root, 'postgres'),
     temporal: join(root, 'temporal'),
+    tpm: join(root, 'tpm'),
     logs: join(root, 'logs'),
     tools: join(root, 'tools'),
     instanceFile: join(root, 'instance.json'),

@@ -9,6 +9,8 @@ export function describeInstance(
     readonly logs: string;
     /** Where Prometheus finds the metrics of each process. */
     readonly metrics: readonly string[];
+    /** The simulated device that has a TPM, and how to change what it booted. */
+    readonly tpm: { readonly deviceId: string; readonly change: string } | null;
   },
 ): string {
   const rows: readonly (readonly [string, string])[] = [
@@ -19,6 +21,9 @@ export function describeInstance(
     ['Authority', `${instance.ca_file}, for browsers and other clients to trust`],
     ['Commands', 'npx --no-install sentinel login'],
     ...options.metrics.map((url, index) => [index === 0 ? 'Metrics' : '', url] as const),
+    ...(options.tpm === null
+      ? []
+      : [['TPM', `of ${options.tpm.deviceId}. To change what it booted:`] as const, ['', options.tpm.change] as const]),
     ['Logs', options.logs],
     ['Stop', 'Ctrl-C'],
   ];

@@ -16,6 +16,7 @@ import { systemTimers } from './timers.ts';
 const usage = `npm start -- [options]
 
   --demo N   simulate N devices (default 8; 0 = none, also with certificates of your own)
+  --tpm      give the first of them a software TPM (needs swtpm, swtpm-tools and tpm2-tools)
   --open     open the console in a browser
   --help     show this
 
@@ -41,7 +42,13 @@ async function main(): Promise<number> {
     const options = readOptions(process.argv.slice(2), settings);
     if (options.help) return (process.stdout.write(usage), 0);
     const sentinel = createSentinel(
-      { settings, environment: process.env, devices: options.devices, root: dirname(import.meta.dirname) },
+      {
+        settings,
+        environment: process.env,
+        devices: options.devices,
+        tpm: options.tpm,
+        root: dirname(import.meta.dirname),
+      },
       {
         clock: systemClock,
         random: systemRandom,
@@ -68,6 +75,7 @@ async function runUntilInterrupted(sentinel: Sentinel, options: Options, setting
     describeInstance(started.instance, started.approvers, {
       logs: homeOf(settings.SENTINEL_HOME).logs,
       metrics: metricsUrls(started.instance.api_url, settings),
+      tpm: started.tpm,
     }),
   );
   if (options.open) openBrowser(started.instance.console_url);
@@ -78,12 +86,18 @@ async function runUntilInterrupted(sentinel: Sentinel, options: Options, setting
 interface Options {
   readonly help: boolean;
   readonly devices: number;
+  readonly tpm: boolean;
   readonly open: boolean;
 }
 
 /** @throws TrustError `request.invalid` */
 function readOptions(args: string[], settings: Settings): Options {
-  const names = { demo: { type: 'string' }, open: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+  const names = {
+    demo: { type: 'string' },
+    tpm: { type: 'boolean' },
+    open: { type: 'boolean' },
+    help: { type: 'boolean' },
+  } as const;
   try {
     const { values } = parseArgs({ args, options: names, allowPositionals: false });
     // The simulated devices have certificates of the development authority, which others do not trust.
@@ -93,7 +107,9 @@ function readOptions(args: string[], settings: Settings): Options {
       throw new RangeError('--demo: say a number from 0 to 10000');
     if (devices > 0 && settings.SENTINEL_TLS_CA !== undefined)
       throw new RangeError('--demo: needs the development certificates, so unset SENTINEL_TLS_CA');
-    return { help: values.help === true, devices, open: values.open === true };
+    if (values.tpm === true && devices === 0)
+      throw new RangeError('--tpm: is for a simulated device, and there is none');
+    return { help: values.help === true, devices, tpm: values.tpm === true, open: values.open === true };
   } catch (cause) {
     throw new TrustError('request.invalid', { detail: `${(cause as Error).message}\n\n${usage}`, cause });
   }

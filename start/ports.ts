@@ -40,7 +40,8 @@ function explain(code: string | undefined, host: string, port: number): string {
   }
 }
 
-function listenOnce(host: string, port: number): Promise<number> {
+/** The port, free again; rejects when it is taken. */
+export function listenOnce(host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);

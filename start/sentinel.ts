@@ -6,6 +6,7 @@ import type { Clock, Random } from '#contracts/deps.ts';
 import type { Instance } from '#contracts/instance.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { SettingName, Settings } from '#contracts/settings.ts';
+import { profileOf } from '#agent/fleet/profiles.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { temporalConnection } from '#protocols/temporal-connection.ts';
 import { migrate, prepareLogins } from '#store/migrate.ts';
@@ -27,12 +28,15 @@ import { createSupervisor, type Supervisor } from './supervisor.ts';
 import { prepareExternalTemporal, temporalPart, uiPublicPath } from './temporal.ts';
 import { findTemporalProgram } from './temporal-program.ts';
 import type { Timers } from './timers.ts';
+import { demoTpm } from './tpm.ts';
 
 export interface SentinelOptions {
   readonly settings: Settings;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Simulated devices; 0 = none. */
   readonly devices: number;
+  /** Whether the first of them has a TPM. */
+  readonly tpm: boolean;
   /** The folder of the clone. */
   readonly root: string;
 }
@@ -47,7 +51,11 @@ export interface SentinelDeps {
 
 export interface Sentinel {
   /** Resolves when everything serves and `instance.json` is there. */
-  start(): Promise<{ readonly instance: Instance; readonly approvers: readonly string[] }>;
+  start(): Promise<{
+    readonly instance: Instance;
+    readonly approvers: readonly string[];
+    readonly tpm: { readonly deviceId: string; readonly change: string } | null;
+  }>;
   /** Rejects when a part is given up. */
   readonly failed: Promise<never>;
   /** Ends everything, also a start that is under way. */
@@ -98,9 +106,16 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
       buildConsole(root, systemEnvironment(environment), stopping.signal),
     );
     console.catch(() => {});
-    const [databaseUrl] = await Promise.all([startDatabase(home, secrets), startTemporal(home)]);
-    await startServers({ home, secrets, accounts, tls, databaseUrl }, console);
-    if (devices > 0) await supervisor.start([fleetPart(fleetEnvironment(home, tls.SENTINEL_TLS_CA), devices)]);
+    const [databaseUrl, , tpm] = await Promise.all([
+      startDatabase(home, secrets),
+      startTemporal(home),
+      options.tpm ? startTpm(home) : null,
+    ]);
+    await startServers({ home, secrets, accounts, tls, databaseUrl, attestation: tpm?.settings ?? {} }, console);
+    if (devices > 0) {
+      const fleet = fleetPart(fleetEnvironment(home, tls.SENTINEL_TLS_CA), devices, tpm?.fleetFile ?? null);
+      await supervisor.start([fleet]);
+    }
     instance = {
       api_url: addresses.apiUrl,
       console_url: `${addresses.publicUrl}/`,
@@ -114,7 +129,7 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     };
     await writeInstance();
     docsSite = renewDocsSite();
-    return { instance: { ...instance, pids }, approvers: accounts.approvers };
+    return { instance: { ...instance, pids }, approvers: accounts.approvers, tpm };
   }
 
   /** Nobody waits for the documentation; what cannot be built is as it was. */
@@ -205,6 +220,36 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     ]);
   }
 
+  async function startTpm(held: HeldHome) {
+    const programs = systemEnvironment(environment);
+    const { part, tcti, rootFile, chainFile, keysDirectory, baselines } = await progress.during('TPM', () =>
+      demoTpm(held.tpm, programs),
+    );
+    await supervisor.start([part]);
+    const { deviceId } = profileOf('demo', 0);
+    const collector = join(root, 'deploy', 'tpm', 'quote-collector.ts');
+    const fleetFile = join(held.tpm, 'fleet.json');
+    const ofDevice = {
+      attestation_provider: 'tpm_quote_v1',
+      tpm_quote_command: [
+        ...[process.execPath, collector, '--folder', keysDirectory, '--tcti', tcti, '--chain', chainFile],
+      ],
+    };
+    await replaceFile(fleetFile, `${JSON.stringify({ [deviceId]: ofDevice }, null, 2)}\n`);
+    return {
+      deviceId,
+      fleetFile,
+      change: `tpm2_pcrextend -T ${tcti} 7:sha256=${'11'.repeat(32)}`,
+      settings: {
+        SENTINEL_ATTESTATION_PROVIDER: 'tpm_quote_v1',
+        SENTINEL_ATTESTATION_PCR_BASELINES_JSON: await baselines(),
+        SENTINEL_ATTESTATION_REQUIRE_HARDWARE_BINDING: 'true',
+        SENTINEL_ATTESTATION_REQUIRE_ENDORSEMENT_CHAIN: 'true',
+        SENTINEL_ATTESTATION_TRUSTED_ENDORSEMENT_ROOT_PATHS: rootFile,
+      } satisfies SettingTexts,
+    };
+  }
+
   function temporal(): ReturnType<typeof temporalConnection> {
     return temporalConnection(settings, readFileSync);
   }
@@ -215,13 +260,16 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     readonly accounts: Accounts;
     readonly tls: Tls;
     readonly databaseUrl: string;
+    /** What a demo TPM makes of the settings that nobody has set. */
+    readonly attestation: SettingTexts;
   }
 
   async function startServers(
-    { home: { directory }, secrets, accounts, tls, databaseUrl }: Foundations,
+    { home: { directory }, secrets, accounts, tls, databaseUrl, attestation }: Foundations,
     console: Promise<unknown>,
   ): Promise<void> {
     const common: SettingTexts = {
+      ...attestation,
       ...ourSettings(environment),
       ...tls,
       ...accounts.settings,

@@ -59,9 +59,10 @@ export function sealerPart(
   };
 }
 
-export function fleetPart(environment: Environment, devices: number): Part {
+/** @param attestation File that says what devices prove what they booted with. */
+export function fleetPart(environment: Environment, devices: number, attestation: string | null): Part {
   return {
-    ...nodePart('Fleet', 'agent/fleet/main.ts', fleetArguments(devices), environment),
+    ...nodePart('Fleet', 'agent/fleet/main.ts', fleetArguments(devices, attestation), environment),
     // Devices that cannot report are what the product is there to show.
     ready: async () => {},
     stopWithinMs: 1_000,
@@ -69,8 +70,11 @@ export function fleetPart(environment: Environment, devices: number): Part {
 }
 
 /** The address is that of this very installation, whatever its name. */
-function fleetArguments(devices: number): string[] {
-  return ['--scenario', 'demo', '--devices', String(devices), '--log', '--allow-remote'];
+function fleetArguments(devices: number, attestation: string | null): string[] {
+  return [
+    ...(attestation === null ? [] : ['--attestation', attestation]),
+    ...['--scenario', 'demo', '--devices', String(devices), '--log', '--allow-remote'],
+  ];
 }
 
 export interface HealthProbe {

@@ -16,6 +16,9 @@ Options:
   --json            the report as JSON on standard output
   --log             a line of JSON for each change instead of progress and tables, for a supervisor
   --allow-remote    also against a server on another machine
+  --attestation FILE
+                    what some devices prove what they booted with, as keys of an agent's configuration by device:
+                    {"demo-001": {"attestation_provider": "tpm_quote_v1", "tpm_quote_command": ["…"]}}
   --list            the scenarios that come with it`;
 
 export interface RunArguments {
@@ -30,6 +33,8 @@ export interface RunArguments {
   readonly json: boolean;
   readonly log: boolean;
   readonly allowRemote: boolean;
+  /** File of configurations. */
+  readonly attestation: string | null;
 }
 
 export type FleetArguments =
@@ -56,6 +61,7 @@ export function readArguments(args: readonly string[]): FleetArguments {
         json: { type: 'boolean', default: false },
         log: { type: 'boolean', default: false },
         list: { type: 'boolean', default: false },
+        attestation: { type: 'string' },
         'allow-remote': { type: 'boolean', default: false },
       },
     });
@@ -72,6 +78,7 @@ export function readArguments(args: readonly string[]): FleetArguments {
       json: values.json,
       log: values.log,
       allowRemote: values['allow-remote'],
+      attestation: values.attestation ?? null,
     };
   } catch (error) {
     return { verb: 'wrong', reason: (error as Error).message };

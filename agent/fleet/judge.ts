@@ -70,6 +70,11 @@ const dependsOnPeople: ReadonlySet<Answered> = new Set([
   'device.retired',
   'device.other_certificate_pending',
   'certificate.revoked',
+  // What a device has booted, and what of that is approved.
+  'attestation.failed',
+  'attestation.stale',
+  'attestation.nonce_unknown',
+  'attestation.hardware_mismatch',
 ]);
 const isBusy = (code: Answered): boolean =>
   code === 'heartbeat.shed' || code === 'service.unavailable' || code === 'service.overloaded';

@@ -11,7 +11,9 @@ import { systemClock as clock, systemRandom as random, type Log } from '#contrac
 import { TrustError } from '#contracts/problems.ts';
 import { readSettings } from '#contracts/settings.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
+import { createSystem } from '../system.ts';
 import { readArguments, usage, type RunArguments } from './arguments.ts';
+import { evidenceProviders } from './attestation.ts';
 import { changePaused, readPaused } from './paused.ts';
 import { drawLine, presentProgress, type ProgressNumbers } from './progress.ts';
 import { presentReport } from './report.ts';
@@ -97,6 +99,11 @@ async function run(wanted: RunArguments): Promise<number> {
   const log: Log = wanted.log
     ? pino({ level: settings.SENTINEL_LOG_LEVEL, base: { part: 'fleet' } })
     : pino({ level: 'error', base: { part: 'fleet' } }, destination(2));
+  const evidenceFor = await evidenceProviders(wanted.attestation, {
+    system: createSystem(),
+    clock,
+    environment: process.env,
+  });
   const { caCertificatePem } = await createDevelopmentCa(join(home, 'ca'), { clock, random });
   const transport = createTransport({ ca: caCertificatePem });
   const stop = new AbortController();
@@ -119,6 +126,7 @@ async function run(wanted: RunArguments): Promise<number> {
         readPaused: () => readPaused(pausedFile),
         findApi,
         passwordOf,
+        evidenceFor,
         pendingLimit: settings.SENTINEL_PENDING_DEVICES_LIMIT,
         usage: usageOfProcess,
         progress: stderr.isTTY && !wanted.log ? drawProgress : () => ({ end() {} }),

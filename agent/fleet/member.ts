@@ -2,10 +2,12 @@
 import { join } from 'node:path';
 import type { Log } from '#contracts/deps.ts';
 import type { HeartbeatAnswer, HeartbeatBody } from '#contracts/http/heartbeat.ts';
+import { createAttestation } from '../attestation.ts';
 import { openCounter, type NextCounter } from '../counter.ts';
 import { runDevice, type Observation } from '../device.ts';
 import type { HeartbeatOutcome, ScheduleLimits } from '../heartbeat-schedule.ts';
 import type { ApprovalQueue } from './approval-queue.ts';
+import type { EvidenceFor } from './attestation.ts';
 import { openConnection } from './connection.ts';
 import { createExchange, sentOf, type ExchangeDeps } from './exchange.ts';
 import { hostileRequest, type HostileDeps } from './hostile.ts';
@@ -26,6 +28,8 @@ export interface MemberDeps extends Omit<ExchangeDeps, 'serverCa'>, HostileDeps 
   readonly paused: PausedDevices;
   readonly approvals: ApprovalQueue;
   readonly tally: Tally;
+  /** What a device proves what it booted with; `null` for one that proves nothing. */
+  readonly evidenceFor: EvidenceFor;
 }
 
 /** A device that failed to upgrade is away this long. */
@@ -57,6 +61,19 @@ export async function runMember(
   const exchange = createExchange({ ...deps, serverCa: deps.ca.caCertificatePem }, deviceId, signal);
   const report = changesOf((outcome, words) => log.info({ device_id: deviceId, ...outcome }, words));
 
+  const provider = deps.evidenceFor(deviceId);
+  const attestation =
+    provider === null
+      ? null
+      : createAttestation({
+          // A challenge that is lost with the process is asked again.
+          store: { kept: null, keep: async () => {} },
+          provider,
+          clock: deps.clock,
+          log: ofDevice(log, deviceId),
+          elapsedMs: deps.elapsedMs,
+        });
+
   judge.enter(deviceId, first.kept);
 
   async function nextCounter(): Promise<number> {
@@ -67,9 +84,14 @@ export async function runMember(
     return counter;
   }
 
-  function observe(): Observation {
+  async function observe(untilStopped: AbortSignal): Promise<Observation> {
     const said = plan.profile.observe(heartbeats);
-    return version === null ? said : { ...said, agent_version: version };
+    const evidence = (await attestation?.evidence(untilStopped)) ?? null;
+    return {
+      ...said,
+      ...(version === null ? {} : { agent_version: version }),
+      ...(evidence === null ? {} : { attestation: evidence }),
+    };
   }
 
   function reconnect(): void {
@@ -212,7 +234,7 @@ export async function runMember(
     await runDevice(
       {
         deviceId,
-        send,
+        send: attestation === null ? send : attestation.listening(send),
         nextCounter,
         observe,
         limits: deps.limits,
@@ -226,6 +248,15 @@ export async function runMember(
   } finally {
     connection.close();
   }
+}
+
+function ofDevice(log: Log, device_id: string): Log {
+  return {
+    debug: (fields, message) => log.debug({ device_id, ...fields }, message),
+    info: (fields, message) => log.info({ device_id, ...fields }, message),
+    warn: (fields, message) => log.warn({ device_id, ...fields }, message),
+    error: (fields, message) => log.error({ device_id, ...fields }, message),
+  };
 }
 
 /** Logs an outcome only when it is another than the one before: a steady fleet says nothing. */

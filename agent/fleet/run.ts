@@ -5,6 +5,7 @@ import type { Clock, Log, Random } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import { createApprovalQueue } from './approval-queue.ts';
 import { approveDemoDevices, asApprover } from './approve.ts';
+import type { EvidenceFor } from './attestation.ts';
 import { takeCensus, type Census } from './census.ts';
 import { prepareDevices, runFleet } from './fleet.ts';
 import { createJudge, type Judge } from './judge.ts';
@@ -26,6 +27,7 @@ export interface RunDeps {
   readonly log: Log;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly readPaused: () => Promise<ReadonlySet<string>>;
+  readonly evidenceFor: EvidenceFor;
   /** Finds out where people sign in now, and makes clients of it. */
   readonly findApi: () => Promise<(token?: string) => Client>;
   readonly passwordOf: (username: string) => Promise<string>;
@@ -102,6 +104,7 @@ export async function runScenario(
     approvals,
     judge,
     tally,
+    evidenceFor: deps.evidenceFor,
   };
   const line = deps.progress(() => numbers(tally, judge, scenario.devices, secondsSince(deps, startMs)));
   const timer =

@@ -1,14 +1,14 @@
 // A TPM 2.0 of one's own: swtpm with certificates of an authority that was made for it, driven by tpm2-tools.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { writePem } from '#protocols/pem.ts';
 import type { PcrSelection, PcrValues } from '#protocols/pcr.ts';
 import type { TpmEvidenceOnTheWire } from '#protocols/tpm-evidence.ts';
+import { freeTpmPorts, manufactureTpm, tpmArguments } from '#start/tpm.ts';
 import type { Cleanup } from './cleanup.ts';
 import { eventually } from './eventually.ts';
 import { programPath } from './requires.ts';
@@ -72,20 +72,9 @@ export async function startTpm(cleanup: Cleanup): Promise<Tpm> {
   // An absolute folder: with a relative one swtpm starts in failure mode.
   const folder = await mkdtemp(join(tmpdir(), 'sentinel-tpm-'));
   cleanup.after(() => rm(folder, { recursive: true, force: true }));
-  await manufacture(folder);
-  const port = await freePorts();
-  const listen = (number: number): string => `type=tcp,port=${number},bindaddr=127.0.0.1`;
-  const tpm = spawn(
-    programPath('swtpm'),
-    [
-      'socket',
-      '--tpm2',
-      ...['--tpmstate', `dir=${join(folder, 'state')}`],
-      ...['--server', listen(port), '--ctrl', listen(port + 1)],
-      ...['--flags', 'not-need-init,startup-clear'],
-    ],
-    { stdio: 'ignore' },
-  );
+  await manufactureTpm(folder, { PATH: process.env.PATH ?? '' });
+  const port = await freeTpmPorts();
+  const tpm = spawn(programPath('swtpm'), tpmArguments(join(folder, 'state'), port), { stdio: 'ignore' });
   const ended = once(tpm, 'exit');
   cleanup.after(async () => {
     tpm.kill('SIGTERM');
@@ -212,41 +201,6 @@ async function readRegisters(run: Tpm['run'], selection: PcrSelection): Promise<
   return values;
 }
 
-/** Gives the TPM its seeds, and the certificates of a new authority. */
-async function manufacture(folder: string): Promise<void> {
-  const at = (...names: readonly string[]): string => join(folder, ...names);
-  await mkdir(at('state'));
-  await mkdir(at('authority'));
-  const names = ['signingkey = signkey.pem', 'issuercert = issuercert.pem', 'certserial = certserial'];
-  await writeFile(
-    at('localca.conf'),
-    [`statedir = ${at('authority')}`, ...names.map((line) => line.replace('= ', `= ${at('authority')}/`)), ''].join(
-      '\n',
-    ),
-  );
-  await writeFile(
-    at('localca.options'),
-    '--platform-manufacturer Tests\n--platform-version 1\n--platform-model Tests\n',
-  );
-  await writeFile(
-    at('setup.conf'),
-    [
-      'create_certs_tool= /usr/bin/swtpm_localca',
-      `create_certs_tool_config = ${at('localca.conf')}`,
-      `create_certs_tool_options = ${at('localca.options')}`,
-      '',
-    ].join('\n'),
-  );
-  await runProgram(
-    programPath('swtpm_setup'),
-    [
-      ...['--tpm2', '--tpm-state', at('state'), '--config', at('setup.conf')],
-      ...['--createek', '--create-ek-cert', '--pcr-banks', 'sha256,sha384'],
-    ],
-    { cwd: folder, env: process.env },
-  );
-}
-
 async function runProgram(
   program: string,
   args: readonly string[],
@@ -254,28 +208,4 @@ async function runProgram(
 ): Promise<string> {
   const { stdout } = await promisify(execFile)(program, args, { ...options, timeout: 20_000 });
   return stdout;
-}
-
-/** Two ports that follow each other, as tpm2-tools expect: the TPM's, and that of its platform. */
-async function freePorts(): Promise<number> {
-  for (let attempt = 0; attempt < 20; attempt += 1) {
-    const port = await listenOn(0);
-    if (port !== null && (await listenOn(port + 1)) !== null) return port;
-  }
-  throw new Error('no two ports that follow each other are free');
-}
-
-/** The port, free again; null when it is taken. */
-async function listenOn(wanted: number): Promise<number | null> {
-  const server = createServer();
-  server.listen(wanted, '127.0.0.1');
-  try {
-    await once(server, 'listening');
-  } catch {
-    return null;
-  }
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : null;
 }

@@ -126,6 +126,7 @@ describe('a run', () => {
       findApi: async () => assert.fail('nobody votes'),
       passwordOf: async () => assert.fail('nobody votes'),
       pendingLimit: 100,
+      evidenceFor: () => null,
       usage: () => ({ cpu_seconds: 0, memory_mb: 0 }),
       progress: () => ({ end() {} }),
     };

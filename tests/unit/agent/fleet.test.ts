@@ -1,6 +1,6 @@
 // The simulated devices against a small API over mTLS, and the vote of the demo's approver.
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { setTimeout as sleepFor } from 'node:timers/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { Check } from 'typebox/value';
 import { createApprovalQueue, type ApprovalQueue } from '#agent/fleet/approval-queue.ts';
+import { evidenceProviders } from '#agent/fleet/attestation.ts';
 import { approveDemoDevices } from '#agent/fleet/approve.ts';
 import { prepareDevices, runFleet } from '#agent/fleet/fleet.ts';
 import { keepIdentity } from '#agent/fleet/identity.ts';
@@ -22,11 +23,14 @@ import { createTransport } from '#client/node-transport.ts';
 import { systemClock as clock, systemRandom as random, type Log } from '#contracts/deps.ts';
 import { HeartbeatBody } from '#contracts/http/heartbeat.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
+import { verifySignedMeasurement } from '#protocols/signed-measurement.ts';
+import { fakeSystem } from '#tests/fakes/fake-system.ts';
 import { anApproval, aPendingDevice, approvalId, aDevice } from '#tests/fakes/api-objects.ts';
 import { problemAnswer, scriptedApi, type ScriptedAnswer, type SeenRequest } from '#tests/fakes/scripted-api.ts';
 
 const demoFile = new URL('../../../agent/fleet/scenarios/demo.json', import.meta.url);
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+const measured = fakeSystem({ files: { '/pcrs.json': JSON.stringify({ sha256: { '0': 'ab'.repeat(32) } }) } });
 const soon = async (_ms: number, signal: AbortSignal): Promise<void> => sleepFor(1, undefined, { signal });
 
 async function aFolder(t: TestContext): Promise<string> {
@@ -48,6 +52,7 @@ async function runUntil(
     count: number;
     answer: (request: SeenRequest) => ScriptedAnswer;
     enough: (seen: SeenRequest[]) => boolean;
+    attestation?: string;
   },
 ) {
   const ca = await createDevelopmentCa(join(folder, 'ca'), { clock, random });
@@ -91,6 +96,7 @@ async function runUntil(
     sleep: soon,
     paused: { untilResumed: async () => {} },
     approvals,
+    evidenceFor: await evidenceProviders(options.attestation ?? null, { system: measured, clock, environment: {} }),
   };
   const plans = planFleet(scenario, { devices: options.count, seed: 1 });
   await runFleet(deps, await prepareDevices(deps, plans, stop.signal), stop.signal);
@@ -135,6 +141,48 @@ describe('the simulated devices', () => {
     );
     assert.equal(new Set(keys).size, 3);
     assert.deepEqual(first.waiting, []);
+  });
+
+  it('prove what they booted with, those that are set up for it (AG-05)', async (t) => {
+    const folder = await aFolder(t);
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+    await writeFile(join(folder, 'attest.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    await writeFile(join(folder, 'attest.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
+    const attestation = join(folder, 'attestation.json');
+    const pair = { attestation_private_key_path: 'attest.key', attestation_public_key_path: 'attest.pub' };
+    await writeFile(attestation, JSON.stringify({ 'demo-001': { ...pair, measured_pcrs_path: '/pcrs.json' } }));
+    const nonce = Buffer.alloc(32, 7).toString('base64url');
+    const challenge = {
+      provider: 'signed_measurement_v1',
+      nonce,
+      expires_at: '2100-01-01T00:00:00.000Z',
+      pcr_selection: { sha256: [0] },
+    };
+    const { seen } = await runUntil(t, folder, {
+      count: 2,
+      attestation,
+      answer: () => {
+        const { body } = answered('accepted');
+        return { body: { ...(body as object), attestation_challenge: challenge } };
+      },
+      enough: (all) => ['demo-001', 'demo-002'].every((id) => countOf(all, id) >= 3),
+    });
+    const evidenceOf = (id: string) =>
+      seen.filter(({ clientName }) => clientName === id).map(({ body }) => (body as HeartbeatBody).attestation);
+    const [first, ...later] = evidenceOf('demo-001');
+    assert.equal(first, undefined);
+    for (const evidence of later)
+      verifySignedMeasurement({
+        evidence,
+        deviceId: 'demo-001',
+        challenge: { nonce, selection: { sha256: [0] } },
+        limits: { maximumAgeSeconds: 60, maximumClockSkewSeconds: 0 },
+        now: new Date(),
+      });
+    assert.ok(evidenceOf('demo-002').every((evidence) => evidence === undefined));
+    await writeFile(attestation, JSON.stringify({ 'demo-001': { attestation_provder: 'tpm_quote_v1' } }));
+    const deps = { system: measured, clock, environment: {} };
+    await assert.rejects(evidenceProviders(attestation, deps), /attestation_provider/);
   });
 
   it('ask for approval while they are pending, except the last one', async (t) => {

@@ -71,12 +71,14 @@ describe('the last word of a start', () => {
     const text = describeInstance(instance, ['approver1', 'approver2'], {
       logs: '/home/logs',
       metrics: ['https://a/api/metrics', 'http://b/metrics'],
+      tpm: { deviceId: 'demo-001', change: 'tpm2_pcrextend 7' },
     });
     for (const part of [
       'https://localhost:1/',
       'admin, with the password in /home/secrets/admin.password',
       'approver1, approver2',
       '/home/logs',
+      'of demo-001. To change what it booted:\n             tpm2_pcrextend 7',
     ])
       assert.ok(text.includes(part), part);
     assert.doesNotMatch(text, /canary/);
@@ -85,11 +87,11 @@ describe('the last word of a start', () => {
   it('names no password file when the administrators were configured', () => {
     const configured = { ...instance, admin_username: 'ann', admin_password_file: null };
     assert.match(
-      describeInstance(configured, [], { logs: '/logs', metrics: [] }),
+      describeInstance(configured, [], { logs: '/logs', metrics: [], tpm: null }),
       /Sign in {4}ann, as configured\n {2}Temporal/,
     );
     assert.match(
-      describeInstance({ ...configured, admin_username: null }, [], { logs: '/logs', metrics: [] }),
+      describeInstance({ ...configured, admin_username: null }, [], { logs: '/logs', metrics: [], tpm: null }),
       /Sign in {4}as configured\n/,
     );
   });
