@@ -54,7 +54,11 @@ interface VoteOptions {
 interface WorkerFaults {
   readonly crashPoints?: readonly CrashPoint[];
   readonly losesAnswers?: boolean;
+  /** Workflows kept in memory; so few that every task replays when absent. */
+  readonly cachedWorkflows?: number;
 }
+
+const fewCached = 2;
 
 interface Presented {
   readonly tags?: readonly string[];
@@ -113,10 +117,13 @@ export async function realActors(t: Cleanup, other?: { readonly address: string 
   async function startWorker(
     takes: WorkerTask['takes'] = 'everything',
     traps: readonly Trap[] = [],
-    { crashPoints = [], losesAnswers = false }: WorkerFaults = {},
+    { crashPoints = [], losesAnswers = false, cachedWorkflows = fewCached }: WorkerFaults = {},
   ) {
     const databaseUrl = database.url.sentinel_worker_login;
-    const task: WorkerTask = { databaseUrl, address, taskQueue, bundleFile, takes, traps, losesAnswers };
+    const task: WorkerTask = {
+      ...{ databaseUrl, address, taskQueue, bundleFile },
+      ...{ takes, traps, losesAnswers, cachedWorkflows },
+    };
     const child = fork(script, [JSON.stringify(task)], {
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
       env: { ...process.env, [crashPointsVariable]: JSON.stringify(crashPoints) },
@@ -152,9 +159,8 @@ export async function realActors(t: Cleanup, other?: { readonly address: string 
       /** What it has said, one line for each thing. */
       said: () => output.split('\n'),
       async kill(): Promise<void> {
-        const gone = once(child, 'exit');
         child.kill('SIGKILL');
-        await gone;
+        await ended;
       },
     };
   }

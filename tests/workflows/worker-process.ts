@@ -47,12 +47,14 @@ export interface WorkerTask {
   readonly traps: readonly Trap[];
   /** Every dependency does what it is asked, and reports a time-out at first. */
   readonly losesAnswers: boolean;
+  /** Workflows kept in memory. */
+  readonly cachedWorkflows: number;
 }
 
 if (import.meta.main) await work(JSON.parse(process.argv[2] ?? '') as WorkerTask);
 
 async function work(task: WorkerTask): Promise<void> {
-  const { databaseUrl, address, taskQueue, bundleFile, takes, traps, losesAnswers } = task;
+  const { databaseUrl, address, taskQueue, bundleFile, takes, traps, losesAnswers, cachedWorkflows } = task;
   const log = fakeLog();
   Runtime.install({ logger: temporalLogger(log), telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } } });
   const store = await createStore({
@@ -118,7 +120,7 @@ async function work(task: WorkerTask): Promise<void> {
       ? await Worker.create({ ...connections, activities })
       : await createWorker({
           ...connections,
-          cachedWorkflows: 2,
+          cachedWorkflows,
           bundle: { code: readFileSync(bundleFile, 'utf8') },
           activities,
           takesActivities: takes !== 'workflows',
@@ -142,6 +144,7 @@ function crashing(points: readonly CrashPoint[], subjectOf: (workflowId: string)
         about.includes(each.about),
     );
     if (point === undefined || (first.get(point) ?? call.activityId) !== call.activityId) return;
+    if (!first.has(point)) process.stdout.write(`at point ${points.indexOf(point)}\n`);
     first.set(point, call.activityId);
     if (first.size === points.length) process.kill(process.pid, 'SIGKILL');
     await new Promise(() => {});
