@@ -34,6 +34,7 @@ export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, l
     hostname: observation?.hostname ?? null,
     platform: observation?.platform ?? null,
     posture: { ...observation?.posture },
+    directory: { ...observation?.directory },
     certificate: grant?.pinned_certificate ? presentCertificate(grant.pinned_certificate, now, policy) : null,
     candidate_certificate: row.candidate && presentCertificate(row.candidate, now, policy),
     attestation: { state: 'not_required', provider: null, verified_at: null, reason: null },

@@ -28,7 +28,10 @@ export function showDevice(context: CliContext, device: Device, target: Target):
     ['Agent', device.agent_version],
     ['Reported tags', device.reported_tags.join(', ')],
     ['Assigned tags', device.assigned_tags.join(', ')],
-    ...Object.entries(device.posture).map(([name, value]): [string, Cell] => [`  ${name}`, String(value)]),
+    ...Object.entries({ ...device.posture, ...device.directory }).map(([name, value]): [string, Cell] => [
+      `  ${name}`,
+      String(value),
+    ]),
     ...certificateFacts(context, 'Certificate', device.certificate),
     ...certificateFacts(context, 'Waiting certificate', device.candidate_certificate),
     ['Attestation', stateCell(attestation.state)],

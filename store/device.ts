@@ -44,6 +44,8 @@ export interface DeviceRow {
     readonly agent_version: string | null;
     readonly reported_tags: readonly string[];
     readonly posture: JsonObject;
+    /** What the device is called in directories of devices. */
+    readonly directory: JsonObject;
   } | null;
   /** The certificate that waits for a decision. */
   readonly candidate: CertificateFacts | null;
@@ -84,7 +86,8 @@ const columns = `
   ${pinnedDenied} AS pinned_revoked,
   l.first_seen_at, l.last_seen_at, l.heartbeat_counter::float8 AS heartbeat_counter, l.counter_epoch,
   CASE WHEN o.device_id IS NOT NULL THEN jsonb_build_object('hostname', o.hostname, 'platform', o.platform,
-    'agent_version', o.agent_version, 'reported_tags', to_jsonb(o.reported_tags), 'posture', o.posture) END
+    'agent_version', o.agent_version, 'reported_tags', to_jsonb(o.reported_tags), 'posture', o.posture,
+    'directory', o.directory) END
     AS observation,
   c.certificate AS candidate,
   ARRAY(SELECT v->>'by' FROM jsonb_array_elements(a.votes) v WHERE v->>'decision' = 'approve') AS review_voters,

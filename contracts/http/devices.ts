@@ -64,6 +64,9 @@ export const Device = Type.Object({
   hostname: Nullable(Type.String()),
   platform: Nullable(Type.String()),
   posture: Type.Record(Type.String(), Type.Unknown()),
+  directory: Type.Record(Type.String(), Type.Unknown(), {
+    description: 'What the device is called in directories of devices, such as entra_device_id, as it says itself',
+  }),
   certificate: Nullable(Certificate),
   candidate_certificate: Nullable(Certificate),
   attestation: Type.Object({

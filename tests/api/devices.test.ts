@@ -16,7 +16,7 @@ import {
 } from '#tests/fakes/fake-registry.ts';
 
 describe('GET /api/devices', () => {
-  it('shows trust tier, attestation and certificate of each device (HB-12, HB-14)', async (t) => {
+  it('shows trust tier, attestation, certificate and directory ids of each device (HB-09, HB-12, HB-14)', async (t) => {
     const { app, as, registry } = await fakeApi(t);
     registry.addDevice(approvedDevice('device-1'));
     const { items } = (await app.inject({ url: '/api/devices', headers: await as('viewer') })).json<DeviceList>();
@@ -38,6 +38,7 @@ describe('GET /api/devices', () => {
         hostname: 'device-1.example',
         platform: 'linux',
         posture: { disk_encrypted: true },
+        directory: { entra_device_id: 'e-1' },
         certificate: { ...certificateFacts, expiring_soon: false, rotation: 'none' },
         candidate_certificate: null,
         attestation: { state: 'not_required', provider: null, verified_at: null, reason: null },

@@ -26,6 +26,7 @@ export function aDevice(changes: Partial<Device> = {}): Device {
     hostname: 'lab-1.example',
     platform: 'linux',
     posture: { disk_encrypted: true },
+    directory: {},
     certificate: {
       fingerprint_sha256: fingerprint,
       serial_number: '4a',

@@ -53,6 +53,7 @@ export function fakeDevice(deviceId: string, nowMs: number, change: Partial<Devi
     hostname: `ip-10-20-${deviceId.length}-${deviceId.charCodeAt(deviceId.length - 1)}`,
     platform: 'linux-x64',
     posture: { disk_encrypted: true, firewall: 'on', os_version: 'Debian 12.8', uptime_hours: 412 },
+    directory: {},
     certificate: certificateOf(deviceId, nowMs),
     candidate_certificate: null,
     attestation: { state: 'not_required', provider: null, verified_at: null, reason: null },
@@ -198,6 +199,7 @@ export function fakeFleet(nowMs: number): FakeFleet {
     platform: null,
     agent_version: null,
     posture: {},
+    directory: {},
     reported_tags: [],
   });
 

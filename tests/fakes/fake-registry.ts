@@ -53,6 +53,7 @@ export function approvedDevice(device_id: string, more: Partial<DeviceRow> = {})
       agent_version: '1.0.0',
       reported_tags: ['server'],
       posture: { disk_encrypted: true },
+      directory: { entra_device_id: 'e-1' },
     },
     candidate: null,
     review_voters: [],

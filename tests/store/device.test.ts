@@ -54,6 +54,16 @@ describe('a device in the store', () => {
     assert.equal(await findDevice(database.api, 'default', `first' OR true --`), null);
   });
 
+  it('is known by what it says that directories call it, as it said last (HB-09)', async () => {
+    const named = { entra_device_id: 'e-1', azure_ad_device_id: 'a-1' };
+    const item = heartbeat('named');
+    for (const directory of [{ entra_device_id: 'before' }, named]) {
+      const observation = { ...item.observation, directory };
+      await report(database.api, { ...item, observation, observed_digest: digest(JSON.stringify(directory)) });
+      assert.deepEqual((await findDevice(database.api, 'default', 'named'))?.observation?.directory, directory);
+    }
+  });
+
   it('shows a certificate no longer that was turned down, denied, or seen in an earlier review', async () => {
     for (const id of ['turned-down', 'denied', 'earlier']) await report(database.api, heartbeat(id));
     await decide(database.worker, 'turned-down', grant({ rejected_fingerprints: [digest('turned-down-1')] }));

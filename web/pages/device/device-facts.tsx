@@ -73,13 +73,13 @@ export function TagsPanel({ device }: { readonly device: Device }) {
   );
 }
 
-export function PosturePanel({ device: { posture } }: { readonly device: Device }) {
+export function PosturePanel({ device: { posture, directory } }: { readonly device: Device }) {
   return (
     <Panel title="Posture">
-      {Object.keys(posture).length === 0 ? (
+      {Object.keys(posture).length + Object.keys(directory).length === 0 ? (
         <Note>The device has not reported any.</Note>
       ) : (
-        <ObjectFacts value={posture} />
+        <ObjectFacts value={{ ...posture, ...directory }} />
       )}
     </Panel>
   );
