@@ -4,6 +4,7 @@ import { approvalsBench } from './approvals.ts';
 import { attestationBench } from './attestation.ts';
 import { enrollmentBench } from './enrollment.ts';
 import { heartbeatBench } from './heartbeat.ts';
+import { overloadBench } from './overload.ts';
 import { sealerBench } from './sealer.ts';
 import { startBench } from './start.ts';
 import { tableOf, writeResult, type Measured } from './result.ts';
@@ -16,6 +17,7 @@ const benches: Readonly<Record<string, Bench>> = {
   approvals: approvalsBench,
   enrollment: enrollmentBench,
   heartbeat: heartbeatBench,
+  overload: overloadBench,
   sealer: sealerBench,
   start: startBench,
   attestation: attestationBench,

@@ -16,6 +16,8 @@ export interface OpenLoop {
    * @throws Error when one was refused
    */
   run(url: string, options: { rate: number; seconds: number }): Promise<Latency | null>;
+  /** The same, with whatever was answered. */
+  answers(url: string, options: { rate: number; seconds: number }): Promise<readonly Answer[]>;
   /** The last counter of each copy, the enrolled device first. */
   readonly sent: Uint32Array;
 }
@@ -72,26 +74,32 @@ export async function createOpenLoop(
     }
   }
 
+  async function send(url: string, { rate, seconds }: { rate: number; seconds: number }): Promise<readonly Answer[]> {
+    const targets = join(folder, 'targets.json');
+    const results = join(folder, 'results.bin');
+    await writeTargets(targets, url, rate * seconds);
+    await call(
+      vegeta,
+      [
+        ...['attack', '-format=json', `-targets=${targets}`, `-output=${results}`],
+        ...[`-rate=${rate}/1s`, `-duration=${seconds}s`, '-timeout=10s', '-max-body=0', '-http2=false'],
+        ...[`-connections=${connections}`, `-max-connections=${connections}`, `-workers=${connections}`],
+        ...[`-cert=${certificateFile}`, `-key=${keyFile}`, `-root-certs=${tls.ca}`],
+      ],
+      { timeout: 60_000 },
+    );
+    const csv = await call(vegeta, ['encode', '-to=csv', results], { timeout: 60_000, maxBuffer: 256 * 2 ** 20 });
+    await Promise.all([rm(targets), rm(results)]);
+    const answers = readResults(csv.stdout);
+    count(answers.length);
+    return answers;
+  }
+
   return {
     sent,
+    answers: send,
     async run(url, { rate, seconds }) {
-      const targets = join(folder, 'targets.json');
-      const results = join(folder, 'results.bin');
-      await writeTargets(targets, url, rate * seconds);
-      await call(
-        vegeta,
-        [
-          ...['attack', '-format=json', `-targets=${targets}`, `-output=${results}`],
-          ...[`-rate=${rate}/1s`, `-duration=${seconds}s`, '-timeout=10s', '-max-body=0', '-http2=false'],
-          ...[`-connections=${connections}`, `-max-connections=${connections}`, `-workers=${connections}`],
-          ...[`-cert=${certificateFile}`, `-key=${keyFile}`, `-root-certs=${tls.ca}`],
-        ],
-        { timeout: 60_000 },
-      );
-      const csv = await call(vegeta, ['encode', '-to=csv', results], { timeout: 60_000, maxBuffer: 256 * 2 ** 20 });
-      await Promise.all([rm(targets), rm(results)]);
-      const answers = readResults(csv.stdout);
-      count(answers.length);
+      const answers = await send(url, { rate, seconds });
       const refused = answers.find(({ status }) => status !== 200);
       if (refused !== undefined) throw new Error(`a heartbeat was answered ${refused.status}`);
       if (answers.length < rate * seconds * leastSent) return null;
