@@ -24,7 +24,7 @@ const outage = {
   intervalSeconds: 30,
   frozenMs: 120_000,
   calmMs: 20_000,
-  recoveryWithinMs: 300_000,
+  recoveryWithinMs: 900_000,
 };
 /** Of which one is revoked in each turn of what people ask. */
 const spare: Fleet = { name: 'spare', identities: 1, copies: 9_999 };
@@ -83,7 +83,7 @@ export const overloadBench: Bench = (say) =>
       fleet: outage.fleet,
       identities,
       usedCounter,
-      overMs: 60_000,
+      overMs: 120_000,
     });
     await untilHeard(devices, since, count);
     await sleep(outage.calmMs);
