@@ -1,5 +1,5 @@
 // Attestation as its parts share it: what a device is asked, what was made of its answer, and where that leaves it.
-import type { JsonObject } from './deps.ts';
+import type { Instant, Json, JsonObject } from './deps.ts';
 import type { ProblemCode } from './problems.ts';
 
 export const attestationProviders = ['signed_measurement_v1', 'tpm_quote_v1'] as const;
@@ -40,6 +40,8 @@ export interface StoredChallenge {
   readonly activation: CredentialActivation | null;
 }
 
+export type AttestationCode = Extract<ProblemCode, `attestation.${string}`>;
+
 /**
  * - `verified`: everything that policy asks for was proven.
  * - `unproven`: nothing is wrong with it, but the key has not shown yet that it lives in its TPM; worth no trust.
@@ -56,23 +58,69 @@ export interface QuotedClock {
   readonly safe: boolean;
 }
 
-/** What one piece of evidence comes to. A pure function of evidence, basis and time. */
+/** Approved values as `SENTINEL_ATTESTATION_PCR_BASELINES_JSON` has them, lower-case hex, for devices with all of these tags. */
+export interface ApprovedRegisters {
+  readonly matchTags: readonly string[];
+  readonly pcrs: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
+}
+
+/** Reference values and limits: all of a verdict that is the same for every device. Kept under its digest. */
+export interface AttestationBasis {
+  readonly provider: AttestationProvider;
+  /** Who verifies quotes: we ourselves, or the command of `SENTINEL_TPM_QUOTE_VERIFIER_COMMAND`. */
+  readonly verifier: 'built_in' | 'command';
+  readonly baselines: readonly ApprovedRegisters[];
+  readonly challenge_ttl_seconds: number;
+  readonly max_evidence_age_seconds: number;
+  readonly max_clock_skew_seconds: number;
+  readonly require_hardware_binding: boolean;
+  readonly allow_key_rotation_with_stable_binding: boolean;
+  readonly require_endorsement_chain: boolean;
+  /** PEM. */
+  readonly endorsement_roots: readonly string[];
+  /** Empty lists let everybody pass. */
+  readonly allowed_tpm_manufacturers: readonly string[];
+  readonly allowed_endorsement_keys: readonly string[];
+}
+
+/** What is known of the device when its evidence is judged. */
+export interface AttestationCircumstances {
+  readonly device_id: string;
+  /** What it was asked last; null when nothing is open. */
+  readonly challenge: StoredChallenge | null;
+  /** As its grant has it. */
+  readonly bound: AttestationBinding | null;
+  /** Of the evidence that was verified last, as `device_attestation` has it: a key that was activated need not be again. */
+  readonly proven: AttestationBinding | null;
+  /** Of the same evidence as `proven`. */
+  readonly last_clock: QuotedClock | null;
+  readonly assigned_tags: readonly string[];
+  /** What the verifier command answered, as parsed; null when there is none, or it gave no answer. */
+  readonly external: Json;
+}
+
+/** What one piece of evidence comes to. A pure function of evidence, circumstances, basis and time. */
 export interface Verdict {
   readonly outcome: VerdictOutcome;
   /** Of a refusal; null otherwise. */
-  readonly code: Extract<ProblemCode, `attestation.${string}`> | null;
+  readonly code: AttestationCode | null;
   /** Stable word for programs, such as `pcr_mismatch`; null when nothing is wrong. */
   readonly reason: string | null;
   /** The same for people. */
   readonly detail: string | null;
   readonly facts: JsonObject;
+  /** As far as it was proven before something was refused. */
   readonly key_id: string | null;
+  /** Of an unproven key, what it claims. */
   readonly binding_id: string | null;
-  /** `certificate` when a manufacturer vouches for the endorsement key, `key` for a bare one, `verifier` when a command said it. */
-  readonly binding_source: 'certificate' | 'key' | 'verifier' | 'measurement_key' | null;
+  /** `certificate` when a manufacturer vouches for the endorsement key, `key` for a bare one, `verifier` when a command said it; null when it is
+   *  the one that the device is bound to, and the evidence does not say it again. */
+  readonly binding_source: 'certificate' | 'key' | 'verifier' | null;
   readonly manufacturer: string | null;
   readonly pcrs: RegisterValues | null;
   readonly clock: QuotedClock | null;
+  /** Until when it counts, if it is verified: it was made some time before it was judged. */
+  readonly fresh_until: Instant | null;
 }
 
 /** Where a device stands, as its row has it. `stale` and `not_required` are what readers make of it. */

@@ -105,31 +105,72 @@ export function verifyEndorsement({
   } as VerifiedEndorsement;
 }
 
+/** What evidence says about the endorsement key of its TPM. */
+export interface Endorsement {
+  /** Null when it says nothing; that the attestation key lives with it is for a credential to show. */
+  readonly key: EndorsementKey | null;
+  /** Null when nobody who is trusted here vouches for the key. */
+  readonly verified: VerifiedEndorsement | null;
+  /** As its certificate has it, verified or not; null without a certificate. */
+  readonly manufacturer: TpmManufacturer | null;
+}
+
+/**
+ * Finds the endorsement key of this evidence. A certificate that leads to no trusted root is no proof and no hindrance,
+ * unless a chain is asked for; one that is for another key than the evidence names always is a hindrance.
+ *
+ * @throws TrustError `attestation.failed`
+ */
+export function findEndorsement({
+  required,
+  ...presented
+}: Parameters<typeof verifyEndorsement>[0] & { readonly required: boolean }): Endorsement {
+  const { certificate, chain, ekPublic, roots } = presented;
+  const leafPem = certificate ?? chain[0];
+  if (required || (leafPem !== undefined && roots.length > 0)) {
+    try {
+      const verified = verifyEndorsement(presented);
+      return { key: verified.key, verified, manufacturer: verified.manufacturer };
+    } catch (error) {
+      if (required) throw error;
+    }
+  }
+  const bare = ekPublic === null ? null : readEndorsementKey(ekPublic);
+  if (leafPem === undefined) return { key: bare, verified: null, manufacturer: null };
+  const leaf = translated(() => parseCertificate(leafPem));
+  if (bare !== null && !bare.key.equals(leaf.publicKey))
+    throw untrusted('the endorsement certificate is for another key');
+  return {
+    key: bare ?? endorsementKeyOf(leaf.publicKey),
+    verified: null,
+    manufacturer: refusingMalformed('The endorsement certificate', () => readManufacturer(leaf)),
+  };
+}
+
 /**
  * Requires that everything which says who made the TPM names a manufacturer of the list: what the device reports, and
  * what its certificate says, by vendor id or by organisation.
  *
  * @param allowed     Names as the certificates have them, in any case. An empty list allows everybody.
  * @param reported    What the device says itself, or null.
- * @param endorsement Verified, or null when none is asked for.
+ * @param certified   What the certificate says, or null when there is none.
  * @throws TrustError `attestation.failed`
  */
 export function requireAllowedManufacturer({
   allowed,
   reported,
-  endorsement,
+  certified,
 }: {
   allowed: readonly string[];
   reported: string | null;
-  endorsement: VerifiedEndorsement | null;
+  certified: TpmManufacturer | null;
 }): void {
   if (allowed.length === 0) return;
   const names = new Set(allowed.map(comparable));
   const isAllowed = (name: string | null): boolean => name !== null && names.has(comparable(name));
-  const { vendor = null, organizations = [] } = endorsement?.manufacturer ?? {};
-  const certified = endorsement === null || isAllowed(vendor) || organizations.some(isAllowed);
-  const claimed = reported === null ? endorsement !== null : isAllowed(reported);
-  if (!certified || !claimed)
+  const vouched = certified === null || isAllowed(certified.vendor) || certified.organizations.some(isAllowed);
+  const claimed = reported === null ? certified !== null : isAllowed(reported);
+  if (!vouched || !claimed)
     throw evidenceFault('manufacturer_not_allowed', 'The manufacturer of the TPM is not one of those that are allowed');
 }
 

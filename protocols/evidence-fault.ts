@@ -1,4 +1,5 @@
-// Why evidence was refused, in words that programs can tell apart: the `reason` that goes with the code `attestation.failed`.
+// Why evidence was refused, in words that programs can tell apart: the `reason` that goes with the code.
+import type { AttestationCode } from '#contracts/attestation.ts';
 import { TrustError, type ProblemFacts } from '#contracts/problems.ts';
 import { Malformed } from './malformed.ts';
 
@@ -22,15 +23,49 @@ export type EvidenceFault =
   | 'endorsement_missing'
   | 'endorsement_untrusted'
   | 'endorsement_expired'
-  | 'manufacturer_not_allowed';
+  | 'manufacturer_not_allowed'
+  | 'endorsement_key_not_allowed'
+  /** Nothing says which hardware it comes from, and policy asks for that. */
+  | 'hardware_unbound'
+  /** The secret of a credential came back, and is another one. */
+  | 'activation_wrong'
+  /** The clock of the TPM shows less than it did: the evidence is from before. */
+  | 'clock_went_back'
+  /** The verifier command gave no answer that can be used. */
+  | 'verifier_failed'
+  /** It said that the evidence is not valid. */
+  | 'verifier_refused'
+  /** Something of ours went wrong; nothing is said about the evidence. */
+  | 'judgement_failed'
+  /** With `attestation.nonce_unknown`. */
+  | 'other_challenge'
+  /** With `attestation.stale`. */
+  | 'too_old'
+  | 'challenge_expired'
+  /** The registers that are approved are no longer those that were asked for. */
+  | 'challenge_outdated'
+  /** With `attestation.hardware_mismatch`. */
+  | 'other_hardware'
+  | 'other_key';
+
+interface RefusalOptions {
+  readonly facts?: ProblemFacts;
+  readonly cause?: unknown;
+}
 
 /** The refusal; `detail` and `facts` may be shown to anybody who may see the device. */
-export function evidenceFault(
+export function evidenceRefusal(
+  code: AttestationCode,
   reason: EvidenceFault,
   detail: string,
-  options: { facts?: ProblemFacts; cause?: unknown } = {},
+  options: RefusalOptions = {},
 ): TrustError {
-  return new TrustError('attestation.failed', { ...options, detail, facts: { ...options.facts, reason } });
+  return new TrustError(code, { ...options, detail, facts: { ...options.facts, reason } });
+}
+
+/** Of evidence that is not what it should be. */
+export function evidenceFault(reason: EvidenceFault, detail: string, options?: RefusalOptions): TrustError {
+  return evidenceRefusal('attestation.failed', reason, detail, options);
 }
 
 /** Whatever goes wrong while evidence is read, ours or OpenSSL's, is a refusal and never a failure of the server. */

@@ -4,10 +4,9 @@
 // the caller to ask: `keyFingerprint` against the bound one, `pcrs` against the baselines.
 import { createPublicKey, hash, sign, verify, type KeyObject } from 'node:crypto';
 import type { Instant } from '#contracts/deps.ts';
-import { TrustError } from '#contracts/problems.ts';
 import { readBase64url } from './base64url.ts';
 import { canonicalBytes } from './canonical-json.ts';
-import { evidenceFault, membersOf, refusingMalformed } from './evidence-fault.ts';
+import { evidenceFault, evidenceRefusal, membersOf, refusingMalformed } from './evidence-fault.ts';
 import { Malformed } from './malformed.ts';
 import { readPcrValues, requireSelection, type PcrSelection, type PcrValues } from './pcr.ts';
 import { readPem, writePem } from './pem.ts';
@@ -103,7 +102,11 @@ export function verifySignedMeasurement({
       throw evidenceFault('signature_invalid', 'The signature is not that of this key over this measurement');
     if (device_id !== deviceId) throw evidenceFault('other_device', 'The measurement is of another device');
     if (nonce !== challenge.nonce)
-      throw new TrustError('attestation.nonce_unknown', { detail: 'The measurement answers another challenge' });
+      throw evidenceRefusal(
+        'attestation.nonce_unknown',
+        'other_challenge',
+        'The measurement answers another challenge',
+      );
     const measuredAt = readTime(measured_at);
     requireFresh(measuredAt, limits, now);
     return {
@@ -199,8 +202,7 @@ function requireFresh(measuredAt: Date, limits: FreshnessLimits, now: Date): voi
   const skewMs = limits.maximumClockSkewSeconds * 1000;
   // Written so that a limit or a clock that is no number lets nothing through.
   if (!(ageMs <= limits.maximumAgeSeconds * 1000 + skewMs)) {
-    throw new TrustError('attestation.stale', {
-      detail: 'The measurement was taken too long ago',
+    throw evidenceRefusal('attestation.stale', 'too_old', 'The measurement was taken too long ago', {
       facts: { measured_at: measuredAt.toISOString(), maximum_age_seconds: limits.maximumAgeSeconds },
     });
   }

@@ -91,7 +91,8 @@ function readChain(value: unknown): string[] {
   return value.map(readText);
 }
 
-function readManufacturer(value: unknown): string {
+/** @throws Malformed */
+export function readManufacturer(value: unknown): string {
   if (typeof value !== 'string' || !manufacturerForm.test(value)) throw new Malformed('the manufacturer is not a word');
   return value;
 }

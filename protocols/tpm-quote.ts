@@ -3,12 +3,13 @@
 // That the key lives in a TPM, and in which one, a quote cannot say: it takes a credential (tpm-credential.ts). Until that
 // has come back, nothing may rest on the key, and `akName` is what it is known by.
 import { constants, hash, verify } from 'node:crypto';
-import { TrustError } from '#contracts/problems.ts';
+import type { TrustError } from '#contracts/problems.ts';
 import { readBase64url } from './base64url.ts';
-import { evidenceFault, refusingMalformed } from './evidence-fault.ts';
+import { evidenceFault, evidenceRefusal, membersOf, refusingMalformed } from './evidence-fault.ts';
+import { Malformed } from './malformed.ts';
 import { banksOf, readPcrValues, requireSelection, type PcrSelection, type PcrValues } from './pcr.ts';
 import { tpmHash, type TpmHash, type TpmSignatureScheme } from './tpm-algorithms.ts';
-import { readTpmEvidence, type TpmEvidence } from './tpm-evidence.ts';
+import { readManufacturer, readTpmEvidence, tpmQuote, type TpmEvidence } from './tpm-evidence.ts';
 import {
   hierarchies,
   objectAttributes,
@@ -76,8 +77,7 @@ export function verifyTpmQuote({
     requireAnswer(evidence.nonce, quote, challenge);
     requireSameSelection(quote.selection, challenge.selection);
     const pcrs = readPcrValues(evidence.pcrs, challenge.selection);
-    if (!digestOf(pcrs, quote, signature.hash).equals(quote.pcrDigest))
-      throw evidenceFault('pcr_digest', 'The PCR values that were reported are not those that the TPM quoted');
+    requireQuoted(pcrs, quote, signature.hash);
     return {
       evidence,
       pcrs,
@@ -90,6 +90,64 @@ export function verifyTpmQuote({
       firmwareVersion: quote.firmwareVersion,
     } as VerifiedQuote;
   });
+}
+
+/** A bundle that somebody else verifies: what can be read of it without a signature. */
+export interface ForeignQuote {
+  /** Name of the attestation key, or SHA-256 over what stands for it where no TPM would know it; lower-case hex. */
+  readonly keyId: string;
+  /** Null where the bundle has none. */
+  readonly pcrs: PcrValues | null;
+  /** Null where the quote is of a form that only the verifier knows. */
+  readonly clock: TpmClock | null;
+  readonly manufacturer: string | null;
+}
+
+/**
+ * Reads a bundle whose signature another verifier checks, which may know other forms of quotes, signatures and keys.
+ * What can be read has to fit the challenge: the nonce always, the quote and the register values where they are there.
+ *
+ * @param evidence Untrusted, as parsed from JSON. Nothing of it is proven.
+ * @throws TrustError `attestation.failed`, `attestation.nonce_unknown`
+ */
+export function readForeignQuote({
+  evidence,
+  challenge,
+}: {
+  evidence: unknown;
+  challenge: QuoteChallenge;
+}): ForeignQuote {
+  requireSelection(challenge.selection);
+  return refusingMalformed('The TPM evidence', () => {
+    const fields = membersOf(evidence, ['provider', 'nonce', 'ak_public'], Object.keys(Object(evidence)));
+    if (fields.provider !== tpmQuote) throw new Malformed('it is of another provider');
+    if (fields.nonce !== challenge.nonce) throw otherChallenge();
+    const akPublic = readBase64url(fields.ak_public, maximumForeignBytes);
+    const quote = ifReadable(() => readQuote(readBase64url(fields.quote, maximumForeignBytes)));
+    const signature = ifReadable(() => readSignature(readBase64url(fields.signature, maximumForeignBytes)));
+    const pcrs = fields.pcrs === undefined ? null : readPcrValues(fields.pcrs, challenge.selection);
+    if (quote !== null) {
+      requireAnswer(challenge.nonce, quote, challenge);
+      requireSameSelection(quote.selection, challenge.selection);
+      if (pcrs !== null && signature !== null) requireQuoted(pcrs, quote, signature.hash);
+    }
+    return {
+      keyId: ifReadable(() => readTpmName(akPublic))?.name.toString('hex') ?? hash('sha256', akPublic),
+      pcrs,
+      clock: quote?.clock ?? null,
+      manufacturer: fields.tpm_manufacturer === undefined ? null : readManufacturer(fields.tpm_manufacturer),
+    };
+  });
+}
+
+const maximumForeignBytes = 16 * 1024;
+
+function ifReadable<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
 }
 
 const { fixedTPM, fixedParent, sensitiveDataOrigin, restricted, sign, decrypt } = objectAttributes;
@@ -124,8 +182,16 @@ function isSignedBy(
 
 function requireAnswer(nonce: string, { extraData }: TpmQuote, challenge: QuoteChallenge): void {
   const asked = readBase64url(challenge.nonce, 64);
-  if (nonce !== challenge.nonce || !extraData.equals(asked))
-    throw new TrustError('attestation.nonce_unknown', { detail: 'The quote answers another challenge' });
+  if (nonce !== challenge.nonce || !extraData.equals(asked)) throw otherChallenge();
+}
+
+function otherChallenge(): TrustError {
+  return evidenceRefusal('attestation.nonce_unknown', 'other_challenge', 'The quote answers another challenge');
+}
+
+function requireQuoted(pcrs: PcrValues, quote: TpmQuote, { name }: TpmHash): void {
+  if (!digestOf(pcrs, quote, name).equals(quote.pcrDigest))
+    throw evidenceFault('pcr_digest', 'The PCR values that were reported are not those that the TPM quoted');
 }
 
 function requireSameSelection(quoted: PcrSelection, asked: PcrSelection): void {
@@ -141,7 +207,7 @@ function requireSameSelection(quoted: PcrSelection, asked: PcrSelection): void {
 }
 
 /** Over the registers, ascending, bank after bank as they were quoted; by the hash of the signature (Part 3 §18.4.1). */
-function digestOf(pcrs: PcrValues, { selection, bankOrder }: TpmQuote, { name }: TpmHash): Buffer {
+function digestOf(pcrs: PcrValues, { selection, bankOrder }: TpmQuote, name: TpmHash['name']): Buffer {
   const values = bankOrder.flatMap((bank) => (selection[bank] ?? []).map((register) => pcrs[bank]?.[register] ?? ''));
   return hash(name, Buffer.from(values.join(''), 'hex'), 'buffer');
 }

@@ -245,7 +245,7 @@ describe('requireAllowedManufacturer', () => {
     const check =
       (allowed: string[], reported: string | null, verified: VerifiedEndorsement | null = endorsement) =>
       () =>
-        requireAllowedManufacturer({ allowed, reported, endorsement: verified });
+        requireAllowedManufacturer({ allowed, reported, certified: verified?.manufacturer ?? null });
     for (const accepted of [
       check([], null, null),
       check([], 'anybody'),
