@@ -1,11 +1,20 @@
-// /api/certificates: what ends soon, across the fleet.
+// /api/certificates: what ends when, across the fleet.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Clock } from '#contracts/deps.ts';
-import { CertificateList, CertificateListQuery, type ListedCertificate } from '#contracts/http/certificates.ts';
+import {
+  CertificateList,
+  CertificateListQuery,
+  CertificatePlan,
+  CertificatePlanQuery,
+  type ListedCertificate,
+} from '#contracts/http/certificates.ts';
+import type { PlanPeriod } from '#contracts/states.ts';
 import { certificateLife, dayMs } from '#machines/certificate-life.ts';
+import { frameOfPlan, sumPlan } from '#machines/certificate-plan.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
 import type { CertificateFilter, CertificatePosition, CertificateRow } from '#store/certificate.ts';
 import type { Cursors } from './cursors.ts';
+import { createKeptReadings } from './kept-readings.ts';
 import { filterOf, readPage, type Page } from './pages.ts';
 import { presentCertificate, type DevicePolicy } from './present-device.ts';
 import { projectOf } from './projects.ts';
@@ -16,6 +25,8 @@ export interface CertificatesDeps {
     filter: CertificateFilter,
     page: Page<CertificatePosition>,
   ) => Promise<readonly CertificateRow[]>;
+  /** How many pinned ones end before the first bound, between each and the next, and from the last on. */
+  readonly countCertificates: (project: string, bounds: readonly string[]) => Promise<readonly number[]>;
   readonly cursors: Cursors;
   readonly policy: DevicePolicy;
   readonly clock: Clock;
@@ -50,6 +61,36 @@ export const certificateRoutes: FastifyPluginAsyncTypebox<CertificatesDeps> = as
       return { items: rows.map((row) => presentListed(row, now, deps.policy)), next_cursor };
     },
   );
+
+  const plan = createKeptReadings({
+    async read({ project, by }: { readonly project: string; readonly by: PlanPeriod }) {
+      const frame = frameOfPlan(deps.clock.now().toISOString(), by, deps.policy);
+      const counts = await deps.countCertificates(project, frame.bounds);
+      return { counted_at: frame.now, ...sumPlan(frame, counts, deps.policy) };
+    },
+    keyOf: ({ project, by }) => JSON.stringify([project, by]),
+    atOnce: 1,
+    clock: deps.clock,
+  });
+
+  app.get(
+    '/api/certificates/plan',
+    {
+      config: { access: 'device.read' },
+      schema: {
+        operationId: 'planCertificates',
+        tags: ['certificates'],
+        summary: 'How many pinned certificates end in which week or month; some seconds old at most',
+        querystring: CertificatePlanQuery,
+        response: { 200: CertificatePlan },
+      },
+    },
+    async (request) => {
+      const { by = 'week' } = request.query;
+      const { periods, ...rest } = (await plan({ project: projectOf(request), by })).value;
+      return { by, ...rest, periods: [...periods] };
+    },
+  );
 };
 
 const others = ({ role, search }: CertificateListQuery): CertificateFilter => ({
@@ -59,7 +100,7 @@ const others = ({ role, search }: CertificateListQuery): CertificateFilter => ({
 
 /** Every filter by time is a stretch of time, and all of them together one stretch; null when nothing can be in it. */
 function rangeOf(
-  { rotation, expiring_soon, expired }: CertificateListQuery,
+  { rotation, expiring_soon, expired, not_after_from, not_after_before }: CertificateListQuery,
   now: Date,
   policy: DevicePolicy,
 ): Pick<CertificateFilter, 'from' | 'before'> | null {
@@ -75,6 +116,8 @@ function rangeOf(
   if (rotation === 'none') stretches.push([recommended, Infinity]);
   if (expiring_soon !== undefined) stretches.push(expiring_soon ? [-Infinity, soon] : [soon, Infinity]);
   if (expired !== undefined) stretches.push(expired ? [-Infinity, past] : [past, Infinity]);
+  if (not_after_from !== undefined) stretches.push([Date.parse(not_after_from), Infinity]);
+  if (not_after_before !== undefined) stretches.push([-Infinity, Date.parse(not_after_before)]);
   const from = Math.max(-Infinity, ...stretches.map(([start]) => start));
   const before = Math.min(Infinity, ...stretches.map(([, end]) => end));
   if (from >= before) return null;

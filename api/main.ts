@@ -30,7 +30,7 @@ import { workflowId } from '#protocols/workflow-id.ts';
 import { actorContext } from '#store/actor.ts';
 import { findApproval, listApprovals, openApprovals } from '#store/approval.ts';
 import { listSilences, listTimeline } from '#store/timeline.ts';
-import { listCertificates } from '#store/certificate.ts';
+import { countCertificates, listCertificates } from '#store/certificate.ts';
 import { headSequence, isAuditWritable, listAudit, listOutbox, recordAlone, sealLagSeconds } from '#store/audit.ts';
 import { checkpointFolder } from '#store/checkpoint-files.ts';
 import { countPinnedCertificates, denyAgain, listPinnedCertificates, revokeCertificate } from '#store/denylist.ts';
@@ -433,6 +433,7 @@ const app = await buildApi({
   },
   certificates: {
     listCertificates: (project, filter, page) => listCertificates(store, project, filter, page),
+    countCertificates: (project, bounds) => countCertificates(store, project, bounds, countLimitMs),
     cursors,
     policy: settings,
     clock,

@@ -6,12 +6,12 @@ import { addAcceptRestoreCommand } from './accept-restore.ts';
 import { withClient } from './connection.ts';
 import { present, type CliContext } from './context.ts';
 import { withExamples } from './examples.ts';
-import { CliError, wrongUsage } from './failure.ts';
+import { CliError } from './failure.ts';
 import { presentPage, readPages, withPageOptions, type PageOptions } from './pages.ts';
 import { withProgress } from './progress.ts';
 import { facts, table } from './table.ts';
 import { watching } from './watch.ts';
-import { longTime, stamp } from './when.ts';
+import { instantOf, longTime, stamp } from './when.ts';
 import { stateCell } from './words.ts';
 
 interface ListOptions extends PageOptions {
@@ -118,10 +118,4 @@ function queryOf(options: ListOptions): AuditListQuery {
     ...(options.until === undefined ? {} : { until: instantOf(options.until) }),
     ...(options.oldest ? { order: 'oldest' as const } : {}),
   };
-}
-
-function instantOf(text: string): string {
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime())) throw wrongUsage(`${text} is no time.`, 'Say it like 2026-01-31T12:00:00Z.');
-  return time.toISOString();
 }

@@ -1,5 +1,6 @@
 // Instants as people read them: how long ago, or how soon. In a pipe they stay what they are.
 import type { CliContext } from './context.ts';
+import { wrongUsage } from './failure.ts';
 
 type Reader = Pick<CliContext, 'terminal' | 'clock'>;
 
@@ -39,4 +40,11 @@ export function absolute(instant: string, now: Date): string {
 
 export function stamp(instant: string): string {
   return `${instant.slice(0, 19).replace('T', ' ')}Z`;
+}
+
+/** What a person gave as a time, as the API takes it. */
+export function instantOf(text: string): string {
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime())) throw wrongUsage(`${text} is no time.`, 'Say it like 2026-01-31T12:00:00Z.');
+  return time.toISOString();
 }

@@ -2,7 +2,12 @@
 import type { LoginAnswer, LoginBody, Me, Session, SessionList, SessionListQuery } from '#contracts/http/admin.ts';
 import type { Approval, ApprovalList, ApprovalListQuery } from '#contracts/http/approvals.ts';
 import type { AuditList, AuditListQuery, Integrity } from '#contracts/http/audit.ts';
-import type { CertificateList, CertificateListQuery } from '#contracts/http/certificates.ts';
+import type {
+  CertificateList,
+  CertificateListQuery,
+  CertificatePlan,
+  CertificatePlanQuery,
+} from '#contracts/http/certificates.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
 import type {
   Device,
@@ -57,6 +62,7 @@ export interface Client {
   };
   readonly certificates: {
     list(query?: CertificateListQuery, options?: CallOptions): Promise<CertificateList>;
+    plan(query?: CertificatePlanQuery, options?: CallOptions): Promise<CertificatePlan>;
   };
   readonly audit: {
     list(query?: AuditListQuery, options?: CallOptions): Promise<AuditList>;
@@ -124,6 +130,7 @@ export function createClient(options: CallerOptions): Client {
     },
     certificates: {
       list: (query, also) => get('/api/certificates', query, also),
+      plan: (query, also) => get('/api/certificates/plan', query, also),
     },
     audit: {
       list: (query, also) => get('/api/audit/events', query, also),

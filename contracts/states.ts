@@ -38,6 +38,10 @@ export type AttestationState = (typeof attestationStates)[number];
 export const rotationAdvice = ['none', 'recommended', 'required'] as const;
 export type RotationAdvice = (typeof rotationAdvice)[number];
 
+/** What the plan of rotations is divided by. */
+export const planPeriods = ['week', 'month'] as const;
+export type PlanPeriod = (typeof planPeriods)[number];
+
 /**
  * What an index can put in order: ids, the newest devices first, and the certificates that end soonest first. Not when a
  * device was last seen: an index on that would make every heartbeat dearer.

@@ -1,8 +1,10 @@
 // Certificates by the time at which they end: pinned ones, and those that wait for people to decide.
 import type { CertificateFacts } from '#contracts/certificate.ts';
+import { TrustError } from '#contracts/problems.ts';
 import type { DeviceState, TrustTier } from '#contracts/states.ts';
 import { deniedSql } from './denylist.ts';
 import { byKey } from './device-page.ts';
+import { isCancelled } from './errors.ts';
 import type { Page } from './page.ts';
 import { toInstant } from './plain.ts';
 import type { Store } from './store.ts';
@@ -76,6 +78,37 @@ export async function listCertificates(
     pinned_not_after: pinned_not_after && toInstant(pinned_not_after),
     grant: state === null || tier === null ? null : { state, tier },
   }));
+}
+
+/**
+ * Counts pinned certificates by when they end, in stretches of time: before the first bound, from each bound to the next,
+ * and from the last one on.
+ *
+ * @param bounds in order
+ * @returns one number more than there are bounds
+ * @throws TrustError `device.count_too_slow` when the server does not get through in time
+ */
+export async function countCertificates(
+  store: Store,
+  project: string,
+  bounds: readonly string[],
+  limitMs: number,
+): Promise<readonly number[]> {
+  const rows = await withProject(store, project, async (tx) => {
+    await tx.query(`SELECT set_config('statement_timeout', $1, true)`, [`${limitMs}ms`]);
+    try {
+      return await tx.query<{ stretch: number; certificates: number }>(
+        `SELECT width_bucket(pinned_not_after, $2::timestamptz[]) AS stretch, count(*)::float8 AS certificates
+         FROM device WHERE project_id = $1 AND pinned_not_after IS NOT NULL GROUP BY 1`,
+        [project, bounds],
+      );
+    } catch (error) {
+      if (!isCancelled(error)) throw error;
+      throw new TrustError('device.count_too_slow', { facts: { limit_ms: limitMs }, cause: error });
+    }
+  });
+  const found = new Map(rows.map(({ stretch, certificates }) => [stretch, certificates]));
+  return Array.from({ length: bounds.length + 1 }, (_, stretch) => found.get(stretch) ?? 0);
 }
 
 interface FoundCertificate {

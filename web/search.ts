@@ -48,7 +48,13 @@ function fieldValue(schema: FieldSchema, raw: unknown): string | number | boolea
 
 export const parseFleetSearch = (raw: Raw): DeviceListQuery => pick(DeviceListQuery, raw);
 
-export const parseCertificatesSearch = (raw: Raw): CertificateListQuery => pick(CertificateListQuery, raw);
+/** The plan above the list is by week, unless it says otherwise. */
+export type CertificatesSearch = CertificateListQuery & { plan?: 'month' };
+
+export const parseCertificatesSearch = (raw: Raw): CertificatesSearch => ({
+  ...pick<CertificateListQuery>(CertificateListQuery, raw),
+  ...(raw['plan'] === 'month' ? { plan: 'month' } : {}),
+});
 
 /** Without a state the queue shows what waits; `all` shows everything. */
 export type ApprovalsSearch = Omit<ApprovalListQuery, 'state'> & { state?: ApprovalState | 'all' };

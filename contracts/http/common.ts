@@ -16,6 +16,12 @@ export const Reason = Type.String({ minLength: 1, maxLength: 500 });
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 export const Names = <const T extends string>(names: readonly T[]): TEnum<T[]> => Type.Enum([...names]);
 
+/** A number for each name. */
+export const countsOf = <const Name extends string>(names: readonly Name[]) =>
+  Type.Object(
+    Object.fromEntries(names.map((name) => [name, Type.Integer()])) as Record<Name, ReturnType<typeof Type.Integer>>,
+  );
+
 /** An object that refuses what it does not know. */
 export const Exactly = <T extends Record<string, TSchema>>(fields: T, options: { description?: string } = {}) =>
   Type.Object(fields, { additionalProperties: false, ...options });

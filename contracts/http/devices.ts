@@ -12,6 +12,7 @@ import {
   trustTiers,
 } from '../states.ts';
 import {
+  countsOf,
   Digest,
   Exactly,
   Fingerprint,
@@ -106,11 +107,6 @@ export type DeviceList = Static<typeof DeviceList>;
 
 export const DeviceCountsQuery = Exactly(DeviceFilters);
 export type DeviceCountsQuery = Static<typeof DeviceCountsQuery>;
-
-const countsOf = <const Name extends string>(names: readonly Name[]) =>
-  Type.Object(
-    Object.fromEntries(names.map((name) => [name, Type.Integer()])) as Record<Name, ReturnType<typeof Type.Integer>>,
-  );
 
 /** How many devices a list would have. Each facet counts as if its own filter were not set, so that it can offer the others. */
 export const DeviceCounts = Type.Object({

@@ -528,6 +528,46 @@ describe('the console', { skip: requires('chromium') }, () => {
       await page.waitForURL('**/devices/kiosk-lapsed-01');
       assert.deepEqual(faults, []);
     });
+
+    it('draw how many end when, and each bar is the filter of the list, by keyboard too (UI-05)', async (t) => {
+      const { api, page, faults } = await open(t, '/certificates', { as: 'viewer1' });
+      const plan = page.getByRole('region', { name: 'When they end' });
+      const bars = plan.getByRole('list', { name: 'Pinned certificates by the week in which they end' });
+      await bars.getByRole('listitem').first().waitFor();
+      assert.equal(await bars.getByRole('listitem').count(), 15, 'those without a certificate too');
+      const numbers = await bars.getByRole('listitem').allInnerTexts();
+      const drawn = numbers.reduce(
+        (sum, text) => sum + Number(/\b\d+(?=\s)/.exec(text.split(': ')[1] ?? '')?.[0] ?? 0),
+        0,
+      );
+      const pinned = [...api.fleet.devices.values()].filter(({ certificate }) => certificate !== null);
+      assert.equal(drawn, pinned.length);
+
+      const ended = bars.getByRole('link', { name: 'Have ended: 1 certificate, rotation required for 1' });
+      await ended.focus();
+      await page.keyboard.press('Enter');
+      await page.waitForURL((url) => url.searchParams.get('expired') === 'true');
+      assert.equal(new URL(page.url()).searchParams.get('role'), 'pinned');
+      const rows = page.locator('tr[data-row]');
+      await rows.nth(1).waitFor({ state: 'detached' });
+      assert.match(await rows.first().innerText(), /kiosk-lapsed-01/);
+      assert.equal(await ended.getAttribute('aria-current'), 'true');
+
+      await plan.getByRole('button', { name: 'Months' }).click();
+      await page.waitForURL(/plan=month/);
+      const months = plan.getByRole('list', { name: 'Pinned certificates by the month in which they end' });
+      const last = months.getByRole('link').last();
+      const counted = Number(/: (\d+) certificate/.exec(await last.innerText())?.[1]);
+      await last.click();
+      await page.waitForURL(/not_after_from=/);
+      await page.getByText(`${counted} certificates that match on this page`).waitFor();
+      await page.getByRole('button', { name: /^Ends .*: show all times$/ }).click();
+      await page.waitForURL((url) => !url.search.includes('not_after'));
+      await plan.getByRole('link', { name: 'Expired' }).click();
+      await page.waitForURL((url) => url.searchParams.get('expired') === 'true');
+      assert.equal(new URL(page.url()).searchParams.get('plan'), 'month');
+      assert.deepEqual(faults, []);
+    });
   });
 
   describe('the device page', () => {
@@ -751,6 +791,7 @@ describe('the console', { skip: requires('chromium') }, () => {
         '/approvals?state=all',
         '/certificates',
         '/certificates?search=nothing',
+        '/certificates?plan=month&expired=true&role=pinned',
         '/audit',
         '/sessions',
         '/health',

@@ -1,4 +1,5 @@
 // Objects as the API answers them, to be changed by a test where it matters.
+import type { CertificatePlan } from '#contracts/http/certificates.ts';
 import type { TrustAssertion } from '#contracts/http/trust-assertions.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { AuditEvent, Integrity } from '#contracts/http/audit.ts';
@@ -144,6 +145,27 @@ export function aTrustAssertion(changes: Partial<TrustAssertion> = {}): TrustAss
     approval_state: 'approved',
     retired: false,
     certificate_fingerprint_sha256: null,
+    ...changes,
+  };
+}
+
+export function aCertificatePlan(changes: Partial<CertificatePlan> = {}): CertificatePlan {
+  const period = (from: string | null, before: string | null, none = 0, recommended = 0, required = 0) => {
+    return { from, before, certificates: none + recommended + required, rotation: { none, recommended, required } };
+  };
+  return {
+    by: 'week',
+    certificates: 55,
+    expired: 1,
+    expiring_soon: 13,
+    rotation: { none: 42, recommended: 8, required: 5 },
+    periods: [
+      period(null, '2026-01-02T03:04:05.001Z', 0, 0, 1),
+      period('2026-01-02T03:04:05.001Z', '2026-01-05T00:00:00.000Z', 0, 0, 4),
+      period('2026-01-05T00:00:00.000Z', '2026-01-12T00:00:00.000Z'),
+      period('2026-01-12T00:00:00.000Z', null, 42, 8),
+    ],
+    counted_at: '2026-01-02T03:04:05.000Z',
     ...changes,
   };
 }

@@ -194,7 +194,13 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
       clock,
       random,
     },
-    certificates: { listCertificates: registry.listCertificates, cursors, policy: readSettings({}), clock },
+    certificates: {
+      listCertificates: registry.listCertificates,
+      countCertificates: registry.countCertificates,
+      cursors,
+      policy: readSettings({}),
+      clock,
+    },
     savedFilters: { savedFilters, clock },
     approvals: { ...voting, listApprovals: registry.approvalStore.listApprovals, cursors, links },
     doctor: {

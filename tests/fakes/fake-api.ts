@@ -6,20 +6,28 @@ import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import type { Me, Session } from '#contracts/http/admin.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
-import type { ListedCertificate } from '#contracts/http/certificates.ts';
+import type { CertificatePlan, ListedCertificate } from '#contracts/http/certificates.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
 import type { Ready } from '#contracts/http/health.ts';
 import type { SavedFilter } from '#contracts/http/saved-filters.ts';
 import { permissionsOf, type Role } from '#contracts/permissions.ts';
 import { problems, TrustError } from '#contracts/problems.ts';
 import { readSettings } from '#contracts/settings.ts';
+import { frameOfPlan, sumPlan } from '#machines/certificate-plan.ts';
 import { explainDevice } from '#machines/explanation.ts';
 import type { Device, DeviceCounts } from '#contracts/http/devices.ts';
 import type { DeviceExplanation } from '#contracts/http/explanation.ts';
 import type { DeviceTimeline, TimelineEntry } from '#contracts/http/timeline.ts';
-import { deviceApprovalStates, livenessStates, rotationAdvice, trustTiers, timelineKinds } from '#contracts/states.ts';
+import {
+  deviceApprovalStates,
+  livenessStates,
+  planPeriods,
+  rotationAdvice,
+  trustTiers,
+  timelineKinds,
+} from '#contracts/states.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
-import { appendAudit, type FakeFleet, fakeFleet } from './fake-fleet.ts';
+import { appendAudit, type FakeFleet, fakeFleet, rotationPolicy } from './fake-fleet.ts';
 
 const accounts: Record<string, Role> = {
   admin: 'admin',
@@ -326,9 +334,22 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
           fits(url, 'role', one.role) &&
           fits(url, 'expired', String(one.expired)) &&
           fits(url, 'expiring_soon', String(one.expiring_soon)) &&
+          one.not_after >= (url.searchParams.get('not_after_from') ?? '') &&
+          one.not_after < (url.searchParams.get('not_after_before') ?? '~') &&
           [one.device_id, one.subject, one.fingerprint_sha256].some((text) => text.includes(search)),
       )
       .toSorted((a, b) => Date.parse(a.not_after) - Date.parse(b.not_after));
+  }
+
+  function planOf(url: URL): CertificatePlan {
+    const by = planPeriods.find((period) => period === url.searchParams.get('by')) ?? 'week';
+    const frame = frameOfPlan(new Date(nowMs()).toISOString(), by, rotationPolicy);
+    const ends = [...fleet.devices.values()].flatMap(({ certificate }) => certificate?.not_after ?? []);
+    const counts = ['', ...frame.bounds].map(
+      (from, index) => ends.filter((end) => end >= from && end < (frame.bounds[index] ?? '~')).length,
+    );
+    const { periods, ...rest } = sumPlan(frame, counts, rotationPolicy);
+    return { by, counted_at: frame.now, ...rest, periods: [...periods] };
   }
 
   function answer(call: Call, response: ServerResponse): unknown {
@@ -387,7 +408,7 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
         if (counting.fails) throw new TrustError('device.count_too_slow');
         return countsOf([...fleet.devices.values()], url, nowMs());
       case 'certificates':
-        return list(certificatesOf(url), url);
+        return id === 'plan' ? planOf(url) : list(certificatesOf(url), url);
       case 'saved-filters': {
         const own = savedFilters.get(username) ?? new Map<string, SavedFilter>();
         savedFilters.set(username, own);

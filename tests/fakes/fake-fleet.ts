@@ -20,6 +20,13 @@ const uuid = (text: string): string => hex(text).replace(/^(.{8})(.{4})(.{4})(.{
 
 type Certificate = NonNullable<Device['certificate']>;
 
+/** When a certificate of this fleet is called urgent. */
+export const rotationPolicy = {
+  SENTINEL_CERT_EXPIRING_SOON_DAYS: 14,
+  SENTINEL_ROTATION_RECOMMENDED_DAYS: 14,
+  SENTINEL_ROTATION_REQUIRED_DAYS: 3,
+};
+
 function certificateOf(name: string, nowMs: number, daysLeft = 74): Certificate {
   return {
     fingerprint_sha256: hex(`certificate ${name}`),
@@ -28,9 +35,14 @@ function certificateOf(name: string, nowMs: number, daysLeft = 74): Certificate 
     subject: `CN=${name.replace(/ .*/, '')},O=Sentinel`,
     not_before: at(nowMs - (90 - daysLeft) * day),
     not_after: at(nowMs + daysLeft * day),
-    expiring_soon: daysLeft < 14,
-    rotation: daysLeft < 3 ? 'required' : daysLeft < 14 ? 'recommended' : 'none',
+    expiring_soon: daysLeft < rotationPolicy.SENTINEL_CERT_EXPIRING_SOON_DAYS,
+    rotation: rotationFor(daysLeft),
   };
+}
+
+function rotationFor(daysLeft: number): Certificate['rotation'] {
+  if (daysLeft < rotationPolicy.SENTINEL_ROTATION_REQUIRED_DAYS) return 'required';
+  return daysLeft < rotationPolicy.SENTINEL_ROTATION_RECOMMENDED_DAYS ? 'recommended' : 'none';
 }
 
 const at = (ms: number): string => new Date(ms).toISOString();

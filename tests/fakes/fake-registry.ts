@@ -201,6 +201,16 @@ export function fakeRegistry() {
       .toSorted((a, b) => (a.not_after < b.not_after ? -1 : 1))
       .slice(0, limit);
 
+  const countCertificates: CertificatesDeps['countCertificates'] = async (project, bounds) => {
+    const ends = [...devices.values()]
+      .filter(({ project_id }) => project_id === project)
+      .flatMap(({ grant }) => grant?.pinned_certificate?.not_after ?? []);
+    return ['', ...bounds].map((from, index) => {
+      const before = bounds[index] ?? '~';
+      return ends.filter((end) => end >= from && end < before).length;
+    });
+  };
+
   const approvalStore: Pick<ApprovalsDeps, 'findApproval' | 'listApprovals'> = {
     findApproval: async (project, id) => approvals.get(key(project, id)) ?? null,
     async listApprovals(project, filter, { limit, after }) {
@@ -219,6 +229,7 @@ export function fakeRegistry() {
     actors,
     approvalStore,
     listCertificates,
+    countCertificates,
     timeline,
     silences,
     listTimeline,

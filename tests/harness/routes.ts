@@ -27,6 +27,7 @@ export const matrix: Readonly<Record<string, Row>> = {
   'POST /api/devices/:device_id/reset': [401, 403, 403, 403, 200, 200, 404],
   'POST /api/devices/:device_id/retire': [401, 403, 200, 403, 200, 200, 404],
   'GET /api/certificates': reader,
+  'GET /api/certificates/plan': reader,
   'GET /api/saved-filters': reader,
   'PUT /api/saved-filters/:name': reader,
   'DELETE /api/saved-filters/:name': [401, 204, 204, 204, 204, 204, 404],

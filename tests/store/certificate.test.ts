@@ -1,7 +1,12 @@
 // Certificates by their end against a real database: pinned ones and those under review in one order, page by page.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { listCertificates, type CertificateFilter, type CertificatePosition } from '#store/certificate.ts';
+import {
+  countCertificates,
+  listCertificates,
+  type CertificateFilter,
+  type CertificatePosition,
+} from '#store/certificate.ts';
 import { revokeCertificate } from '#store/denylist.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { after, approval, approvalCommit, approved, commit, decide, digest, facts, noon } from './builders.ts';
@@ -99,4 +104,12 @@ describe('a list of certificates', () => {
       assert.deepEqual(await namesOf(filter), names);
     });
   }
+
+  it('is counted between bounds, pinned ones of the one project only (UI-05)', async () => {
+    const count = (...bounds: string[]) => countCertificates(database.api, 'default', bounds, 5000);
+    assert.deepEqual(await count(), [4]);
+    assert.deepEqual(await count(after(100)), [0, 4]);
+    assert.deepEqual(await count(after(101), after(200), after(201)), [1, 0, 2, 1]);
+    assert.deepEqual(await countCertificates(database.api, 'other', [after(2)], 5000), [1, 0]);
+  });
 });

@@ -1,7 +1,7 @@
 // A fleet of 100 000 devices: what the hot path and the lists read of it is counted by the server, row by row.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { listCertificates } from '#store/certificate.ts';
+import { countCertificates, listCertificates } from '#store/certificate.ts';
 import { countDevices } from '#store/device-count.ts';
 import type { DeviceFilter } from '#store/device-filter.ts';
 import type { DeviceOrder } from '#contracts/states.ts';
@@ -199,6 +199,22 @@ describe('of a large fleet', () => {
     t.diagnostic(JSON.stringify(read));
     assert.equal(total, fleet);
     assertReadsAtMost(read, 5 * fleet);
+  });
+
+  it('is counted by the ends of its certificates through the index alone', async (t) => {
+    const store = stores[1];
+    assert.ok(store);
+    await database.rows('VACUUM ANALYZE device');
+    const read = await readBy(store, async () => {
+      assert.deepEqual(await countCertificates(store, 'default', [noon, endOfAll], 15_000), [0, 0, fleet]);
+    });
+    t.diagnostic(JSON.stringify(read));
+    assertReadsAtMost(read, fleet);
+    const plan = await database.rows<{ 'QUERY PLAN': string }>(
+      `EXPLAIN SELECT width_bucket(pinned_not_after, ARRAY[now()]), count(*) FROM device
+       WHERE project_id = 'default' AND pinned_not_after IS NOT NULL GROUP BY 1`,
+    );
+    assert.match(plan.map((line) => line['QUERY PLAN']).join('\n'), /Index Only Scan using device_pinned_not_after/);
   });
 
   it('one device is read by its key', async () => {

@@ -6,7 +6,7 @@ import type { ApprovalListQuery } from '#contracts/http/approvals.ts';
 import type { AuditListQuery } from '#contracts/http/audit.ts';
 import type { CertificateListQuery } from '#contracts/http/certificates.ts';
 import type { DeviceCountsQuery, DeviceListQuery } from '#contracts/http/devices.ts';
-import type { TimelineKind } from '#contracts/states.ts';
+import type { PlanPeriod, TimelineKind } from '#contracts/states.ts';
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
 
 /** First parts of the keys; live events name these. */
@@ -76,6 +76,13 @@ export function createQueries(client: Client) {
       queryOptions({
         queryKey: ['devices', 'certificates', query] satisfies [Area, ...unknown[]],
         queryFn: ({ signal }) => client.certificates.list(query, { signal }),
+        refetchInterval: quietMs,
+        placeholderData: keepPreviousData,
+      }),
+    certificatePlan: (by: PlanPeriod) =>
+      queryOptions({
+        queryKey: ['devices', 'certificate plan', by] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.certificates.plan({ by }, { signal }),
         refetchInterval: quietMs,
         placeholderData: keepPreviousData,
       }),

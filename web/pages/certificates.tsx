@@ -1,7 +1,7 @@
 // Certificates by the time at which they end: what has to be renewed first is at the top.
 import type { CertificateListQuery, ListedCertificate } from '#contracts/http/certificates.ts';
 import { Button } from '@mantine/core';
-import { IconCertificateOff, IconFilterOff, IconSearch } from '@tabler/icons-react';
+import { IconCertificateOff, IconFilterOff, IconSearch, IconX } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { createLazyRoute, useNavigate } from '@tanstack/react-router';
 import { useHeldRows } from '../data/held.ts';
@@ -14,16 +14,21 @@ import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
 import { Pager } from '../parts/pager.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
 import { TypedFilter } from '../parts/typed-filter.tsx';
-import { parseCertificatesSearch, refined } from '../search.ts';
+import { parseCertificatesSearch, refined, type CertificatesSearch } from '../search.ts';
 import { counted } from '../words/names.ts';
+import { rangeText } from '../words/plan.ts';
 import { CertificateCard, certificateColumns } from './certificates/certificate-table.tsx';
+import { ExpiryPlan } from './certificates/expiry-plan.tsx';
 import classes from './certificates.module.css';
 
 export const certificatesRoute = createLazyRoute('/signed-in/certificates')({ component: Certificates });
 
 const pageSize = 50;
 
-type Filter = Pick<CertificateListQuery, 'rotation' | 'expiring_soon' | 'expired' | 'role'>;
+type Filter = Pick<
+  CertificateListQuery,
+  'rotation' | 'expiring_soon' | 'expired' | 'role' | 'not_after_from' | 'not_after_before'
+>;
 
 /** The questions that people come with, each a set of filters. */
 const views: readonly { readonly label: string; readonly filter: Filter }[] = [
@@ -34,24 +39,33 @@ const views: readonly { readonly label: string; readonly filter: Filter }[] = [
   { label: 'Expiring soon', filter: { expiring_soon: true } },
   { label: 'Under review', filter: { role: 'candidate' } },
 ];
-const noFilter = { rotation: undefined, expiring_soon: undefined, expired: undefined, role: undefined } as const;
+const noTimes = { not_after_from: undefined, not_after_before: undefined } as const;
+const noFilter = {
+  rotation: undefined,
+  expiring_soon: undefined,
+  expired: undefined,
+  role: undefined,
+  ...noTimes,
+} as const;
 
 function Certificates() {
   const search = certificatesRoute.useSearch({ select: parseCertificatesSearch });
   const navigate = useNavigate({ from: '/certificates' });
   const { queries } = useServices();
   const barrier = useBarrier('device.read');
-  const certificates = useQuery({ ...queries.certificates({ limit: pageSize, ...search }), enabled: barrier === null });
+  const { plan, ...query } = search;
+  const certificates = useQuery({ ...queries.certificates({ limit: pageSize, ...query }), enabled: barrier === null });
   const held = useHeldRows(
     certificates.data?.items,
-    `${JSON.stringify(search)} ${certificates.isPlaceholderData}`,
+    `${JSON.stringify(query)} ${certificates.isPlaceholderData}`,
     keyOf,
   );
   const { rows } = held;
-  const { cursor, limit: _, ...filters } = search;
+  const { cursor, limit: _, ...filters } = query;
   const isFiltered = Object.keys(filters).length > 0;
-  const change = (part: { [Name in keyof CertificateListQuery]?: CertificateListQuery[Name] | undefined }) =>
+  const change = (part: { [Name in keyof CertificatesSearch]?: CertificatesSearch[Name] | undefined }) =>
     void navigate({ search: refined(search, part), replace: 'search' in part });
+  const range = rangeText(query);
 
   if (barrier !== null) {
     return (
@@ -68,6 +82,7 @@ function Certificates() {
         <Freshness query={certificates} held={held.changes > 0} changes={{ count: held.changes, apply: held.apply }} />
       }
     >
+      <ExpiryPlan search={search} onChange={(by) => change({ plan: by === 'month' ? by : undefined })} />
       <Panel
         title="By expiry"
         flush
@@ -96,6 +111,17 @@ function Certificates() {
               {label}
             </Button>
           ))}
+          {range !== null && (
+            <Button
+              size="compact-sm"
+              variant="light"
+              rightSection={<IconX size={14} aria-hidden />}
+              aria-label={`${range}: show all times`}
+              onClick={() => change(noFilter)}
+            >
+              {range}
+            </Button>
+          )}
         </div>
         {certificates.error !== null && rows === undefined && (
           <ProblemAlert error={certificates.error} onRetry={() => void certificates.refetch()} />
@@ -103,7 +129,11 @@ function Certificates() {
         {certificates.error === null && rows === undefined && <Loading rows={8} label="Reading the certificates" />}
         {rows !== undefined &&
           rows.length === 0 &&
-          (isFiltered ? <NoMatch onClear={() => void navigate({ search: {} })} /> : <NoCertificates />)}
+          (isFiltered ? (
+            <NoMatch onClear={() => void navigate({ search: plan === undefined ? {} : { plan } })} />
+          ) : (
+            <NoCertificates />
+          ))}
         {rows !== undefined && rows.length > 0 && (
           <>
             <DataTable

@@ -9,10 +9,11 @@ import { describe, it } from 'node:test';
 import { readSigningKey } from '#agent/attestation/signing-key.ts';
 import { fileURLToPath } from 'node:url';
 import { verifyPassword } from '#protocols/password.ts';
-import { aDevice, anApproval, anAuditEvent, anIntegrityReport } from '#tests/fakes/api-objects.ts';
+import { widthOf } from '#cli/table.ts';
+import { aCertificatePlan, aDevice, anApproval, anAuditEvent, anIntegrityReport } from '#tests/fakes/api-objects.ts';
 import { fakeTerminal } from '#tests/fakes/fake-terminal.ts';
 import { problemAnswer, scriptedApi } from '#tests/fakes/scripted-api.ts';
-import { aHome, keepSession, runCommand } from './run.ts';
+import { aHome, keepSession, runCommand, type Routes } from './run.ts';
 
 const bin = fileURLToPath(new URL('../../../cli/bin.mjs', import.meta.url));
 
@@ -54,6 +55,47 @@ describe('sentinel audit', () => {
 });
 
 describe('sentinel certificate', () => {
+  const planned: Routes = { 'GET /api/certificates/plan': { body: aCertificatePlan() } };
+
+  it('plans the rotations: how many end in which week, and how urgent they are (UI-05)', async (t) => {
+    const { exit, terminal, talk, seen } = await runCommand(t, 'certificate plan', { routes: planned });
+    assert.equal(exit, 0);
+    assert.equal(seen[0]?.path, '/api/certificates/plan?by=week');
+    assert.deepEqual(terminal.dataLines, [
+      'week\tcertificates\trotation required\trecommended',
+      'expired\t1\t1\t0',
+      '2026-01-02 to 2026-01-04\t4\t4\t0',
+      '2026-01-05 to 2026-01-11\t0\t0\t0',
+      'from 2026-01-12\t50\t0\t8',
+    ]);
+    assert.equal(talk, '55 pinned: 1 expired, 12 expiring soon; rotation required for 5, recommended for 8.');
+  });
+
+  it('draws the plan in a terminal, however narrow that is', async (t) => {
+    for (const columns of [30, 60, 120]) {
+      const terminal = fakeTerminal({ columns });
+      await runCommand(t, 'certificate plan --by month', { routes: planned, terminal });
+      assert.ok(terminal.dataLines.every((line) => widthOf(line) <= columns));
+      assert.equal(terminal.dataLines.length, 5);
+      assert.equal(terminal.dataLines.join('').includes('█'.repeat(24)), columns === 120);
+    }
+  });
+
+  it('prints the very object of the API with --json', async (t) => {
+    const { out } = await runCommand(t, 'certificate plan --json', { routes: planned });
+    assert.deepEqual(JSON.parse(out), aCertificatePlan());
+  });
+
+  it('lists what ends in a stretch of time', async (t) => {
+    const { seen } = await runCommand(t, 'certificate list --from 2026-12-01 --before 2027-01-01T00:00:00Z', {
+      routes: { 'GET /api/certificates': { body: { items: [], next_cursor: null } } },
+    });
+    assert.equal(
+      decodeURIComponent(seen[0]?.path ?? ''),
+      '/api/certificates?not_after_from=2026-12-01T00:00:00.000Z&not_after_before=2027-01-01T00:00:00.000Z',
+    );
+  });
+
   it('lists what ends first, with its urgency, and passes the filters on (HB-13)', async (t) => {
     const certificate = aDevice().certificate;
     assert.ok(certificate);

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import {
+  aCertificatePlan,
   aDevice,
   aHistoryEntry,
   anApproval,
@@ -74,6 +75,7 @@ const routes: Routes = {
   [`GET /api/approvals/${approvalId}`]: { body: anApproval({ id: approvalId }) },
   [`POST /api/approvals/${approvalId}/review`]: { body: anApproval({ id: approvalId, state: 'approved' }) },
   'GET /api/certificates': listed(),
+  'GET /api/certificates/plan': { body: aCertificatePlan() },
   'GET /api/audit/events': listed(anAuditEvent()),
   'GET /api/audit/integrity': { body: anIntegrityReport() },
   'GET /api/doctor': { body: { items: [], examined: 3, next_cursor: null } },
