@@ -15,9 +15,16 @@ export interface AssertionKeys {
   signing(): SigningKey;
   /** Those of all files, and those that were taken out so recently that what they signed may still hold. */
   published(): readonly KeyObject[];
+  state(): AssertionKeysState;
   /** Looks at the files now. */
   refresh(): Promise<void>;
   close(): void;
+}
+
+export interface AssertionKeysState {
+  readonly files: number;
+  readonly unreadable: number;
+  readonly signs: boolean;
 }
 
 export interface AssertionKeysDeps {
@@ -123,6 +130,11 @@ export function createAssertionKeys(deps: AssertionKeysDeps): AssertionKeys {
       const past = [...former].map(([keyId, { publicKey }]) => [keyId, publicKey] as const);
       return [...new Map([...present, ...past]).values()];
     },
+    state: () => ({
+      files: files.length,
+      unreadable: files.filter(({ key }) => key === null).length,
+      signs: (files[0]?.key?.signing ?? null) !== null,
+    }),
     refresh,
     close: () => clearInterval(timer),
   };

@@ -1,5 +1,6 @@
 // What readiness looks at: every part by the least that shows that it works. Open to anybody, so it says how things are and no names.
 import type { Clock } from '#contracts/deps.ts';
+import type { AssertionKeysState } from './assertion-keys.ts';
 import type { Check, Checks } from './health.ts';
 import type { RevocationListsState } from './revocation-lists.ts';
 
@@ -23,6 +24,7 @@ export interface HealthCheckDeps {
   readonly stuckActors: () => Promise<number>;
   readonly trustAnchors: () => number;
   readonly revocationLists: () => RevocationListsState;
+  readonly assertionKeys: () => AssertionKeysState;
   /** OCSP responders that do not answer; null when none has to be asked. */
   readonly silentResponders: () => number | null;
   /** End of the certificate that the API shows; null when it has none of its own. */
@@ -125,6 +127,9 @@ export function createHealthChecks(deps: HealthCheckDeps): Checks {
     ...(deps.revocationLists().files === 0 && deps.silentResponders() === null
       ? {}
       : { revocation: async () => judgeRevocation(deps.revocationLists(), deps.silentResponders(), clock.now()) }),
+    ...(deps.assertionKeys().files === 0
+      ? {}
+      : { trust_assertions: async () => judgeAssertionKeys(deps.assertionKeys()) }),
     ...(deps.tlsNotAfter === null ? {} : { tls_certificate: async () => judgeTls(deps.tlsNotAfter, clock.now()) }),
   };
 }
@@ -139,6 +144,12 @@ function judgeRevocation(lists: RevocationListsState, silent: number | null, now
   if (outdated.length > 0) return degraded('a list is out of date, so the devices of its authority are refused');
   if (nextUpdate === null) return degraded('there is none, so every device is refused');
   return ok(`current for ${Math.floor((Date.parse(nextUpdate) - now.getTime()) / 60_000)} min`);
+}
+
+function judgeAssertionKeys({ files, unreadable, signs }: AssertionKeysState): Check {
+  if (!signs) return degraded('the key that signs cannot be read, so no assertion is made');
+  if (unreadable > 0) return degraded('a key cannot be read, so what it signed is not verified');
+  return ok(files === 1 ? 'one key' : `${files} keys`);
 }
 
 function judgeTls(notAfter: Date | null, now: Date): Check {

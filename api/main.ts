@@ -685,6 +685,7 @@ function checks(): Checks {
     isAuditWritable: auditWritable,
     waitingNews: (most) => waitingNews(store, most, clock.now()),
     revocationLists: () => revocationLists.state(clock.now()),
+    assertionKeys: () => assertionKeys.state(),
     stuckActors: () => within(stuck),
     silentResponders: () => statuses?.outage().responders.length ?? null,
     trustAnchors: () => anchors.current().anchors.length,

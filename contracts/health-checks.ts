@@ -40,6 +40,11 @@ export const healthChecks = {
     advice:
       'Publish current lists to SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS and restore the OCSP responder; the log of the API says more.',
   },
+  trust_assertions: {
+    label: 'Keys of trust assertions',
+    advice:
+      'Put an Ed25519 key (PKCS #8, PEM) that the API can read where SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH points; it is taken in within seconds.',
+  },
   tls_certificate: {
     label: 'Certificate of the API',
     advice: 'Replace SENTINEL_TLS_CERT and SENTINEL_TLS_KEY, and start again.',

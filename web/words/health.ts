@@ -30,6 +30,7 @@ const partOfCheck: Record<HealthCheckName, PartName> = {
   checkpoints: 'sealer',
   trust_anchors: 'api',
   revocation: 'api',
+  trust_assertions: 'api',
   tls_certificate: 'api',
   shutdown: 'api',
 };

@@ -85,10 +85,12 @@ describe('the keys of trust assertions', () => {
       ]);
       assert.throws(() => keys.signing(), unavailable);
       assert.deepEqual(published(), [second.id]);
+      assert.deepEqual(keys.state(), { files: 2, unreadable: 1, signs: false });
       assert.doesNotMatch(log.text(), /PRIVATE KEY|hello/);
       await put('a.pem', first.whole);
       await keys.refresh();
       assert.equal((await verify(await sign())).keyId, first.id);
+      assert.deepEqual(keys.state(), { files: 2, unreadable: 0, signs: true });
     });
   }
 
