@@ -13,6 +13,7 @@ import type { AttestationChallenge } from '#agent/attestation/challenge.ts';
 import { systemRandom } from '#contracts/deps.ts';
 import { parseEndorsementRoots, verifyEndorsement } from '#protocols/endorsement.ts';
 import { makeCredential, readEndorsementKey } from '#protocols/tpm-credential.ts';
+import { readVerifierAnswer } from '#protocols/verifier-answer.ts';
 import { verifyTpmQuote } from '#protocols/tpm-quote.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { linkedCheckout } from '#tests/harness/npm-start.ts';
@@ -161,16 +162,20 @@ describe('the programs of deploy/tpm', { skip }, () => {
       const input = { device_id: 'lab-1', nonce: asked.nonce, attestation: evidence, policy: {}, ...changes };
       const { code, output } = await typed('example-verifier.ts', args, JSON.stringify(input));
       assert.equal(code, 0);
-      return JSON.parse(output) as Record<string, unknown>;
+      const answer = JSON.parse(output) as Record<string, unknown>;
+      // As the server reads it.
+      assert.equal(readVerifierAnswer(answer, asked.pcr_selection).valid, answer['valid']);
+      return answer;
     };
     const { id } = readEndorsementKey(Buffer.from(String(evidence['ek_public']), 'base64url'));
     const good = await judge({});
     assert.deepEqual([good['valid'], good['pcrs']], [true, pcrs]);
     assert.deepEqual(good['hardware_identity'], { endorsement_key_id: id });
     assert.equal((good['endorsement_chain'] as string[]).length, 2);
+    assert.equal(readVerifierAnswer(good, asked.pcr_selection).bindingId, id);
     assert.deepEqual((await judge({}, []))['hardware_identity'], { endorsement_key_id: id });
     const refusals: readonly [changes: object, reason: string][] = [
-      [{ nonce: randomBytes(32).toString('base64url') }, 'attestation.nonce_unknown'],
+      [{ nonce: randomBytes(32).toString('base64url') }, 'other_challenge'],
       [{ attestation: { ...evidence, signature: evidence['quote'] } }, 'malformed'],
       [{ attestation: null }, 'pcr_selection'],
       [{ policy: { pcr_selection: { sha256: [0] } } }, 'pcr_selection'],
