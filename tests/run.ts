@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { globSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, relative, sep } from 'node:path';
+import { basename, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Server, type ServerName, serverVariables, startServer } from './harness/start-server.ts';
 import type { Counts, Failure, Totals } from './harness/totals.ts';
@@ -20,6 +20,8 @@ interface Suite {
   readonly atOnce: number;
   readonly testLimitSeconds: number;
   readonly suiteLimitMinutes: number;
+  /** Of its files, those that run after the others and one at a time. */
+  readonly alone?: readonly string[];
   /** Takes too long for every day: runs when it is named. */
   readonly onlyWhenNamed?: true;
 }
@@ -32,7 +34,24 @@ const suites: readonly Suite[] = [
   { name: 'workflows', needs: ['postgres', 'temporal'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 15 },
   { name: 'api', needs: ['postgres', 'temporal'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
   // Starts servers of its own; the shared one sees to it that Temporal is installed once.
-  { name: 'e2e', needs: ['temporal'], atOnce: 1, testLimitSeconds: 180, suiteLimitMinutes: 30 },
+  {
+    name: 'e2e',
+    needs: ['temporal'],
+    atOnce: 2,
+    // What keeps every core busy, or is about how soon something is answered.
+    alone: [
+      'attacks',
+      'console',
+      'console-large-fleet',
+      'console-real',
+      'faults',
+      'faults-of-data',
+      'operations',
+      'start',
+    ],
+    testLimitSeconds: 180,
+    suiteLimitMinutes: 30,
+  },
   {
     name: 'long',
     needs: ['temporal'],
@@ -97,10 +116,19 @@ function planOf(wanted: readonly string[]): { suite: Suite; files: string[] }[] 
       return asked.length > 0 || (wanted.length === 0 && suite.onlyWhenNamed !== true);
     });
     if (wanted.includes(suite.name)) known.add(suite.name);
-    if (files.length > 0) plan.push({ suite, files });
+    plan.push(...partsOf(suite, files));
   }
   const unknown = wanted.filter((name) => !known.has(name));
   return unknown.length === 0 ? plan : `There are no tests at ${unknown.join(', ')}.`;
+}
+
+/** The files that may run at once, and those that may not. */
+function partsOf(suite: Suite, files: readonly string[]): { suite: Suite; files: string[] }[] {
+  const isAlone = (file: string): boolean => suite.alone?.includes(basename(file, '.test.ts')) ?? false;
+  return [
+    { suite, files: files.filter((file) => !isAlone(file)) },
+    { suite: { ...suite, name: `${suite.name}, one at a time`, atOnce: 1 }, files: files.filter(isAlone) },
+  ].filter((part) => part.files.length > 0);
 }
 
 function isIn(file: string, path: string): boolean {
