@@ -25,10 +25,12 @@ const looks: Record<string, Look> = {
   'a light phone': { scheme: 'light', width: 390, height: 844 },
   'a dark phone': { scheme: 'dark', width: 390, height: 844 },
 };
+/** Of everything here, which is limited like one test otherwise. */
+const limitMs = 600_000;
 /** Compressed script that the first view may need. */
 const firstViewLimit = 250_000;
 
-describe('the console', { skip: requires('chromium') }, () => {
+describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => {
   const cleanup = cleanupAfterAll();
   let dist: string;
   let browser: Browser;
@@ -756,67 +758,70 @@ describe('the console', { skip: requires('chromium') }, () => {
     assert.match(faults.join('\n'), /Content Security Policy/);
   });
 
-  for (const [name, look] of Object.entries(looks)) {
-    describe(`on ${name} keeps the policy, is accessible and fits`, () => {
-      const ofAll = cleanupAfterAll();
-      let api: FakeApi;
-      let tab: Tab;
+  // Judging a page keeps one core busy.
+  describe('every page keeps the policy, is accessible and fits', { concurrency: 2, timeout: limitMs }, () => {
+    for (const [name, look] of Object.entries(looks)) {
+      describe(`on ${name}`, { concurrency: false }, () => {
+        const ofAll = cleanupAfterAll();
+        let api: FakeApi;
+        let tab: Tab;
 
-      before(async () => {
-        api = await startFakeApi(ofAll, dist);
-        tab = await browser.open(ofAll, look);
-      });
-
-      function judged(what: string, reach: (page: Page) => Promise<unknown>): void {
-        it(what, async () => {
-          await reach(tab.page);
-          await judge(tab.page);
-          assert.deepEqual(tab.faults.splice(0), []);
+        before(async () => {
+          api = await startFakeApi(ofAll, dist);
+          tab = await browser.open(ofAll, look);
         });
-      }
 
-      judged('as a visitor', (page) => page.goto(api.url));
-      judged('at sign-in', (page) => page.goto(`${api.url}/login?next=%2Faudit`));
-      judged('after sign-in', (page) => signIn(page, api, 'admin'));
-      for (const path of [
-        '/',
-        '/dashboard',
-        '/dashboard?search=nothing',
-        '/devices/vault-door-01',
-        '/devices/kiosk-berlin-03?tab=timeline',
-        '/devices/gate-north-01?tab=timeline&kind=heartbeat',
-        '/devices/gate-north-01?tab=json',
-        '/devices/nobody',
-        '/approvals',
-        '/approvals?state=all',
-        '/certificates',
-        '/certificates?search=nothing',
-        '/certificates?plan=month&expired=true&role=pinned',
-        '/audit',
-        '/sessions',
-        '/health',
-        '/nowhere',
-      ]) {
-        judged(`at ${path}`, (page) => page.goto(api.url + path));
-      }
-      judged('at a review', (page) => page.goto(`${api.url}/approvals/${[...api.fleet.approvals.keys()][0]}`));
-      judged('in the review dialog', async (page) => {
-        await page.goto(`${api.url}/dashboard`);
-        await page.getByRole('button', { name: 'Review kiosk-munich-01' }).click();
-        await page.getByRole('dialog').getByRole('button', { name: 'Approve' }).waitFor();
+        function judged(what: string, reach: (page: Page) => Promise<unknown>): void {
+          it(what, async () => {
+            await reach(tab.page);
+            await judge(tab.page);
+            assert.deepEqual(tab.faults.splice(0), []);
+          });
+        }
+
+        judged('as a visitor', (page) => page.goto(api.url));
+        judged('at sign-in', (page) => page.goto(`${api.url}/login?next=%2Faudit`));
+        judged('after sign-in', (page) => signIn(page, api, 'admin'));
+        for (const path of [
+          '/',
+          '/dashboard',
+          '/dashboard?search=nothing',
+          '/devices/vault-door-01',
+          '/devices/kiosk-berlin-03?tab=timeline',
+          '/devices/gate-north-01?tab=timeline&kind=heartbeat',
+          '/devices/gate-north-01?tab=json',
+          '/devices/nobody',
+          '/approvals',
+          '/approvals?state=all',
+          '/certificates',
+          '/certificates?search=nothing',
+          '/certificates?plan=month&expired=true&role=pinned',
+          '/audit',
+          '/sessions',
+          '/health',
+          '/nowhere',
+        ]) {
+          judged(`at ${path}`, (page) => page.goto(api.url + path));
+        }
+        judged('at a review', (page) => page.goto(`${api.url}/approvals/${[...api.fleet.approvals.keys()][0]}`));
+        judged('in the review dialog', async (page) => {
+          await page.goto(`${api.url}/dashboard`);
+          await page.getByRole('button', { name: 'Review kiosk-munich-01' }).click();
+          await page.getByRole('dialog').getByRole('button', { name: 'Approve' }).waitFor();
+        });
+        judged('in the account menu', async (page) => {
+          await page.keyboard.press('Escape');
+          await page.getByRole('button', { name: 'Account of admin' }).click();
+          await page.getByRole('menuitem', { name: 'Sign out' }).waitFor();
+        });
+        judged('in the search', async (page) => {
+          await page.keyboard.press('Escape');
+          await page.keyboard.press('Control+K');
+          await page.getByPlaceholder('Device name, host name or page').waitFor();
+        });
       });
-      judged('in the account menu', async (page) => {
-        await page.keyboard.press('Escape');
-        await page.getByRole('button', { name: 'Account of admin' }).click();
-        await page.getByRole('menuitem', { name: 'Sign out' }).waitFor();
-      });
-      judged('in the search', async (page) => {
-        await page.keyboard.press('Escape');
-        await page.keyboard.press('Control+K');
-        await page.getByPlaceholder('Device name, host name or page').waitFor();
-      });
-    });
-  }
+    }
+  });
 });
 
 /** No serious finding of axe, and nothing that has to be scrolled sideways. */
