@@ -4,13 +4,16 @@ import { readChallenge } from '#agent/attestation/challenge.ts';
 import { parseMeasuredPcrs } from '#agent/attestation/measured-pcrs.ts';
 import { parseBundle } from '#agent/attestation/quote-command.ts';
 import { readEd25519Key, readSigningKey } from '#agent/attestation/signing-key.ts';
+import { readSettings, type Settings } from '#contracts/settings.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
 import { readBase64url } from '#protocols/base64url.ts';
 import { parseEndorsementRoots, verifyEndorsement } from '#protocols/endorsement.ts';
 import { parsePcrBaselines } from '#protocols/pcr-baselines.ts';
 import { readPcrIndex, readPcrValue, readPcrValues } from '#protocols/pcr.ts';
 import { makeSignedMeasurement, verifySignedMeasurement } from '#protocols/signed-measurement.ts';
 import { readEndorsementKey } from '#protocols/tpm-credential.ts';
-import { readTpmEvidence } from '#protocols/tpm-evidence.ts';
+import { readManufacturer, readTpmEvidence } from '#protocols/tpm-evidence.ts';
 import { readTpmName, readTpmPublic } from '#protocols/tpm-public.ts';
 import { verifyTpmQuote } from '#protocols/tpm-quote.ts';
 import { readWhole } from '#protocols/tpm-reader.ts';
@@ -40,6 +43,25 @@ export function attestationDecoders(
   const challenge = { provider: 'tpm_quote_v1', nonce, expires_at: now.toISOString(), pcr_selection: selection };
   const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   return {
+    'protocols/attestation-basis.ts#parseAttestationBasis': {
+      samples: ['/usr/bin/verify', '["/usr/bin/verify","--strict"]', 'ab'.repeat(32), ...vectors.authorities],
+      decode: (bytes) => {
+        const text = bytes.toString();
+        const settings = { ...readSettings({}), SENTINEL_ATTESTATION_PROVIDER: 'tpm_quote_v1' };
+        // One wrong thing at a time, since the first is what is refused.
+        const wrongs: readonly Partial<Settings>[] = [
+          { SENTINEL_TPM_QUOTE_VERIFIER_COMMAND: text },
+          { SENTINEL_ATTESTATION_ALLOWED_ENDORSEMENT_KEYS: [text] },
+          { SENTINEL_ATTESTATION_TRUSTED_ENDORSEMENT_ROOT_PATHS: ['roots.pem'] },
+        ];
+        return refusedOf(wrongs.map((wrong) => () => parseAttestationBasis({ ...settings, ...wrong }, () => text)));
+      },
+    },
+    'protocols/tpm-evidence.ts#readManufacturer': {
+      ...structured,
+      samples: ['IBM', 'IFX'],
+      decode: (bytes) => readManufacturer(bytes.toString()),
+    },
     'agent/attestation/challenge.ts#readChallenge': {
       samples: [
         JSON.stringify({ ...challenge, credential_activation: { credential_blob: 'AAA', encrypted_secret: 'AA' } }),
@@ -152,4 +174,16 @@ export function attestationDecoders(
       decode: readSignature,
     },
   };
+}
+
+/** All of them, whatever the ones before were refused for. */
+function refusedOf(attempts: readonly (() => unknown)[]): unknown[] {
+  return attempts.map((attempt) => {
+    try {
+      return attempt();
+    } catch (error) {
+      if (!(error instanceof TrustError)) throw error;
+      return null;
+    }
+  });
 }
