@@ -113,4 +113,24 @@ describe('the console on a large fleet', { skip: requires('chromium') }, () => {
     });
     assert.deepEqual(faults, []);
   });
+
+  it('is planned by when its certificates end, all of them counted (UI-05)', async (t) => {
+    const { page, faults } = await browser.open(t, { scheme: 'light', width: 1280, height: 800 });
+    page.setDefaultTimeout(30_000);
+    await page.goto(`${stack.instance.api_url}/login?next=%2Fcertificates`);
+    await page.getByLabel('User name').fill('sam');
+    await page.getByLabel('Password', { exact: true }).fill('sam');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    // They end at one moment, which is in one period, whenever this runs.
+    const bar = page.getByRole('link', { name: /: 100,000 certificates/ });
+    await bar.waitFor();
+    await timed(t, 'the plan by month', async () => {
+      await page.getByRole('button', { name: 'Months' }).click();
+      await page.getByRole('list', { name: /by the month in which they end/ }).waitFor();
+    });
+    await bar.click();
+    await page.waitForURL(/role=pinned/);
+    await page.locator(`tr[data-row^="${idOf(1)} "]`).waitFor();
+    assert.deepEqual(faults, []);
+  });
 });

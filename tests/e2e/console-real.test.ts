@@ -85,6 +85,17 @@ describe('the console on the real API', { skip: requires('chromium') }, () => {
     assert.deepEqual(faults, []);
   });
 
+  it('draws when the certificates of real devices end, and leads to them (UI-05)', async (t) => {
+    const { page, faults } = await visit(t, '/certificates', 'vic');
+    const plan = page.getByRole('region', { name: 'When they end' });
+    const bar = plan.getByRole('link', { name: /: \d+ certificate/ }).last();
+    await bar.click();
+    await page.waitForURL(/role=pinned/);
+    await page.locator('tr[data-row]').filter({ hasText: 'console-1' }).waitFor();
+    assert.equal(await bar.getAttribute('aria-current'), 'true');
+    assert.deepEqual(faults, []);
+  });
+
   it('leads to the workflow of a device in Temporal, signed in as oneself', async (t) => {
     const { page } = await visit(t, '/devices/console-1', 'ann');
     const address = await page.getByRole('link', { name: 'Workflow' }).getAttribute('href');
@@ -99,6 +110,7 @@ describe('the console on the real API', { skip: requires('chromium') }, () => {
       ['/', 'Overview'],
       ['/dashboard', 'Fleet'],
       ['/approvals?state=all', 'Approvals'],
+      ['/certificates', 'Certificates'],
       ['/audit', 'Audit trail'],
       ['/sessions', 'Sessions'],
       ['/devices/nobody', 'nobody'],
