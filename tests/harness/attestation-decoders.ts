@@ -15,7 +15,8 @@ import { makeSignedMeasurement, verifySignedMeasurement } from '#protocols/signe
 import { readEndorsementKey } from '#protocols/tpm-credential.ts';
 import { readManufacturer, readTpmEvidence } from '#protocols/tpm-evidence.ts';
 import { readTpmName, readTpmPublic } from '#protocols/tpm-public.ts';
-import { verifyTpmQuote } from '#protocols/tpm-quote.ts';
+import { readForeignQuote, verifyTpmQuote } from '#protocols/tpm-quote.ts';
+import { readVerifierAnswer } from '#protocols/verifier-answer.ts';
 import { readWhole } from '#protocols/tpm-reader.ts';
 import { readQuote, readSignature } from '#protocols/tpm-structures.ts';
 import { vectors } from '#tests/unit/protocols/tpm-vectors.ts';
@@ -157,6 +158,23 @@ export function attestationDecoders(
       samples: evidences,
       share: 0.5,
       decode: ofJson((evidence) => verifyTpmQuote({ evidence, challenge: first.challenge })),
+    },
+    'protocols/tpm-quote.ts#readForeignQuote': {
+      samples: evidences,
+      share: 0.5,
+      decode: ofJson((evidence) => readForeignQuote({ evidence, challenge: first.challenge })),
+    },
+    'protocols/verifier-answer.ts#readVerifierAnswer': {
+      samples: [
+        JSON.stringify({
+          valid: true,
+          reason: null,
+          pcrs,
+          hardware_identity: { binding_id: 'b-1', endorsement_key_id: 'e-1' },
+          endorsement_chain: vectors.authorities,
+        }),
+      ],
+      decode: ofJson((answer) => readVerifierAnswer(answer, selection)),
     },
     'protocols/tpm-reader.ts#readWhole': {
       ...structured,
