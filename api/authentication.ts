@@ -51,9 +51,14 @@ const maximumTokenLength = 4096;
 /** Adds the check that every route passes before its body is read. */
 export function registerAuthentication(app: FastifyInstance, deps: AuthenticationDeps): void {
   app.decorateRequest('signedIn', null);
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { access } = request.routeOptions.config;
+    if (request.is404 || access === 'public' || access === 'device' || access === 'monitoring') return done();
+    return identify(request);
+  });
+
+  async function identify(request: FastifyRequest): Promise<void> {
     const { access, csrf } = request.routeOptions.config;
-    if (request.is404 || access === 'public' || access === 'device' || access === 'monitoring') return;
     const person = await authenticate(request, deps);
     if (person.via === 'cookie' && !safeMethods.has(request.method) && csrf !== 'own-check') {
       deps.requireCsrfToken([request.headers['x-csrf-token']].flat()[0], person.sessionId);
@@ -61,7 +66,7 @@ export function registerAuthentication(app: FastifyInstance, deps: Authenticatio
     const permission = permissionFor(access);
     if (permission !== null) requirePermission(person, permission);
     request.signedIn = person;
-  });
+  }
 }
 
 /**

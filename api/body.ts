@@ -6,13 +6,14 @@ import { parseStrictJson } from './strict-json.ts';
 export const bodyLimitBytes = 256 * 1024;
 
 export function registerBodies(app: FastifyInstance): void {
-  app.addHook('onRequest', async ({ headers }) => {
+  app.addHook('onRequest', ({ headers }, _reply, done) => {
     const encoding = headers['content-encoding'];
     // A compressed body says nothing about the size of what it holds.
     if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
       throw new TrustError('request.unsupported_media_type', { detail: 'Send the body without a content encoding' });
     }
     if (!isUtf8(headers['content-type'])) throw new TrustError('request.unsupported_media_type');
+    done();
   });
 
   app.removeAllContentTypeParsers();
@@ -33,6 +34,7 @@ export async function bodyMayBeLeftOut(request: { body: unknown }): Promise<void
 }
 
 function isUtf8(contentType: string | undefined): boolean {
-  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(contentType ?? '')?.[1];
+  if (contentType === undefined || contentType === 'application/json') return true;
+  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(contentType)?.[1];
   return charset === undefined || charset.toLowerCase() === 'utf-8';
 }

@@ -46,7 +46,8 @@ interface Waiting<Item, Verdict> {
   readonly item: Item;
   readonly name: string;
   readonly since: number;
-  readonly timer: NodeJS.Timeout;
+  /** By the clock that never goes back. */
+  readonly endsAt: number;
   settled: boolean;
   resolve(verdict: Verdict): void;
   reject(error: unknown): void;
@@ -61,11 +62,13 @@ export function createBatcher<Item, Verdict>(
   const ready = new Map<string, Entry[]>();
   /** What came for a name that is being judged. */
   const held = new Map<string, Entry[]>();
+  const judging = new Set<readonly Entry[]>();
   let waiting = 0;
   let inFlight = 0;
   let dispatchedAt = 0;
   let scheduled = false;
   let patience: NodeJS.Timeout | null = null;
+  let watching: NodeJS.Timeout | null = null;
   let closed = false;
   let whenIdle: (() => void) | null = null;
 
@@ -81,22 +84,38 @@ export function createBatcher<Item, Verdict>(
         item,
         name,
         since: clock.now().getTime(),
+        endsAt: performance.now() + options.deadlineMs,
         settled: false,
-        timer: setTimeout(() => settle(entry, () => reject(late())), options.deadlineMs),
-        resolve: (verdict) => settle(entry, () => resolve(verdict)),
-        reject: (error) => settle(entry, () => reject(error)),
+        resolve,
+        reject,
       };
       line.push(entry);
       if (!held.has(name)) ready.set(name, line);
       waiting += 1;
+      watching ??= setTimeout(answerLate, options.deadlineMs);
       schedule();
     });
+  }
+
+  /** One timer for all that wait: it goes off when the time of the first is over, and looks at the others. */
+  function answerLate(): void {
+    watching = null;
+    const now = performance.now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const entries of [...judging, ...ready.values(), ...held.values()]) {
+      for (const entry of entries) {
+        if (entry.settled) continue;
+        // Timers count whole milliseconds, and this one may go off within the last.
+        if (entry.endsAt - now > 1) next = Math.min(next, entry.endsAt);
+        else settle(entry, () => entry.reject(late()));
+      }
+    }
+    if (next < Number.POSITIVE_INFINITY) watching = setTimeout(answerLate, next - now);
   }
 
   function settle(entry: Entry, answer: () => void): void {
     if (entry.settled) return;
     entry.settled = true;
-    clearTimeout(entry.timer);
     answer();
   }
 
@@ -156,14 +175,19 @@ export function createBatcher<Item, Verdict>(
   function dispatch(batch: readonly Entry[]): void {
     if (batch.length === 0) return;
     inFlight += 1;
+    judging.add(batch);
     dispatchedAt = performance.now();
     if (patience !== null) clearTimeout(patience);
     patience = null;
     void judgeBatch(batch).finally(() => {
       inFlight -= 1;
+      judging.delete(batch);
       for (const { name } of batch) release(name);
       dispatchReady();
-      if (inFlight === 0 && ready.size === 0) whenIdle?.();
+      if (inFlight > 0 || ready.size > 0) return;
+      if (watching !== null) clearTimeout(watching);
+      watching = null;
+      whenIdle?.();
     });
   }
 
@@ -175,11 +199,13 @@ export function createBatcher<Item, Verdict>(
       const verdicts = await judge(batch.map(({ item }) => item));
       for (const [index, entry] of batch.entries()) {
         const verdict = verdicts[index];
-        if (verdict === undefined) entry.reject(new TrustError('internal.error', { detail: 'a verdict is missing' }));
-        else entry.resolve(verdict);
+        settle(entry, () => {
+          if (verdict === undefined) entry.reject(new TrustError('internal.error', { detail: 'a verdict is missing' }));
+          else entry.resolve(verdict);
+        });
       }
     } catch (error) {
-      for (const entry of batch) entry.reject(error);
+      for (const entry of batch) settle(entry, () => entry.reject(error));
     }
     metrics.batchDuration.observe((clock.now().getTime() - began) / 1000);
   }

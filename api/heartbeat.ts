@@ -187,6 +187,37 @@ function requireCounter(counter: unknown, required: boolean): number | null {
 }
 
 function itemOf(body: HeartbeatBody, counter: number | null, identity: DeviceIdentity | null): HeartbeatItem {
+  return {
+    project: identity?.project ?? defaultProject,
+    device_id: body.device_id,
+    certificate: identity && describeCertificate(identity.certificate),
+    counter,
+    ...observe(body, identity?.certificate ?? null),
+    acknowledgements: (body.acknowledgements ?? []).map(({ id, status, detail = null }) => ({
+      kind: 'acknowledgement',
+      payload: { id, status, detail },
+    })),
+  };
+}
+
+type Observed = Pick<HeartbeatItem, 'observation' | 'observed_digest'>;
+
+/** What was said last through each certificate: a steady device says the same each time. */
+const observedLast = new WeakMap<Certificate, { readonly said: string; readonly observed: Observed }>();
+
+function observe(body: HeartbeatBody, certificate: Certificate | null): Observed {
+  if (certificate === null) return observeAnew(body, null);
+  const { hostname, platform, agent_version, tags, posture, directory } = body;
+  // One text is one value: whatever was said in other words is digested anew.
+  const said = JSON.stringify([hostname, platform, agent_version, tags, posture, directory]);
+  const last = observedLast.get(certificate);
+  if (last?.said === said) return last.observed;
+  const observed = observeAnew(body, certificate);
+  observedLast.set(certificate, { said, observed });
+  return observed;
+}
+
+function observeAnew(body: HeartbeatBody, certificate: Certificate | null): Observed {
   const observation = {
     hostname: body.hostname ?? null,
     platform: body.platform ?? null,
@@ -195,18 +226,8 @@ function itemOf(body: HeartbeatBody, counter: number | null, identity: DeviceIde
     posture: body.posture ?? {},
     directory: body.directory ?? {},
   };
-  return {
-    project: identity?.project ?? defaultProject,
-    device_id: body.device_id,
-    certificate: identity && describeCertificate(identity.certificate),
-    counter,
-    observation,
-    observed_digest: digestOf({ ...observation, certificate: identity?.certificate.fingerprintSha256 ?? null }),
-    acknowledgements: (body.acknowledgements ?? []).map(({ id, status, detail = null }) => ({
-      kind: 'acknowledgement',
-      payload: { id, status, detail },
-    })),
-  };
+  const digest = digestOf({ ...observation, certificate: certificate?.fingerprintSha256 ?? null });
+  return { observation, observed_digest: digest };
 }
 
 /** A certificate stays the same object for as long as its connection lasts. */

@@ -31,9 +31,13 @@ const retryAfterSeconds = 1;
 export function registerIdempotency(app: FastifyInstance, { store, log }: { store: IdempotencyStore; log: Log }): void {
   app.decorateRequest('idempotency', null);
 
-  app.addHook('preHandler', async (request, reply) => {
+  app.addHook('preHandler', (request, reply, done) => {
     const scope = scopeOf(request);
-    if (scope === null) return;
+    if (scope === null) return done();
+    return begin(request, reply, scope);
+  });
+
+  async function begin(request: FastifyRequest, reply: FastifyReply, scope: IdempotencyScope): Promise<void> {
     const started = await store.start(scope, hashOf(request));
     switch (started.kind) {
       case 'started':
@@ -44,15 +48,24 @@ export function registerIdempotency(app: FastifyInstance, { store, log }: { stor
       case 'running':
         throw new TrustError('request.in_progress', { facts: { retry_after_seconds: retryAfterSeconds } });
       case 'answered':
-        return await sendAgain(reply, started);
+        await sendAgain(reply, started);
+        return;
       default:
         throw new TypeError('the store does not say how the key is used');
     }
+  }
+
+  app.addHook<string | Buffer | null>('onSend', (request, reply, payload, done) => {
+    if (request.idempotency === null) return done(null, payload);
+    return keep(request, reply, payload, request.idempotency);
   });
 
-  app.addHook<string | Buffer | null>('onSend', async (request, reply, payload) => {
-    const scope = request.idempotency;
-    if (scope === null) return;
+  async function keep(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    payload: string | Buffer | null,
+    scope: NonNullable<FastifyRequest['idempotency']>,
+  ): Promise<void> {
     request.idempotency = null;
     try {
       const answer = { status: reply.statusCode, body: String(payload ?? '') };
@@ -62,7 +75,7 @@ export function registerIdempotency(app: FastifyInstance, { store, log }: { stor
       // What was asked for is done. A repetition finds the key taken for a minute and then reaches an actor that knows the request.
       log.warn({ err: error, request_id: request.id }, 'the answer to a request with Idempotency-Key was not kept');
     }
-  });
+  }
 }
 
 /** Id under which an actor remembers the request: the caller's key if there is one, so that a repetition is recognised. */

@@ -223,7 +223,7 @@ const batches = traceBatches(traces, (items: readonly HeartbeatItem[]) =>
 const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>(
   {
     judge: batches.judge,
-    nameOf: ({ project, device_id }) => JSON.stringify([project, device_id]),
+    nameOf: ({ project, device_id }) => `${project}/${device_id}`,
     clock,
     metrics,
   },

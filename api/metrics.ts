@@ -73,9 +73,10 @@ export function registerReadings({ meters: { gauge } }: Pick<Metrics, 'meters'>,
 
 /** Measures every request; the route is its pattern, so that names of things make no series of their own. */
 export function registerRequestMetrics(app: FastifyInstance, { requests }: Metrics): void {
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const route = request.is404 ? 'none' : (request.routeOptions.url ?? 'none');
     requests.observe({ method: request.method, route, status: String(reply.statusCode) }, reply.elapsedTime / 1000);
+    done();
   });
 }
 

@@ -16,15 +16,19 @@ export function registerProjects(
   { projectExists }: { projectExists: (id: string) => Promise<boolean> },
 ): void {
   app.decorateRequest('project', '');
-  app.addHook('onRequest', async (request) => {
-    if (request.signedIn === null) return;
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (request.signedIn === null) return done();
+    return resolve(request);
+  });
+
+  async function resolve(request: FastifyRequest): Promise<void> {
     const named = request.headers['x-sentinel-project'] ?? defaultProject;
     if (!isProjectId(named))
       throw new TrustError('request.invalid', { detail: 'X-Sentinel-Project is not the name of a project' });
     if (!(await projectExists(named)))
       throw new TrustError('resource.not_found', { detail: 'There is no such project' });
     request.project = named;
-  });
+  }
 }
 
 export function projectOf(request: FastifyRequest): string {

@@ -7,13 +7,18 @@ const idsDrawn = 256;
 
 export function createRequestIds({ clock, random }: { clock: Clock; random: Random }): () => string {
   let drawn = Buffer.alloc(0);
+  let next = 0;
   return () => {
-    if (drawn.length === 0) drawn = Buffer.from(random.bytes(idBytes * idsDrawn));
-    const bytes = drawn.subarray(0, idBytes);
-    drawn = drawn.subarray(idBytes);
-    bytes.writeUIntBE(clock.now().getTime(), 0, 6);
-    bytes[6] = 0x70 | ((bytes[6] ?? 0) & 0x0f);
-    bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
-    return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    if (next === drawn.length) {
+      drawn = Buffer.from(random.bytes(idBytes * idsDrawn));
+      next = 0;
+    }
+    const at = next;
+    next += idBytes;
+    drawn.writeUIntBE(clock.now().getTime(), at, 6);
+    drawn[at + 6] = 0x70 | ((drawn[at + 6] ?? 0) & 0x0f);
+    drawn[at + 8] = 0x80 | ((drawn[at + 8] ?? 0) & 0x3f);
+    const hex = drawn.toString('hex', at, next);
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
   };
 }

@@ -1,6 +1,6 @@
 // Refuses changes while the audit trail cannot be sealed, or is not the one that was signed: what nobody could prove later is
 // not done now. Reads go on.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Clock } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 
@@ -32,10 +32,15 @@ export function registerSealGuard(
 ): void {
   let reading: { readonly at: number; readonly found: Promise<readonly [boolean, number, boolean]> } | null = null;
 
-  app.addHook('preHandler', async (request) => {
+  app.addHook('preHandler', (request, _reply, done) => {
+    if (request.signedIn === null) return done();
+    return guard(request);
+  });
+
+  async function guard(request: FastifyRequest): Promise<void> {
     const { sealing } = request.routeOptions.config;
     const reads = request.method === 'GET' || request.method === 'HEAD';
-    if ((reads && sealing !== 'needed') || request.signedIn === null) return;
+    if (reads && sealing !== 'needed') return;
     if (sealing === 'changes-nothing') return;
     const at = clock.now().getTime();
     if (reading === null || Math.abs(at - reading.at) >= readingMs)
@@ -62,5 +67,5 @@ export function registerSealGuard(
         facts: { retry_after_seconds: 30 },
       });
     }
-  });
+  }
 }

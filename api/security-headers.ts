@@ -19,12 +19,14 @@ const noContent = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; 
 export const bareHeaders: Readonly<Record<string, string>> = { ...always, 'content-security-policy': noContent };
 
 export function registerSecurityHeaders(app: FastifyInstance): void {
-  app.addHook('onRequest', async (request, reply) => {
+  const isLocal = remembering(isLocalName);
+  app.addHook('onRequest', (request, reply, done) => {
     void reply.headers(bareHeaders).header('x-request-id', request.id);
-    if (!isLocalName(request.hostname)) {
+    if (!isLocal(request.hostname)) {
       void reply.header('strict-transport-security', 'max-age=31536000; includeSubDomains');
     }
     if (isApi(request)) void reply.header('cache-control', 'no-store');
+    done();
   });
 }
 
@@ -98,6 +100,15 @@ function policy(directives: Readonly<Record<string, string>>): string {
   })
     .map(([name, value]) => `${name} ${value}`)
     .join('; ');
+}
+
+/** Nearly all requests ask the same name. */
+function remembering(judge: (name: string) => boolean): (name: string) => boolean {
+  let last = { name: '', answer: judge('') };
+  return (name) => {
+    if (name !== last.name) last = { name, answer: judge(name) };
+    return last.answer;
+  };
 }
 
 /** Over plain HTTP browsers ignore the header; for localhost they would remember it for every other port of the developer's machine. */

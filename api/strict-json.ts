@@ -1,4 +1,5 @@
 // Reads a JSON body (RFC 8259) as strictly as the I-JSON profile (RFC 7493), with caps on depth and keys before anything is built.
+import { isUtf8 } from 'node:buffer';
 import { TrustError } from '#contracts/problems.ts';
 
 export interface JsonLimits {
@@ -20,8 +21,6 @@ const colon = 0x3a;
 /** Names that reach the prototype of what they are copied into. */
 const poisonous = new Set(['__proto__', 'constructor', 'prototype']);
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 /**
  * Parses a body: UTF-8 without byte order mark, no key twice in an object, no key that reaches a prototype,
  * no NUL and no unpaired surrogate in any string or key.
@@ -30,9 +29,13 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  */
 export function parseStrictJson(bytes: Buffer, limits: JsonLimits = bodyLimits): unknown {
   try {
-    const text = utf8.decode(bytes);
-    inspect(text, limits);
-    return JSON.parse(text) as unknown;
+    if (!isUtf8(bytes)) throw new SyntaxError('not UTF-8');
+    const text = bytes.toString();
+    const { members, escapes } = scan(text, limits);
+    const value = JSON.parse(text) as unknown;
+    // The parser keeps the last of two members with one name; what it built has fewer of them then than the text.
+    if (countMembers(value, escapes) !== members) throw refused('has a key twice in one object');
+    return value;
   } catch (error) {
     if (error instanceof TrustError) throw error;
     // The parser's message quotes the body, which may hold a password.
@@ -40,62 +43,67 @@ export function parseStrictJson(bytes: Buffer, limits: JsonLimits = bodyLimits):
   }
 }
 
-/** Walks over the text once. It trusts nothing but quotes and brackets; whether the text is JSON at all is for the parser. */
-function inspect(text: string, limits: JsonLimits): void {
-  // The keys of each open object, and null for each open array.
-  const open: (Set<string> | null)[] = [];
-  let keys = 0;
+/**
+ * Walks over the text once, before anything is built of it. Whether the text is JSON at all is for the parser; if it is,
+ * every colon outside of strings belongs to one member.
+ */
+function scan(text: string, limits: JsonLimits): { members: number; escapes: boolean } {
+  let depth = 0;
+  let members = 0;
+  let escapes = false;
   for (let index = 0; index < text.length; index += 1) {
     switch (text.charCodeAt(index)) {
       case openBrace:
       case openBracket:
-        if (open.length === limits.depth) throw refused(`is nested more than ${limits.depth} levels deep`);
-        open.push(text.charCodeAt(index) === openBrace ? new Set() : null);
+        if (depth === limits.depth) throw refused(`is nested more than ${limits.depth} levels deep`);
+        depth += 1;
         break;
       case closeBrace:
       case closeBracket:
-        open.pop();
+        depth -= 1;
         break;
-      case quote: {
-        const end = endOfString(text, index);
-        const value = readString(text, index, end);
-        index = end;
-        const object = open.at(-1);
-        if (!object || !isFollowedByColon(text, end)) break;
-        keys += 1;
-        if (keys > limits.keys) throw refused(`has more than ${limits.keys} keys`);
-        if (poisonous.has(value)) throw refused(`has a key that is not allowed: ${value}`);
-        if (object.has(value)) throw refused('has a key twice in one object');
-        object.add(value);
+      case colon:
+        if (members === limits.keys) throw refused(`has more than ${limits.keys} keys`);
+        members += 1;
         break;
-      }
+      case quote:
+        for (index += 1; text.charCodeAt(index) !== quote; index += 1) {
+          if (index >= text.length) throw new SyntaxError('a string has no end');
+          if (text.charCodeAt(index) !== backslash) continue;
+          escapes = true;
+          index += 1;
+        }
+        break;
     }
   }
+  return { members, escapes };
 }
 
-/** Index of the closing quote of the string that begins here. */
-function endOfString(text: string, start: number): number {
-  for (let end = text.indexOf('"', start + 1); end > 0; end = text.indexOf('"', end + 1)) {
-    let backslashes = 0;
-    while (text.charCodeAt(end - 1 - backslashes) === backslash) backslashes += 1;
-    if (backslashes % 2 === 0) return end;
+/**
+ * Counts the members of all objects, and looks at every name; at every string too when there are escapes. Bytes that are
+ * UTF-8 hold no surrogates, and the parser refuses a NUL as it is: only escapes can bring them in.
+ */
+function countMembers(value: unknown, escapes: boolean): number {
+  if (typeof value === 'string') {
+    if (escapes) requireText(value);
+    return 0;
   }
-  throw new SyntaxError('a string has no end');
+  if (typeof value !== 'object' || value === null) return 0;
+  let members = 0;
+  if (Array.isArray(value)) {
+    for (const item of value) members += countMembers(item, escapes);
+    return members;
+  }
+  for (const name of Object.keys(value)) {
+    if (poisonous.has(name)) throw refused(`has a key that is not allowed: ${name}`);
+    if (escapes) requireText(name);
+    members += 1 + countMembers((value as Record<string, unknown>)[name], escapes);
+  }
+  return members;
 }
 
-function readString(text: string, start: number, end: number): string {
-  const raw = text.slice(start + 1, end);
-  // Bytes that are UTF-8 hold no surrogates, and the parser refuses a NUL as it is: only escapes can bring them in.
-  if (!raw.includes('\\')) return raw;
-  const value = JSON.parse(text.slice(start, end + 1)) as string;
-  if (value.includes('\0') || !value.isWellFormed()) throw refused('has NUL or an unpaired surrogate in a string');
-  return value;
-}
-
-function isFollowedByColon(text: string, end: number): boolean {
-  let next = end + 1;
-  while (text.charCodeAt(next) <= 0x20) next += 1;
-  return text.charCodeAt(next) === colon;
+function requireText(text: string): void {
+  if (text.includes('\0') || !text.isWellFormed()) throw refused('has NUL or an unpaired surrogate in a string');
 }
 
 function refused(what: string): TrustError {

@@ -126,10 +126,32 @@ function mayIssue({ parts: { publicKey, extensions, subjectName } }: Certificate
 }
 
 function timeProblem(path: readonly Certificate[], now: Date): ProblemCode | null {
+  const { from, until } = validityOf(path);
   // Both ends of the validity are part of it (RFC 5280 §4.1.2.5); a clock that shows no time is past every end.
-  if (path.some(({ notAfter }) => !(now.getTime() <= Date.parse(notAfter)))) return 'certificate.expired';
-  if (path.some(({ notBefore }) => !(now.getTime() >= Date.parse(notBefore)))) return 'certificate.not_yet_valid';
+  if (!(now.getTime() <= until)) return 'certificate.expired';
+  if (!(now.getTime() >= from)) return 'certificate.not_yet_valid';
   return null;
+}
+
+interface Validity {
+  /** In milliseconds; NaN when one of the path has no time there. */
+  readonly from: number;
+  readonly until: number;
+}
+
+/** A path stays the same for as long as its connection, and is asked about at every request. */
+const validities = new WeakMap<readonly Certificate[], Validity>();
+
+function validityOf(path: readonly Certificate[]): Validity {
+  let found = validities.get(path);
+  if (found === undefined) {
+    found = {
+      from: Math.max(...path.map(({ notBefore }) => Date.parse(notBefore))),
+      until: Math.min(...path.map(({ notAfter }) => Date.parse(notAfter))),
+    };
+    validities.set(path, found);
+  }
+  return found;
 }
 
 function untrusted(detail?: string): TrustError {

@@ -75,6 +75,21 @@ async function scripted(t: Cleanup, script: Scripted = {}) {
 }
 
 describe('POST /api/heartbeat', () => {
+  it('digests what is said each time it is something else, and again the same when it is said again', async (t) => {
+    const { send, items } = await scripted(t);
+    const other = await scripted(t, { identity: await identityOf('device-1') });
+    const first = { ...body, tags: ['b', 'a'], posture: { firewall: true } };
+    for (const said of [first, first, { ...first, posture: { firewall: false } }, { ...first, tags: ['a', 'b'] }])
+      await send(said);
+    await other.send(first);
+    const digests = items.map(({ observed_digest }) => observed_digest);
+    assert.equal(digests[1], digests[0]);
+    assert.notEqual(digests[2], digests[0]);
+    assert.equal(digests[3], digests[0], 'tags are a set');
+    assert.equal(items[2]?.observation.posture['firewall'], false);
+    assert.notEqual(other.items[0]?.observed_digest, digests[0], 'the certificate is part of it');
+  });
+
   it('answers an approved device with its tier and when to report again', async (t) => {
     const { send } = await scripted(t);
     const answer = await send({ ...body, acknowledgements: [{ id: 'c-1', status: 'completed' }] });
