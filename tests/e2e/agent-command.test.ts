@@ -237,11 +237,11 @@ describe('sentinel-agent', () => {
     const config = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as object;
     await writeFile(
       join(folder, 'config.json'),
-      JSON.stringify({ ...config, attestation_provider: 'signed_measurement_v1' }),
+      JSON.stringify({ ...config, update_apply_command: ['/usr/bin/true'] }),
     );
     const agent = startAgent(t, ['run', '--config', join(folder, 'config.json')]);
     const line = await agent.line(/has no effect/);
-    assert.deepEqual([line.level, line['key']], ['warn', 'attestation_provider']);
+    assert.deepEqual([line.level, line['key']], ['warn', 'update_apply_command']);
     await agent.line(/are accepted/);
   });
 });
