@@ -1,7 +1,6 @@
 // What operators see of a running installation: the metrics of every process, and why a part is not well.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import { libraryMetrics, metrics, type MetricProcess, type MetricRow } from '#contracts/metrics.ts';
 import { findFreePort } from '#start/ports.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
@@ -127,8 +126,7 @@ describe('operating an installation', { timeout: 170_000 }, () => {
       const before = new Map(herd.outcomes);
 
       stack.kill('api', 'SIGSTOP');
-      // Longer than an interval, so that every device has a heartbeat under way.
-      await setTimeout(3_000);
+      await eventually(() => herd.waiting.size === herd.ids.length, 'every device has a heartbeat under way');
       const resumedAt = performance.now();
       const asked = [
         stack.as('olga'),

@@ -11,6 +11,8 @@ export interface Herd {
   readonly ids: readonly string[];
   /** When each was last answered with 200 or 202, by a clock that never goes back. */
   readonly heardAt: ReadonlyMap<string, number>;
+  /** Those that have sent a heartbeat and wait for the answer. */
+  readonly waiting: ReadonlySet<string>;
   /** How often what was answered. */
   readonly outcomes: ReadonlyMap<string, number>;
   stop(): Promise<void>;
@@ -27,6 +29,7 @@ export interface HerdOptions {
 export async function startHerd({ ca, url, count, overMs }: HerdOptions): Promise<Herd> {
   const ids = Array.from({ length: count }, (_, index) => `herd-${index + 1}`);
   const heardAt = new Map<string, number>();
+  const waiting = new Set<string>();
   const outcomes = new Map<string, number>();
   const stopping = new AbortController();
   const transports: AgentTransport[] = [];
@@ -48,12 +51,20 @@ export async function startHerd({ ca, url, count, overMs }: HerdOptions): Promis
       key: identity.keyPem,
     });
     transports.push(transport);
+    const send = createHeartbeatClient({ baseUrl: url, fetch: transport.fetch, random: systemRandom });
     let counter = 0;
     await sleep((overMs * index) / count, undefined, { signal: stopping.signal });
     await runDevice(
       {
         deviceId: id,
-        send: createHeartbeatClient({ baseUrl: url, fetch: transport.fetch, random: systemRandom }),
+        send: async (...asked) => {
+          waiting.add(id);
+          try {
+            return await send(...asked);
+          } finally {
+            waiting.delete(id);
+          }
+        },
         nextCounter: async () => (counter += 1),
         observe: async () => ({ agent_version: '1.0.0', hostname: `${id}.example`, platform: 'linux' }) as never,
         limits: { firstIntervalSeconds: 1, pendingSeconds: 15, longestSeconds: 300 },
@@ -69,6 +80,7 @@ export async function startHerd({ ca, url, count, overMs }: HerdOptions): Promis
   return {
     ids,
     heardAt,
+    waiting,
     outcomes,
     async stop() {
       stopping.abort();

@@ -10,11 +10,15 @@ import { fakeLog } from '#tests/fakes/fake-log.ts';
 function openNotifier(options: Partial<NotifierOptions> = {}, clock = systemClock) {
   const sent: { id: string; end: () => void; fail: () => void }[] = [];
   const begun = new Set<string>();
+  const looked = new Set<string>();
   const metrics = createMetrics('0.0.0');
   const notifier = createActorNotifier({
     news: ({ id }) =>
       new Promise((resolve, reject) => sent.push({ id, end: resolve, fail: () => reject(new Error('away')) })),
-    hasBegun: async ({ id }) => begun.has(id),
+    hasBegun: async ({ id }) => {
+      looked.add(id);
+      return begun.has(id);
+    },
     clock,
     log: fakeLog(),
     metrics,
@@ -32,7 +36,7 @@ function openNotifier(options: Partial<NotifierOptions> = {}, clock = systemCloc
     return Object.fromEntries(values.map(({ labels, value }) => [labels.result, value]));
   };
   const tell = (id: string, starts = false, project = 'default') => notifier.notify({ project, id }, starts);
-  return { notifier, sent, begun, tell, counted, ids: () => sent.map(({ id }) => id) };
+  return { notifier, sent, begun, looked, tell, counted, ids: () => sent.map(({ id }) => id) };
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -76,11 +80,11 @@ describe('actor notifier', () => {
   });
 
   it('starts no more actors at once than may be beginning, and signals the others meanwhile', async () => {
-    const { notifier, sent, begun, tell, ids } = openNotifier({ maximumBeginning: 2, maximumInFlight: 10 });
+    const { notifier, sent, begun, looked, tell, ids } = openNotifier({ maximumBeginning: 2, maximumInFlight: 10 });
     for (const id of ['a', 'b', 'c', 'd']) tell(id, true);
     for (const { end } of sent) end();
     tell('known');
-    await setTimeout(250);
+    await until(() => looked.size === 2);
     assert.deepEqual(ids(), ['a', 'b', 'known'], 'their signals were answered, but neither has begun');
     begun.add('b');
     await until(() => sent.length === 4);
@@ -94,10 +98,10 @@ describe('actor notifier', () => {
 
   it('waits for an actor that does not begin no longer than it may take', async () => {
     const clock = fakeClock();
-    const { notifier, sent, tell } = openNotifier({ maximumBeginning: 1, beginWithinMs: 1_000 }, clock);
+    const { notifier, sent, looked, tell } = openNotifier({ maximumBeginning: 1, beginWithinMs: 1_000 }, clock);
     for (const id of ['a', 'b']) tell(id, true);
     sent[0]?.end();
-    await setTimeout(250);
+    await until(() => looked.has('a'));
     assert.equal(sent.length, 1);
     clock.advance(1_000);
     await until(() => sent.length === 2);
