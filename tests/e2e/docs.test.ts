@@ -16,6 +16,8 @@ import { requires } from '#tests/harness/requires.ts';
 import { eventually } from '#tests/harness/eventually.ts';
 
 const commandsLimitMs = 300_000;
+/** Of all pages, which are limited like one test otherwise. */
+const pagesLimitMs = 1_200_000;
 
 interface Running {
   readonly text: string;
@@ -25,7 +27,7 @@ interface Running {
 
 const skip = requires('curl') || requires('git') || requires('openssl');
 
-describe('the commands of the documentation', { skip }, () => {
+describe('the commands of the documentation', { skip, timeout: pagesLimitMs }, () => {
   const cleanup = cleanupAfterAll();
   const running: Running[] = [];
   let place = '';
