@@ -1,6 +1,8 @@
 // What a device actor asks about its device: everything that the store knows and it has not taken into account.
+import type { AttestationPolicy } from '#contracts/attestation.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
+import { claimOf } from '#machines/device-attestation.ts';
 import type { DeviceNews, NewsQuery } from '#machines/device-events.ts';
 import { allTags, reviewContent, type Proposal } from '#machines/identity-review.ts';
 import type { Stamp } from '#machines/actor.ts';
@@ -9,10 +11,11 @@ import type { StoredDeviceNews } from '#store/device.ts';
 export interface DeviceActivityDeps {
   deviceNews(query: { project: string; device_id: string; pinned: CertificateFacts | null }): Promise<StoredDeviceNews>;
   readonly policy: IdentityPolicy;
+  readonly attestation: AttestationPolicy;
   digestOf(value: unknown): string;
 }
 
-export function createDeviceActivities({ deviceNews, policy, digestOf }: DeviceActivityDeps) {
+export function createDeviceActivities({ deviceNews, policy, attestation, digestOf }: DeviceActivityDeps) {
   return {
     /**
      * Reads the facts about a device, and what a person would approve if asked now.
@@ -24,11 +27,13 @@ export function createDeviceActivities({ deviceNews, policy, digestOf }: DeviceA
       const found = await deviceNews({ project, device_id, pinned });
       const reported_tags = found.observed?.reported_tags ?? [];
       const tags = allTags(reported_tags, query.assigned_tags);
+      const facts = { policy: attestation, standing: found.standing };
+      const hardware = claimOf(facts);
       const propose = (certificate: CertificateFacts | null): Proposal | null => {
         if (certificate === null) return null;
         const { hostname = null, platform = null } = found.observed ?? {};
-        const content = reviewContent({ project, device_id, epoch, certificate, tags, hostname, platform });
-        return { certificate, tags, content, digest: digestOf(content) };
+        const content = reviewContent({ project, device_id, epoch, certificate, tags, hostname, platform, hardware });
+        return { certificate, tags, content, digest: digestOf(content), hardware };
       };
       const current = found.candidate !== null && found.candidate.generation === query.review_generation;
       return {
@@ -40,6 +45,7 @@ export function createDeviceActivities({ deviceNews, policy, digestOf }: DeviceA
         revoked: found.revoked,
         candidate: propose(current && found.candidate ? found.candidate.certificate : null),
         pinned: propose(pinned),
+        attestation: facts,
       };
     },
   };

@@ -1,4 +1,5 @@
 // How a durable actor speaks with the store: commits, the fence that guards them, and what an actor finds when it is fenced.
+import type { AttestationProvider } from './attestation.ts';
 import type { AuditEntry, OutboxEntry, Principal } from './audit.ts';
 import type { JsonObject } from './deps.ts';
 import type { ActorRef } from './ids.ts';
@@ -78,6 +79,12 @@ export interface DeviceGrant {
   readonly inbox_consumed: number;
   readonly reason: string | null;
   readonly approved_at: string | null;
+  /** What people bound it to; null where that is nothing, or the hardware is not known. */
+  readonly attestation_provider: AttestationProvider | null;
+  readonly attestation_key: string | null;
+  readonly hardware_binding: string | null;
+  /** The generation of `device_attestation` that its actor has confirmed. */
+  readonly attested_generation: number | null;
 }
 
 /** Row of `approval` that an approval actor's commit writes. */

@@ -2,12 +2,13 @@
 import type { ProblemCode } from '#contracts/problems.ts';
 import { asJson, type ActorDefinition } from './actor.ts';
 import { adoptDevice } from './device-adoption.ts';
+import { attestationIn, bindingOf } from './device-attestation.ts';
 import type { DeviceContext } from './device-context.ts';
 import { identity } from './device-effects.ts';
 import type { DeviceEvent, DeviceSnapshot } from './device-events.ts';
 import { deviceMachine } from './device.ts';
 
-export const deviceActor: ActorDefinition<DeviceContext, DeviceEvent> = {
+const firstActor: ActorDefinition<DeviceContext, DeviceEvent> = {
   kind: 'device',
   version: 1,
   machine: deviceMachine,
@@ -41,17 +42,19 @@ export const deviceActor: ActorDefinition<DeviceContext, DeviceEvent> = {
       applied_digest: context.applied_digest,
       inbox_consumed: context.inbox_consumed,
       reason: context.reason,
+      ...attestationRow(context),
       approved_at: context.approved_at,
     },
   }),
   changes: (before, after) =>
-    before === null || before.context.tier === after.context.tier
+    before === null || (before.context.tier === after.context.tier && !confirmedAnew(before, after))
       ? []
       : [
           identity('device.trust.updated', after.context, {
             from: before.context.tier,
             to: after.context.tier,
             state: after.value,
+            attested_generation: attestationIn(after.context).attested_generation,
           }),
         ],
   tier: ({ context }) => context.tier,
@@ -63,10 +66,49 @@ export const deviceActor: ActorDefinition<DeviceContext, DeviceEvent> = {
         ? `- waits for the ${context.review.kind} review \`${context.review.id}\` until ${context.review.expires_at}`
         : '- waits for nobody',
       `- certificate \`${context.pinned?.fingerprint_sha256 ?? 'none pinned'}\``,
+      `- ${inWords(context)}`,
       `- epoch ${context.epoch}`,
     ].join('\n'),
   finished: () => false,
 };
+
+/**
+ * The first version knew nothing of attestation, and asks for nothing else than this one where nobody is asked for
+ * evidence. What it wrote is bound to nothing.
+ */
+export const deviceActor: ActorDefinition<DeviceContext, DeviceEvent> = {
+  ...firstActor,
+  version: 2,
+  earlier: {
+    definition: firstActor,
+    upgrade: ({ value, context }: DeviceSnapshot) => ({ value, context: { ...context, ...attestationIn(context) } }),
+  },
+};
+
+/** A trusted device whose trust rests on other evidence than before was not trusted in between. */
+function confirmedAnew(before: DeviceSnapshot, after: DeviceSnapshot): boolean {
+  const generation = attestationIn(after.context).attested_generation;
+  return generation !== null && generation !== attestationIn(before.context).attested_generation;
+}
+
+function attestationRow(context: DeviceContext) {
+  const { attestation_provider, attestation_key, hardware_binding, attested_generation } = attestationIn(context);
+  return { attestation_provider, attestation_key, hardware_binding, attested_generation };
+}
+
+function inWords(context: DeviceContext): string {
+  const bound = bindingOf(context);
+  if (bound === null) return 'bound to no attestation key';
+  const { attested_generation, disputed_generation } = attestationIn(context);
+  const hardware = bound.binding_id === null ? 'hardware unknown' : `hardware \`${bound.binding_id}\``;
+  const evidence =
+    attested_generation !== null
+      ? `evidence of generation ${attested_generation} confirmed`
+      : disputed_generation === null
+        ? 'no evidence confirmed'
+        : `evidence of generation ${disputed_generation} not borne out`;
+  return `attestation key \`${bound.key_id}\`, ${hardware}, ${evidence}`;
+}
 
 function refuseDevice({ value, context }: DeviceSnapshot, event: DeviceEvent): ProblemCode | null {
   if (event.type !== 'device.retire' || value !== 'retired') return null;

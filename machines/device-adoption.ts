@@ -1,8 +1,9 @@
 // How a device goes on when the store holds another state than its run made: less trusted than either side, or as trusted as both.
 import { lowestTier, type DeviceState } from '#contracts/states.ts';
 import { bounded } from './actor.ts';
-import { listLimit, withoutReview } from './device-changes.ts';
-import type { DeviceContext } from './device-context.ts';
+import { agreedAttestation, attestationIn } from './device-attestation.ts';
+import { withoutReview } from './device-changes.ts';
+import { listLimit, unbound, type DeviceContext } from './device-context.ts';
 import type { DeviceSnapshot } from './device-events.ts';
 import { allTags } from './identity-review.ts';
 
@@ -39,9 +40,12 @@ function merged(base: DeviceContext, other: DeviceContext): DeviceContext {
   // What only the other side knows counts as older; done again, nothing changes its place.
   const union = (a: readonly string[], b: readonly string[]): readonly string[] =>
     bounded([...b.filter((one) => !a.includes(one)), ...a], listLimit);
+  const agreed = agreedAttestation(base, other);
+  const confirmed = { ...base, ...agreed }.attested_generation !== null;
   return {
     ...base,
-    tier: lowestTier([base.tier, other.tier]),
+    ...agreed,
+    tier: lowestTier([base.tier, other.tier, confirmed ? 'trusted' : 'monitored']),
     epoch: Math.max(base.epoch, other.epoch),
     counter_epoch: Math.max(base.counter_epoch, other.counter_epoch),
     review_generation: Math.max(base.review_generation, other.review_generation),
@@ -51,6 +55,7 @@ function merged(base: DeviceContext, other: DeviceContext): DeviceContext {
     assigned_tags: allTags(base.assigned_tags, other.assigned_tags),
     requesters: union(base.requesters, other.requesters),
     requests: union(base.requests, other.requests),
+    rejected_keys: union(attestationIn(base).rejected_keys, attestationIn(other).rejected_keys),
     applied_digest: null,
   };
 }
@@ -59,6 +64,7 @@ function unpinned(context: DeviceContext): DeviceContext {
   return {
     ...context,
     ...withoutReview(context),
+    ...unbound,
     pinned: null,
     approvers: [],
     approved_at: null,

@@ -1,24 +1,25 @@
 // How a device's context changes, one function for each thing that happens. A change whose event does not fit changes nothing.
 import { lowestTier, type ApprovalKind } from '#contracts/states.ts';
 import { bounded, later, type Deadlines } from './actor.ts';
-import type { DeviceContext, PendingReview } from './device-context.ts';
+import { bind, rejectedKeys, unboundClaim, underPolicy } from './device-attestation.ts';
+import { listLimit, unbound, type DeviceContext, type PendingReview } from './device-context.ts';
 import type { Args } from './device-events.ts';
 import { needs, presents, proposalNow } from './device-guards.ts';
 import type { Proposal } from './identity-review.ts';
 
-/** Lists in the context that grow with use keep this many entries. */
-export const listLimit = 100;
 /** How long after a review should have closed the device looks for itself. */
 const reviewGraceSeconds = 60;
 
 type Change = Partial<DeviceContext>;
 
-export function takeNews({ context, event }: Args): Change {
+export function takeNews(args: Args): Change {
+  const { context, event } = args;
   if (event.type !== 'news.fetched') return {};
   return {
     applied_digest: event.observed_digest ?? context.applied_digest,
     inbox_consumed: Math.max(context.inbox_consumed, event.inbox_through),
     reported_tags: event.reported_tags,
+    ...underPolicy(args),
   };
 }
 
@@ -28,11 +29,20 @@ export function noteRevocation({ context, event }: Args): Change {
     epoch: context.epoch + 1,
     revoked_fingerprints: bounded([...context.revoked_fingerprints, context.pinned.fingerprint_sha256], listLimit),
     reason: 'certificate revoked',
+    tier: lowestTier([context.tier, 'monitored']),
+    attested_generation: null,
   };
 }
 
 export const startEnrollment = (args: Args): Change => startReview(args, 'enrollment', presents(args));
 export const startRotation = (args: Args): Change => startReview(args, 'rotation', presents(args));
+
+/** The device stays as it is; people decide whether the key and the hardware that it shows are its own. */
+export function startHardwareReview(args: Args): Change {
+  const { event } = args;
+  if (unboundClaim(args) === null) return {};
+  return startReview(args, 'hardware', event.type === 'news.fetched' ? event.pinned : null);
+}
 
 /** The device keeps its certificate and loses trust until enough people have looked at what it is now. */
 export function startReappraisal(args: Args): Change {
@@ -54,12 +64,16 @@ function startReview(args: Args, kind: ApprovalKind, proposal: Proposal | null):
     digest: proposal.digest,
     content: proposal.content,
     certificate: proposal.certificate,
+    ...hardwareOf(proposal),
     required: needs(event, proposal),
     opened_at: event.at,
     expires_at,
   };
   return { review, deadlines: reviewDeadline(expires_at) };
 }
+
+const hardwareOf = ({ hardware }: Proposal): Pick<PendingReview, 'hardware'> =>
+  hardware === undefined ? {} : { hardware };
 
 const reviewDeadline = (expires_at: string): Deadlines => ({ review: later(expires_at, reviewGraceSeconds) });
 
@@ -73,6 +87,7 @@ export function changeReview(args: Args): Change {
       ...context.review,
       digest: proposal.digest,
       content: proposal.content,
+      ...hardwareOf(proposal),
       required: Math.max(context.review.required, needs(event, proposal)),
       opened_at: event.at,
       expires_at,
@@ -121,7 +136,7 @@ export function pinReviewed({ context, event }: Args): Change {
   return {
     ...withoutReview(context),
     pinned: certificate,
-    tier: 'monitored',
+    ...bind(context, context.review.hardware ?? null),
     approvers: event.approval?.approvers ?? [],
     approved_at: event.at,
     requesters: [],
@@ -129,6 +144,18 @@ export function pinReviewed({ context, event }: Args): Change {
     rejected_fingerprints: bounded([...context.rejected_fingerprints, ...replaced], listLimit),
   };
 }
+
+/** Approved on its own: identity and certificate stay as they were decided. */
+export function bindReviewed({ context, event }: Args): Change {
+  if (event.type !== 'approval.read' || context.review === null) return {};
+  const bound = bind(context, context.review.hardware ?? null);
+  return { ...withoutReview(context), ...bound, tier: lowestTier([context.tier, bound.tier ?? 'monitored']) };
+}
+
+export const rejectHardware = ({ context }: Args): Change => ({
+  ...withoutReview(context),
+  rejected_keys: rejectedKeys(context),
+});
 
 export function rejectReviewed({ context, event }: Args): Change {
   if (context.review === null) return {};
@@ -158,6 +185,8 @@ export function startAgain({ context, event }: Args): Change {
         : context.requesters,
     applied_digest: null,
     approved_at: null,
+    ...unbound,
+    rejected_keys: [],
     reason: event.type === 'device.reset' ? event.reason : null,
     requests: remember({ context, event }),
   };
@@ -167,6 +196,7 @@ export function retire({ context, event }: Args): Change {
   return {
     ...withoutReview(context),
     tier: 'restricted',
+    attested_generation: null,
     reason: event.type === 'device.retire' ? event.reason : null,
     requests: remember({ context, event }),
   };

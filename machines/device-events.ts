@@ -1,10 +1,12 @@
 // What a device's machine hears, and what it asks of the world.
 import type { MachineSnapshot } from '#contracts/actor.ts';
+import type { AttestationBinding, AttestationPolicy } from '#contracts/attestation.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
 import type { ApprovalState } from '#contracts/states.ts';
 import type { ActorAdopted, Call, CommitRefused, DeadlinePassed, Stamp } from './actor.ts';
 import type { ApprovalInput } from './approval.ts';
+import type { AttestationFacts } from './device-attestation.ts';
 import type { DeviceContext } from './device-context.ts';
 import type { Proposal } from './identity-review.ts';
 
@@ -23,6 +25,27 @@ export interface DeviceNews extends Stamp {
   readonly candidate: Proposal | null;
   /** The pinned certificate with the present tags, as something to approve again. */
   readonly pinned: Proposal | null;
+  /** Absent from what releases before attestation have fetched: then nobody is asked. */
+  readonly attestation?: AttestationFacts;
+}
+
+/** What the actor's own activity made of stored evidence. Nothing of it is believed because the store says so. */
+export interface EvidenceVerified extends Stamp {
+  readonly type: 'evidence.verified';
+  /** Epoch, generation and verdict that were asked about. */
+  readonly epoch: number;
+  readonly generation: number;
+  readonly verdict: number;
+  readonly policy: AttestationPolicy;
+  readonly valid: boolean;
+  /** Why not, as `Verdict` has it. */
+  readonly code: string | null;
+  readonly reason: string | null;
+  /** What was proven. */
+  readonly key_id: string | null;
+  readonly binding_id: string | null;
+  /** Of the evidence as it was read; null when there was none. */
+  readonly evidence_digest: string | null;
 }
 
 /** The approval as the store has it; null when there is none. */
@@ -46,6 +69,7 @@ export interface OperatorRequest extends Stamp {
 export type DeviceEvent =
   | (Stamp & { readonly type: 'news.announced' })
   | DeviceNews
+  | EvidenceVerified
   | (Stamp & { readonly type: 'approval.closed'; readonly approval_id: string })
   | ApprovalRead
   | OperatorRequest
@@ -56,6 +80,7 @@ export type DeviceEvent =
 /** What the machine asks of the world; `workflows/device.ts` carries each of them out. */
 export type DeviceCall =
   | Call<'news.fetch', NewsQuery>
+  | Call<'evidence.verify', EvidenceQuery>
   | Call<'approval.read', ApprovalQuery>
   | Call<'approval.open', ApprovalInput>
   | Call<'approval.withdraw', ApprovalQuery & { readonly reason: string }>;
@@ -69,6 +94,17 @@ export interface NewsQuery {
   readonly assigned_tags: readonly string[];
   readonly pinned: CertificateFacts | null;
   readonly inbox_consumed: number;
+}
+
+/** Which evidence is to be verified again, against what the actor holds itself. */
+export interface EvidenceQuery {
+  readonly project: string;
+  readonly device_id: string;
+  readonly epoch: number;
+  readonly generation: number;
+  readonly verdict: number;
+  readonly bound: AttestationBinding;
+  readonly assigned_tags: readonly string[];
 }
 
 export interface ApprovalQuery {

@@ -1,5 +1,6 @@
 // What a device's machine asks before it takes a transition. Each reads one event against the context, and nothing else.
 import type { ApprovalState } from '#contracts/states.ts';
+import { attestationGuards } from './device-attestation.ts';
 import type { Args, DeviceNews } from './device-events.ts';
 import { isSensitive, requiredApprovals, type Proposal } from './identity-review.ts';
 
@@ -16,11 +17,13 @@ export function presents({ context, event }: Args): Proposal | null {
   return known ? null : event.candidate;
 }
 
-/** What the present review would be about now, or null when no review is open. */
+/** What the present review would be about now; null when none is open, or it is about hardware that is not shown now. */
 export function proposalNow({ context, event }: Args): Proposal | null {
   if (event.type !== 'news.fetched' || context.review === null) return null;
   const under = context.review.certificate.fingerprint_sha256;
-  return [event.candidate, event.pinned].find((proposal) => proposal?.certificate.fingerprint_sha256 === under) ?? null;
+  const found = [event.candidate, event.pinned].find((proposal) => proposal?.certificate.fingerprint_sha256 === under);
+  const shown = context.review.kind !== 'hardware' || (found?.hardware ?? null) !== null;
+  return (shown && found) || null;
 }
 
 /** The approval that the machine waits for, read as closed in this way. */
@@ -38,6 +41,7 @@ function decidesReview({ context: { review }, event }: Args): boolean {
 }
 
 export const deviceGuards = {
+  ...attestationGuards,
   /** The facts were asked for before a review closed; they are fetched again. */
   newsOutdated: ({ context, event }: Args) =>
     event.type === 'news.fetched' && event.review_generation !== context.review_generation,
@@ -46,7 +50,10 @@ export const deviceGuards = {
   approvedRead: (args: Args) => closedAs('approved', args) && decidesReview(args),
   approvedRotationRead: (args: Args) =>
     closedAs('approved', args) && decidesReview(args) && args.context.review?.kind === 'rotation',
+  approvedHardwareRead: (args: Args) =>
+    closedAs('approved', args) && decidesReview(args) && args.context.review?.kind === 'hardware',
   rejectedRead: (args: Args) => closedAs('rejected', args),
+  rejectedHardwareRead: (args: Args) => closedAs('rejected', args) && args.context.review?.kind === 'hardware',
   rejectedEnrollmentRead: (args: Args) => closedAs('rejected', args) && args.context.review?.kind === 'enrollment',
   lapsedRead: (args: Args) => closedAs('expired', args) || closedAs('cancelled', args),
   /** It closed before it heard what has changed: the decision was about something else, or took too few people. */

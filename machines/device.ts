@@ -2,17 +2,21 @@
 import type { CommitRequirement } from '#contracts/actor.ts';
 import { assign, setup } from 'xstate';
 import type { RecordEffect } from './actor.ts';
+import { confirm, dispute, takeKey } from './device-attestation.ts';
 import {
+  bindReviewed,
   changeReview,
   closeReview,
   noteRevocation,
   pinPresented,
   pinReviewed,
+  rejectHardware,
   rejectReviewed,
   renewReview,
   retire,
   startAgain,
   startEnrollment,
+  startHardwareReview,
   startReappraisal,
   startRotation,
   takeNews,
@@ -21,15 +25,22 @@ import { initialContext, type DeviceContext, type DeviceInput } from './device-c
 import {
   consumeApproval,
   fetchNews,
+  lookForEvidence,
   openApproval,
   readApproval,
   recordApproved,
+  recordBound,
+  recordConfirmed,
+  recordDisputed,
+  recordHardwareRejected,
   recordIdentity,
+  recordKeyReplaced,
   recordPending,
   recordRejected,
   recordRevoked,
   recordRotated,
   recordUnusable,
+  verifyEvidence,
   withdrawApproval,
 } from './device-effects.ts';
 import type { DeviceCall, DeviceEvent } from './device-events.ts';
@@ -46,14 +57,20 @@ export const deviceMachine = setup({
     startEnrollment: assign(startEnrollment),
     startRotation: assign(startRotation),
     startReappraisal: assign(startReappraisal),
+    startHardwareReview: assign(startHardwareReview),
     changeReview: assign(changeReview),
     renewReview: assign(renewReview),
     closeReview: assign(closeReview),
     clearDeadline: assign({ deadlines: {} }),
     pinPresented: assign(pinPresented),
     pinReviewed: assign(pinReviewed),
+    bindReviewed: assign(bindReviewed),
     rejectReviewed: assign(rejectReviewed),
-    restrict: assign({ tier: 'restricted' }),
+    rejectHardware: assign(rejectHardware),
+    confirm: assign(confirm),
+    takeKey: assign(takeKey),
+    dispute: assign(dispute),
+    restrict: assign({ tier: 'restricted', attested_generation: null }),
     startAgain: assign(startAgain),
     retire: assign(retire),
   },
@@ -105,7 +122,7 @@ export const deviceMachine = setup({
           {
             guard: 'windowOpen',
             target: 'approved',
-            actions: ['pinPresented', 'takeNews', recordApproved],
+            actions: ['pinPresented', 'takeNews', recordApproved, lookForEvidence],
           },
           { guard: 'candidate', actions: ['startEnrollment', 'takeNews', recordPending, openApproval] },
           { guard: 'reviewOutdated', actions: ['changeReview', 'takeNews', recordPending, openApproval] },
@@ -115,7 +132,7 @@ export const deviceMachine = setup({
           {
             guard: 'approvedRead',
             target: 'approved',
-            actions: [consumeApproval, 'pinReviewed', recordApproved],
+            actions: [consumeApproval, 'pinReviewed', recordApproved, lookForEvidence],
           },
           {
             guard: 'rejectedRead',
@@ -152,25 +169,37 @@ export const deviceMachine = setup({
               fetchNews,
             ],
           },
-          { guard: 'candidate', actions: ['startRotation', 'takeNews', recordPending, openApproval] },
-          { guard: 'reviewOutdated', actions: ['changeReview', 'takeNews', recordPending, openApproval] },
+          { guard: 'candidate', actions: ['startRotation', 'takeNews', recordPending, openApproval, verifyEvidence] },
+          {
+            guard: 'reviewOutdated',
+            actions: ['changeReview', 'takeNews', recordPending, openApproval, verifyEvidence],
+          },
           {
             guard: 'needsMoreApprovers',
             actions: ['startReappraisal', 'takeNews', recordPending, openApproval],
           },
-          { actions: 'takeNews' },
+          { guard: 'unboundHardware', actions: ['startHardwareReview', 'takeNews', recordPending, openApproval] },
+          { actions: ['takeNews', verifyEvidence] },
+        ],
+        // Nothing else makes a device trusted.
+        'evidence.verified': [
+          { guard: 'evidenceProven', actions: ['confirm', recordConfirmed] },
+          { guard: 'evidenceOfAnotherKey', actions: [recordKeyReplaced, 'takeKey', 'confirm', recordConfirmed] },
+          { guard: 'evidenceDisputed', actions: ['dispute', recordDisputed] },
         ],
         'approval.read': [
           {
             guard: 'approvedRotationRead',
             actions: [consumeApproval, 'pinReviewed', recordApproved, recordRotated, fetchNews],
           },
+          { guard: 'approvedHardwareRead', actions: [consumeApproval, 'bindReviewed', recordBound, fetchNews] },
           { guard: 'approvedRead', actions: [consumeApproval, 'pinReviewed', recordApproved, fetchNews] },
           {
             guard: 'rejectedEnrollmentRead',
             target: 'rejected',
             actions: ['rejectReviewed', 'restrict', recordRejected],
           },
+          { guard: 'rejectedHardwareRead', actions: ['rejectHardware', recordHardwareRejected] },
           { guard: 'rejectedRead', actions: ['rejectReviewed', recordRejected] },
           { guard: 'lapsedRead', actions: ['closeReview', recordIdentity('device.identity.expired')] },
           { guard: 'outdatedRead', actions: ['renewReview', recordPending, openApproval] },
@@ -190,7 +219,7 @@ export const deviceMachine = setup({
           {
             guard: 'windowOpen',
             target: 'approved',
-            actions: ['pinPresented', 'takeNews', recordApproved],
+            actions: ['pinPresented', 'takeNews', recordApproved, lookForEvidence],
           },
           {
             guard: 'candidate',

@@ -1,7 +1,13 @@
 // What a person approves about a device's identity, and how many people it takes.
+import type { AttestationBinding } from '#contracts/attestation.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { JsonObject } from '#contracts/deps.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
+
+/** A key, the hardware that it lives in as far as that is known, and who made that, as evidence has proven them. */
+export interface HardwareClaim extends AttestationBinding {
+  readonly manufacturer: string | null;
+}
 
 /** Something to be approved, and the digest that names exactly this. */
 export interface Proposal {
@@ -10,6 +16,8 @@ export interface Proposal {
   readonly content: JsonObject;
   /** SHA-256 over the RFC 8785 form of `content`, lower-case hex. */
   readonly digest: string;
+  /** What the device is bound to with it. */
+  readonly hardware?: HardwareClaim | null;
 }
 
 /** The content of a review: everything that a decision is about, and nothing that changes by itself. */
@@ -21,6 +29,8 @@ export function reviewContent(facts: {
   readonly tags: readonly string[];
   readonly hostname: string | null;
   readonly platform: string | null;
+  /** Null without evidence, which leaves the content as it was before there was attestation. */
+  readonly hardware: HardwareClaim | null;
 }): JsonObject {
   const { fingerprint_sha256, serial_number, issuer, subject, not_before, not_after } = facts.certificate;
   return {
@@ -31,6 +41,7 @@ export function reviewContent(facts: {
     tags: [...facts.tags],
     hostname: facts.hostname,
     platform: facts.platform,
+    ...(facts.hardware === null ? {} : { attestation: { ...facts.hardware } }),
   };
 }
 

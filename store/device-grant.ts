@@ -13,8 +13,9 @@ export async function writeDevice(
     `INSERT INTO device AS d (project_id, device_id, state, tier, epoch, counter_epoch, review_generation,
        pinned_fingerprint, pinned_certificate, pinned_not_after, candidate_fingerprint, rejected_fingerprints,
        assigned_tags, approvers, review, applied_digest, inbox_consumed, reason, approved_at, created_at, updated_at,
-       revision)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20, $21)
+       revision, attestation_provider, attestation_key, hardware_binding, attested_generation)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20, $21,
+       $22, $23, $24, $25)
      ON CONFLICT (project_id, device_id) DO UPDATE SET
        state = excluded.state, tier = excluded.tier, epoch = excluded.epoch, counter_epoch = excluded.counter_epoch,
        review_generation = excluded.review_generation, pinned_fingerprint = excluded.pinned_fingerprint,
@@ -22,7 +23,9 @@ export async function writeDevice(
        candidate_fingerprint = excluded.candidate_fingerprint, rejected_fingerprints = excluded.rejected_fingerprints,
        assigned_tags = excluded.assigned_tags, approvers = excluded.approvers, review = excluded.review,
        applied_digest = excluded.applied_digest, inbox_consumed = excluded.inbox_consumed, reason = excluded.reason,
-       approved_at = excluded.approved_at, updated_at = excluded.updated_at, revision = excluded.revision`,
+       approved_at = excluded.approved_at, updated_at = excluded.updated_at, revision = excluded.revision,
+       attestation_provider = excluded.attestation_provider, attestation_key = excluded.attestation_key,
+       hardware_binding = excluded.hardware_binding, attested_generation = excluded.attested_generation`,
     [
       tx.project,
       deviceId,
@@ -45,6 +48,10 @@ export async function writeDevice(
       grant.approved_at,
       at.now,
       at.revision,
+      grant.attestation_provider,
+      grant.attestation_key,
+      grant.hardware_binding,
+      grant.attested_generation,
     ],
   );
   await tx.query('DELETE FROM device_first_contact WHERE project_id = $1 AND device_id = $2', [tx.project, deviceId]);

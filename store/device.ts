@@ -1,5 +1,6 @@
 // Devices as the store has them: what was decided, observed and denied, joined for people and for the device's actor.
 import type { TransitionRecord } from '#contracts/actor.ts';
+import type { DeviceAttestation } from '#contracts/attestation.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { JsonObject } from '#contracts/deps.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
@@ -187,6 +188,8 @@ export interface StoredDeviceNews {
   readonly inbox_through: number;
   /** Those of the pinned and the candidate certificate that are on the denylist. */
   readonly revoked: readonly string[];
+  /** Null before its first challenge. */
+  readonly standing: DeviceAttestation | null;
 }
 
 /** @param query.pinned as the actor has it, which may be ahead of the row */
@@ -198,11 +201,13 @@ export async function deviceNews(
   return withProject(store, project, async (tx) => {
     const [found] = await tx.query<FoundNews>(
       `SELECT l.inbox_seq::float8 AS inbox_seq, o.observed_digest, o.reported_tags, o.hostname, o.platform,
-         c.certificate, c.generation
+         c.certificate, c.generation,
+         CASE WHEN a.device_id IS NOT NULL THEN ${standing} END AS standing
        FROM device_liveness l
        LEFT JOIN device_observation o ON o.project_id = l.project_id AND o.device_id = l.device_id
        LEFT JOIN device_candidate c ON c.project_id = l.project_id AND c.device_id = l.device_id
          AND c.fingerprint = l.candidate_fingerprint AND c.generation = l.candidate_generation
+       LEFT JOIN device_attestation a ON a.project_id = l.project_id AND a.device_id = l.device_id
        WHERE l.project_id = $1 AND l.device_id = $2`,
       [project, device_id],
     );
@@ -224,8 +229,23 @@ export async function deviceNews(
       candidate,
       inbox_through: found?.inbox_seq ?? 0,
       revoked: await deniedOf(tx, asked),
+      standing: found?.standing ? toStanding(found.standing) : null,
     };
   });
+}
+
+const standing = `jsonb_build_object('state', a.state, 'generation', a.generation, 'verdict', a.verdict,
+  'provider', a.provider, 'key_id', a.key_id, 'binding_id', a.binding_id, 'manufacturer', a.manufacturer,
+  'verified_at', a.verified_at, 'fresh_until', a.fresh_until, 'code', a.code, 'reason', a.reason, 'detail', a.detail,
+  'clock', a.clock)`;
+
+function toStanding(found: DeviceAttestation): DeviceAttestation {
+  const { verified_at, fresh_until } = found;
+  return {
+    ...found,
+    verified_at: verified_at && toInstant(verified_at),
+    fresh_until: fresh_until && toInstant(fresh_until),
+  };
 }
 
 interface FoundNews {
@@ -236,6 +256,7 @@ interface FoundNews {
   readonly platform: string | null;
   readonly certificate: CertificateFacts | null;
   readonly generation: number | null;
+  readonly standing: DeviceAttestation | null;
 }
 
 /** The fingerprints of those that are denied. */

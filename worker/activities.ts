@@ -2,18 +2,22 @@
 import type { WorkflowClient } from '@temporalio/client';
 import { createActorActivities, type ActorActivityDeps } from '#activities/actor.ts';
 import { createApprovalActivities, type ApprovalActivityDeps } from '#activities/approval.ts';
+import { createAttestationActivities, type AttestationActivityDeps } from '#activities/attestation.ts';
 import { createDeviceActivities, type DeviceActivityDeps } from '#activities/device.ts';
 import { createReconcileActivities, type ReconcileActivityDeps } from '#activities/reconcile.ts';
+import type { AttestationBasis } from '#contracts/attestation.ts';
 import type { Clock } from '#contracts/deps.ts';
 import type { ActorRef } from '#contracts/ids.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
 import type { ApprovalInput } from '#machines/approval.ts';
+import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import { actorContext, commitActor } from '#store/actor.ts';
 import { readApprovalOutcome } from '#store/approval.ts';
 import { deviceNews } from '#store/device.ts';
 import { standingVoters } from '#store/operator.ts';
 import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
+import { storedEvidence } from '#store/stored-evidence.ts';
 import type { Store } from '#store/store.ts';
 import { measuredCommits, measuredReconciling, type WorkerMetrics } from './metrics.ts';
 
@@ -25,16 +29,39 @@ export interface ActivityParts {
   readonly clock: Clock;
   readonly metrics: WorkerMetrics;
   readonly policy: IdentityPolicy;
+  readonly attestation: AttestationParts;
 }
 
-export type ActivityDeps = ActorActivityDeps & DeviceActivityDeps & ApprovalActivityDeps & ReconcileActivityDeps;
+/** What evidence is judged by, and whether it has to be there. */
+export interface AttestationParts {
+  /** Null when nobody is asked for evidence. */
+  readonly basis: AttestationBasis | null;
+  readonly required: boolean;
+}
+
+export const neverAsked: AttestationParts = { basis: null, required: false };
+
+export type ActivityDeps = ActorActivityDeps &
+  DeviceActivityDeps &
+  AttestationActivityDeps &
+  ApprovalActivityDeps &
+  ReconcileActivityDeps;
 
 export function activityDeps(parts: ActivityParts): ActivityDeps {
   const { store, workflows, taskQueue, workflowId, clock, metrics, policy } = parts;
+  const { basis, required } = parts.attestation;
   const now = (): string => clock.now().toISOString();
   return {
     digestOf,
+    judgeEvidence,
     policy,
+    basis,
+    attestation: {
+      provider: basis?.provider ?? null,
+      required,
+      require_hardware_binding: basis?.require_hardware_binding ?? false,
+      allow_key_rotation_with_stable_binding: basis?.allow_key_rotation_with_stable_binding ?? false,
+    },
     workflows,
     taskQueue,
     workflowId,
@@ -43,6 +70,7 @@ export function activityDeps(parts: ActivityParts): ActivityDeps {
       metrics,
     ),
     deviceNews: (query) => deviceNews(store, query),
+    storedEvidence: ({ project, device_id, verdict }) => storedEvidence(store, project, device_id, verdict),
     readApproval: ({ project, approval_id }) => readApprovalOutcome(store, project, approval_id),
     standingVoters: (usernames, permission) => standingVoters(store, usernames, permission),
     devicesWithNews: (after, limit) => devicesWithNews(store, after, limit, clock.now()),
@@ -59,6 +87,7 @@ export function createActivities(deps: ActivityDeps, metrics: WorkerMetrics) {
   return {
     ...createActorActivities(deps),
     ...createDeviceActivities(deps),
+    ...createAttestationActivities(deps),
     ...createApprovalActivities(deps),
     ...measuredReconciling(createReconcileActivities(deps), metrics),
   };

@@ -7,6 +7,7 @@ import closeWithGrace from 'close-with-grace';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
 import { createOutbound } from '#outbound/request.ts';
+import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter } from '#protocols/payload-codec.ts';
@@ -20,7 +21,7 @@ import { createLog } from '#telemetry/log.ts';
 import { watchPool } from '#telemetry/metrics.ts';
 import { serveMetrics } from '#telemetry/metrics-server.ts';
 import { version } from '#telemetry/version.ts';
-import { activityDeps, createActivities } from './activities.ts';
+import { activityDeps, createActivities, neverAsked } from './activities.ts';
 import { activityFields } from './activity-fields.ts';
 import { bundleApart } from './bundle-process.ts';
 import { temporalLogger } from './bundle.ts';
@@ -113,6 +114,7 @@ const worker = await createWorker({
         sensitive_tags: settings.SENTINEL_SENSITIVE_TAGS,
         sensitive_approvals: settings.SENTINEL_SENSITIVE_IDENTITY_APPROVALS,
       },
+      attestation: parseAttestationBasis(settings, (path) => readFileSync(path, 'utf8')) ?? neverAsked,
     }),
     metrics,
   ),

@@ -1,6 +1,7 @@
 // The activities as workflows call them: time limits and retries of each kind, in one place.
 import type { ActorActivities } from '#activities/actor.ts';
 import type { ApprovalActivities } from '#activities/approval.ts';
+import type { AttestationActivities } from '#activities/attestation.ts';
 import type { DeviceActivities } from '#activities/device.ts';
 import type { Commit, CommitResult } from '#contracts/actor.ts';
 import { log, patched, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
@@ -87,6 +88,9 @@ export function openApproval(input: ApprovalInput): Promise<void> {
     () => approvals.openApproval(input),
   );
 }
+
+/** Has stored evidence verified again. */
+export const { verifyEvidence } = proxyActivities<AttestationActivities>(calls);
 
 /** Tells an approval that nobody waits for it any more. */
 export const { withdrawApproval } = approvals;

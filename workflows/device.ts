@@ -2,7 +2,15 @@
 import { deviceActor as definition } from '#machines/device-actor.ts';
 import type { DeviceCall, DeviceEvent } from '#machines/device-events.ts';
 import { continueAsNew, setHandler } from '@temporalio/workflow';
-import { callsNearby, commit, fetchDeviceNews, openApproval, readApproval, withdrawApproval } from './activities.ts';
+import {
+  callsNearby,
+  commit,
+  fetchDeviceNews,
+  openApproval,
+  readApproval,
+  verifyEvidence,
+  withdrawApproval,
+} from './activities.ts';
 import { createDurableActor, type Resumed, type Unstamped } from './actor.ts';
 import {
   approvalClosedUpdate,
@@ -60,6 +68,8 @@ async function perform(call: DeviceCall): Promise<Said | null> {
   switch (call.name) {
     case 'news.fetch':
       return { type: 'news.fetched', ...(await fetchDeviceNews(call.input)) };
+    case 'evidence.verify':
+      return { type: 'evidence.verified', ...(await verifyEvidence(call.input)) };
     case 'approval.read':
       return {
         type: 'approval.read',

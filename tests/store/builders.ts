@@ -108,6 +108,10 @@ export function grant(more: Partial<DeviceGrant> = {}): DeviceGrant {
     inbox_consumed: 0,
     reason: null,
     approved_at: null,
+    attestation_provider: null,
+    attestation_key: null,
+    hardware_binding: null,
+    attested_generation: null,
     ...more,
   };
 }

@@ -168,13 +168,14 @@ describe('a device in the store', () => {
         device_id: 'news',
         pinned: pinned === null ? null : facts(pinned),
       });
-    assert.deepEqual(await news(), { observed: null, candidate: null, inbox_through: 0, revoked: [] });
+    assert.deepEqual(await news(), { observed: null, candidate: null, inbox_through: 0, revoked: [], standing: null });
     await report(database.api, heartbeat('news', { observation: { ...heartbeat('x').observation, tags: ['a', 'b'] } }));
     assert.deepEqual(await news(), {
       observed: { digest: digest('observed'), reported_tags: ['a', 'b'], hostname: 'host', platform: 'linux' },
       candidate: { certificate: facts('news-1'), generation: 0 },
       inbox_through: 0,
       revoked: [],
+      standing: null,
     });
     await revoke(database.api, 'news', digest('news-1'));
     assert.deepEqual((await news('news-0')).revoked, [digest('news-1')]);

@@ -64,6 +64,21 @@ const lives = {
       withinMs,
     );
   },
+  /** Approved before it gave evidence, whose key people bind then; trusted once that was verified again. */
+  async attested(actors: Actors, id: string): Promise<void> {
+    await actors.present(id, `${id}-1`);
+    const enrollment = await actors.review(id);
+    await actors.vote(enrollment.id, 'ann');
+    await actors.handle(approval(enrollment.id)).result();
+    await actors.attest(id);
+    const hardware = await actors.review(id, enrollment.id);
+    await actors.vote(hardware.id, 'ann');
+    await actors.eventually(
+      async () => (await actors.grantOf(id))?.tier === 'trusted',
+      `${id} to be trusted`,
+      withinMs,
+    );
+  },
   async swept(actors: Actors, id: string): Promise<void> {
     await actors.prune(id);
   },
@@ -101,6 +116,7 @@ interface Case {
 const cases: Readonly<Record<keyof Activities, Case>> = {
   commitActor: { life: 'changed', effects: ['commitActor'] },
   fetchDeviceNews: { life: 'changed', effects: ['deviceNews'] },
+  verifyEvidence: { life: 'attested', effects: ['storedEvidence'] },
   openApproval: { life: 'changed', effects: ['workflows.start', 'workflows.getHandle.signal'] },
   confirmVotes: { life: 'changed', effects: ['standingVoters'] },
   deliverOutcome: { life: 'changed', effects: ['workflows.executeUpdateWithStart'] },

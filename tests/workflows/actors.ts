@@ -7,14 +7,17 @@ import proto from '@temporalio/proto';
 import { NativeConnection, Runtime, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { createActorActivities } from '#activities/actor.ts';
 import { createApprovalActivities } from '#activities/approval.ts';
+import { createAttestationActivities, type StoredEvidence } from '#activities/attestation.ts';
 import { createDeviceActivities } from '#activities/device.ts';
 import type { StoredDeviceNews } from '#store/device.ts';
 import type { ApprovalRecord, Commit, DeviceGrant } from '#contracts/actor.ts';
+import type { AttestationPolicy, DeviceAttestation } from '#contracts/attestation.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
 import type { ApprovalInput } from '#machines/approval.ts';
 import type { ApprovalRead } from '#machines/device-events.ts';
+import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { FakeActorStore } from '#tests/fakes/fake-actor-store.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { eventually } from '#tests/harness/eventually.ts';
@@ -34,6 +37,7 @@ import {
   workflowTypes,
   type ActorAnswer,
 } from '#workflows/messages.ts';
+import { basis, type GivenEvidence } from './evidence.ts';
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 let bundling: Promise<WorkflowBundleWithSourceMap> | undefined;
@@ -103,6 +107,8 @@ export function holdUp(store: FakeActorStore, fits: (commit: Commit) => boolean)
 
 export interface TestActorsOptions {
   readonly policy?: Partial<IdentityPolicy>;
+  /** Nobody is asked for evidence when absent. */
+  readonly attestation?: Partial<AttestationPolicy>;
   /** Another Temporal than the one that the run shares. */
   readonly address?: string;
   /** Payloads in clear when absent. */
@@ -115,6 +121,7 @@ export interface PresentOptions {
   readonly generation?: number;
   /** Names of certificates that are on the denylist. */
   readonly revoked?: readonly string[];
+  readonly standing?: DeviceAttestation | null;
 }
 
 export interface VoteOptions {
@@ -148,6 +155,16 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
     sensitive_approvals: 2,
     ...options.policy,
   };
+  const attestation: AttestationPolicy = {
+    provider: null,
+    required: false,
+    require_hardware_binding: false,
+    allow_key_rotation_with_stable_binding: false,
+    ...options.attestation,
+  };
+  /** Stored evidence by device and verdict, and what comes of judging it. */
+  const evidence = new Map<string, StoredEvidence>();
+  const judging = { judge: judgeEvidence };
   /** Called before each activity but the commit; what it throws the activity throws. */
   const world = { onCall: async (_name: string): Promise<void> => {} };
 
@@ -155,9 +172,17 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
     {
       ...createDeviceActivities({
         deviceNews: async ({ device_id }) =>
-          news.get(device_id) ?? { observed: null, candidate: null, inbox_through: 0, revoked: [] },
+          news.get(device_id) ?? { observed: null, candidate: null, inbox_through: 0, revoked: [], standing: null },
         policy,
+        attestation,
         digestOf,
+      }),
+      ...createAttestationActivities({
+        storedEvidence: async ({ device_id, verdict }) => evidence.get(`${device_id} ${verdict}`) ?? null,
+        judgeEvidence: (judgement) => judging.judge(judgement),
+        digestOf,
+        attestation,
+        basis: attestation.provider === null ? null : basis,
       }),
       ...createApprovalActivities({
         readApproval: async ({ approval_id }) => outcomeOf(store.approvals.get(approval_id)),
@@ -232,6 +257,8 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
     client,
     store,
     news,
+    evidence,
+    judging,
     world,
     taskQueue,
     workflowId,
@@ -269,7 +296,18 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
         candidate: { certificate: certificate(name), generation },
         inbox_through: 0,
         revoked: (seen.revoked ?? []).map((revoked) => certificate(revoked).fingerprint_sha256),
+        standing: seen.standing ?? news.get(id)?.standing ?? null,
       });
+      await announce(id);
+    },
+    /** The API has found evidence of a device good, stored it, and the actor hears of it. */
+    async attest(id: string, given: GivenEvidence): Promise<void> {
+      const { at, evidence: content, circumstances, standing } = given;
+      const { generation } = standing;
+      const evidence_digest = digestOf(content);
+      evidence.set(`${id} ${standing.verdict}`, { at, generation, evidence: content, evidence_digest, circumstances });
+      const known = news.get(id) ?? { observed: null, candidate: null, inbox_through: 0, revoked: [] };
+      news.set(id, { ...known, standing });
       await announce(id);
     },
     /** An approval that no device has asked for, about a device that waits for nothing. */

@@ -48,6 +48,7 @@ describe('an actor that continues as new', () => {
         candidate: { certificate: certificate('long-1'), generation: 0 },
         inbox_through: round,
         revoked: [],
+        standing: null,
       });
       answers.push(...Array.from({ length: 5 }, () => actors.catchUp('long-1')));
       await actors.announce('long-1');

@@ -20,6 +20,9 @@ export type Around = <T>(call: DependencyCall, make: () => Promise<T>) => Promis
 /** Only runs what it is given, in which the calls are made. */
 const transparent = new Set(['workflows.withAbortSignal']);
 
+/** What nobody calls. */
+const data = new Set(['policy', 'attestation', 'basis']);
+
 /** The same dependencies; everything asynchronous among them goes through `around`, also of what they return. */
 export function aroundDependencies<Deps extends object>(deps: Deps, around: Around, path = ''): Deps {
   return new Proxy(deps, {
@@ -27,6 +30,7 @@ export function aroundDependencies<Deps extends object>(deps: Deps, around: Arou
       const value: unknown = Reflect.get(target, name);
       if (typeof name === 'symbol') return value;
       const dependency = path === '' ? name : `${path}.${name}`;
+      if (data.has(dependency)) return value;
       if (typeof value === 'object' && value !== null) return aroundDependencies(value, around, dependency);
       if (typeof value !== 'function' || transparent.has(dependency))
         return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
@@ -50,4 +54,4 @@ function callOf(make: Make, args: unknown[], around: Around, dependency: string)
   return around(call, async () => make(...args));
 }
 
-const synchronous = new Set(['digestOf', 'workflowId', 'workflows.getHandle']);
+const synchronous = new Set(['digestOf', 'judgeEvidence', 'workflowId', 'workflows.getHandle']);

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
+import { basisDigest } from '#protocols/attestation-basis.ts';
+import { digestOf } from '#protocols/canonical-json.ts';
 import { systemClock } from '#contracts/deps.ts';
 import { heartbeatBatch } from '#store/heartbeat.ts';
 import { syncOperators } from '#store/operator.ts';
@@ -28,6 +30,7 @@ import {
 import { prune, reconcile, type ReconcileReport } from '#workflows/reconcile.ts';
 import { bundleWorkflows } from '#worker/bundle.ts';
 import { approval, device } from './actors.ts';
+import { basis, giveEvidence } from './evidence.ts';
 import { type CrashPoint, crashPointsVariable, type Trap, type WorkerTask } from './worker-process.ts';
 
 const script = join(import.meta.dirname, 'worker-process.ts');
@@ -222,6 +225,38 @@ export async function realActors(t: Cleanup, other?: { readonly address: string 
         workflowIdConflictPolicy: 'USE_EXISTING',
         signal: newsSignal,
       });
+    },
+    /** Evidence of this device that the API has found good, and the news of it. */
+    async attest(id: string): Promise<void> {
+      const { at, evidence, circumstances, result, standing } = giveEvidence(id);
+      await database.rows(
+        `INSERT INTO attestation_basis (project_id, digest, content, first_used_at) VALUES ('default', $1, $2, $3)
+         ON CONFLICT DO NOTHING`,
+        [basisDigest(basis), JSON.stringify(basis), at],
+      );
+      await database.rows(
+        `INSERT INTO attestation_verdict (project_id, device_id, verdict, at, provider, outcome, changed, generation,
+           evidence_digest, evidence, circumstances, basis_digest, result)
+         VALUES ('default', $1, $2, $3, $4, $5, true, $6, $7, $8, $9, $10, $11)`,
+        [
+          id,
+          standing.verdict,
+          at,
+          standing.provider,
+          result.outcome,
+          standing.generation,
+          digestOf(evidence),
+          JSON.stringify(evidence),
+          JSON.stringify(circumstances),
+          basisDigest(basis),
+          JSON.stringify(result),
+        ],
+      );
+      await database.rows(
+        `INSERT INTO device_attestation SELECT r.* FROM jsonb_populate_record(NULL::device_attestation, $1) r`,
+        [JSON.stringify({ ...standing, project_id: 'default', device_id: id, updated_at: at })],
+      );
+      await handle(device(id)).signal(newsSignal);
     },
     /** A run of a periodic duty, to its end. */
     prune: (id: string): Promise<unknown> => run(prune, `prune/${id}`),

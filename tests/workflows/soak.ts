@@ -30,6 +30,7 @@ export async function soak(actors: TestActors, id: string, facts: readonly numbe
           candidate: { certificate: certificate(id), generation: 1 },
           inbox_through: fact,
           revoked: [],
+          standing: null,
         });
         // Most are hints; some are asked about.
         if (fact % 5 === 0) await actors.catchUp(id);

@@ -12,6 +12,7 @@ import { activityDeps, createActivities, type ActivityDeps } from '#worker/activ
 import { temporalLogger } from '#worker/bundle.ts';
 import { createWorkerMetrics } from '#worker/metrics.ts';
 import { createWorker } from '#worker/worker.ts';
+import { basis } from './evidence.ts';
 import { type Around, aroundDependencies, type DependencyCall } from './faulty-deps.ts';
 
 /** A call of a dependency by an activity, and the side of it on which the process is killed. */
@@ -98,6 +99,7 @@ async function work(task: WorkerTask): Promise<void> {
       sensitive_tags: ['payments'],
       sensitive_approvals: 2,
     },
+    attestation: { basis, required: false },
   });
   /** Whose approval it is, by its workflow. */
   const subjects = new Map<string, string>();

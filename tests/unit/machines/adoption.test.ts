@@ -26,6 +26,10 @@ const deviceSteps: readonly ((device: Device, step: number) => DeviceEvent)[] = 
   (d) => read(d, { state: 'approved', approvers: ['ann', 'bob'] }),
   (d) => read(d, { state: 'rejected', rejected_by: 'ann' }),
   (d) => read(d, { state: 'expired' }),
+  (d) => news(d, { presents: 'first', standing: devices.standing() }),
+  (d) => news(d, { standing: devices.standing({ key_id: 'key-2' }) }),
+  (d) => devices.evidence(d),
+  (d) => devices.evidence(d, { generation: 2 }),
   (_, step) => operator('device.reset', 'olga', `reset ${step}`),
   (_, step) => operator('device.retire', 'olga', `retire ${step}`),
 ];
@@ -64,6 +68,10 @@ describe('adoption of a device', () => {
           for (const list of ['rejected_fingerprints', 'revoked_fingerprints', 'requesters', 'requests'] as const)
             for (const entry of side.context[list]) assert.ok(result.context[list].includes(entry), list);
         }
+        if (result.context.attested_generation !== null || result.context.tier === 'trusted')
+          for (const side of [row, self])
+            for (const name of ['attestation_key', 'hardware_binding', 'attested_generation'] as const)
+              assert.equal(side.context[name], result.context[name], name);
         if (result.value === 'approved') {
           assert.equal(pin(result), pin(row));
           assert.equal(pin(result), pin(self));
@@ -123,6 +131,16 @@ describe('adoption of a device', () => {
     assert.equal(result.value, 'pending');
     assert.equal(result.context.pinned, null);
     assert.ok(result.context.epoch > Math.max(one.context.epoch, other.context.epoch));
+  });
+
+  it('confirms nothing and binds nothing that both sides do not agree on', () => {
+    const held = ({ context }: Device) => [context.attestation_key, context.attested_generation, context.tier];
+    const renewed = devices.given(devices.trusted, devices.evidence(devices.trusted, { generation: 2 }));
+    assert.deepEqual(held(adopt(devices.trusted, devices.trusted)), ['key-1', 1, 'trusted']);
+    assert.deepEqual(held(adopt(devices.trusted, renewed)), ['key-1', null, 'monitored']);
+    assert.deepEqual(held(adopt(devices.trusted, devices.bound)), ['key-1', null, 'monitored']);
+    assert.deepEqual(held(adopt(devices.approved, devices.trusted)), [null, null, 'monitored']);
+    assert.deepEqual(held(adopt(devices.trusted, devices.approved)), [null, null, 'monitored']);
   });
 
   it('keeps every tag that an operator assigned', () => {

@@ -15,6 +15,9 @@ type Device = devices.Device;
 
 const uuid = (step: number): string => `00000000-0000-4000-8000-${String(step).padStart(12, '0')}`;
 
+/** Another key in the same hardware. */
+const another = devices.standing({ generation: 2, verdict: 20, key_id: 'key-2' });
+
 /** Everything that may happen in a state, with facts chosen to do harm: two certificates, tags that come and go, wrong answers. */
 function eventsOf(device: Device, step: number): DeviceEvent[] {
   const { review } = device.context;
@@ -28,6 +31,11 @@ function eventsOf(device: Device, step: number): DeviceEvent[] {
       news(device, { presents, revoked: [presents], policy: openWindow }),
     ]),
     news(device, { tags: ['payments'] }),
+    news(device, { presents: 'first', standing: devices.standing() }),
+    news(device, { standing: another }),
+    devices.evidence(device),
+    devices.evidence(device, { valid: false }),
+    devices.evidence(device, {}, another),
     operator('device.reset', 'olga', `reset ${step}`),
     operator('device.retire', 'olga', `retire ${step}`),
     devices.adopted(),
@@ -69,6 +77,33 @@ function byPeople({ before, event, taken }: Edge<DeviceContext, DeviceEvent>): b
   );
 }
 
+/** Of exactly the key and the hardware that the device was bound to, and of an approved device. */
+function byEvidence({ before, event, taken }: Edge<DeviceContext, DeviceEvent>): boolean {
+  const [was, is] = [before.context, taken.snapshot.context];
+  return (
+    event.type === 'evidence.verified' &&
+    event.valid &&
+    event.epoch === was.epoch &&
+    event.key_id === was.attestation_key &&
+    event.binding_id === was.hardware_binding &&
+    event.generation === is.attested_generation &&
+    before.value === 'approved' &&
+    was.tier !== 'observed'
+  );
+}
+
+function bindsKey({ before, event, taken }: Edge<DeviceContext, DeviceEvent>): boolean {
+  const { review } = before.context;
+  const { attestation_key, hardware_binding } = taken.snapshot.context;
+  return (
+    event.type === 'approval.read' &&
+    event.approval?.digest === review?.digest &&
+    taken.requirements.length === 1 &&
+    review?.hardware?.key_id === attestation_key &&
+    review?.hardware?.binding_id === hardware_binding
+  );
+}
+
 function byOpenWindow({ before, event, taken }: Edge<DeviceContext, DeviceEvent>): boolean {
   const { context } = before;
   return (
@@ -94,7 +129,14 @@ function judge(edge: Edge<DeviceContext, DeviceEvent>): void {
     (taken.snapshot.value === 'approved' && before.value !== 'approved') ||
     (is.pinned !== null && fingerprint(is) !== fingerprint(was)) ||
     (rank(is) > rank(was) && !isReset);
-  if (moreTrusted) assert.ok(byPeople(edge) || byOpenWindow(edge), `more trust without a decision: ${told()}`);
+  if (moreTrusted)
+    assert.ok(byPeople(edge) || byOpenWindow(edge) || byEvidence(edge), `more trust without a decision: ${told()}`);
+  if (is.tier === 'trusted' && (was.tier !== 'trusted' || is.attested_generation !== was.attested_generation))
+    assert.ok(byEvidence(edge), `trusted without evidence: ${told()}`);
+  if (is.tier === 'trusted')
+    assert.ok(is.attested_generation !== null && is.attestation_key !== null, `trusted on nothing: ${told()}`);
+  if (is.attestation_key !== null && is.attestation_key !== was.attestation_key)
+    assert.ok(bindsKey(edge), `a key that nobody approved: ${told()}`);
   if (isReset) assert.equal(is.tier, 'observed', told());
 
   const named = taken.records.map(({ action }) => action);
@@ -123,15 +165,20 @@ function judge(edge: Edge<DeviceContext, DeviceEvent>): void {
 describe('every path of the device machine', () => {
   it('raises trust only by a consumed approval of what is under review, or in an open window (EN-01, EN-02, EN-06)', () => {
     let raised = 0;
+    let trusted = 0;
     const { states, edges } = search(deviceActor, devices.unknown, {
       depth: 4,
       eventsOf,
       visit(edge) {
         judge(edge);
+        if (edge.taken.snapshot.context.tier === 'trusted') trusted += 1;
         if (rank(edge.taken.snapshot.context) > rank(edge.before.context)) raised += 1;
       },
     });
-    assert.ok(states > 500 && edges > 5_000 && raised > 50, `${states} states, ${edges} transitions, ${raised} raised`);
+    assert.ok(
+      states > 500 && edges > 5_000 && raised > 50 && trusted > 50,
+      `${states} states, ${edges} transitions, ${raised} raised, ${trusted} trusted`,
+    );
   });
 
   it('does so on long random paths too', () => {

@@ -2,13 +2,15 @@
 import { createHash } from 'node:crypto';
 import { begin, take } from '#bench/simulate/model-actor.ts';
 import type { MachineSnapshot } from '#contracts/actor.ts';
+import type { AttestationPolicy, DeviceAttestation } from '#contracts/attestation.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
 import type { Stamp } from '#machines/actor.ts';
 import { deviceActor } from '#machines/device-actor.ts';
+import { claimOf } from '#machines/device-attestation.ts';
 import type { DeviceContext } from '#machines/device-context.ts';
-import type { ApprovalRead, DeviceEvent, DeviceNews } from '#machines/device-events.ts';
-import type { Proposal } from '#machines/identity-review.ts';
+import type { ApprovalRead, DeviceEvent, DeviceNews, EvidenceVerified } from '#machines/device-events.ts';
+import type { HardwareClaim, Proposal } from '#machines/identity-review.ts';
 import { after } from './machines.ts';
 
 export type Device = MachineSnapshot<DeviceContext>;
@@ -34,12 +36,47 @@ export const policy: IdentityPolicy = {
 };
 export const openWindow: IdentityPolicy = { ...policy, require_new_device_approval: false };
 
-export function proposal(name: string, tags: readonly string[] = [], epoch = 0): Proposal {
+/** What is asked of devices where evidence is wanted. */
+export const asks: AttestationPolicy = {
+  provider: 'tpm_quote_v1',
+  required: true,
+  require_hardware_binding: false,
+  allow_key_rotation_with_stable_binding: false,
+};
+export const asksNobody: AttestationPolicy = { ...asks, provider: null };
+
+/** A device that has answered its challenge, with this key in this hardware. */
+export function standing(more: Partial<DeviceAttestation> = {}): DeviceAttestation {
+  return {
+    state: 'verified',
+    generation: 1,
+    verdict: 10,
+    provider: 'tpm_quote_v1',
+    key_id: 'key-1',
+    binding_id: 'tpm-1',
+    manufacturer: 'IFX',
+    verified_at: after(1),
+    fresh_until: after(301),
+    code: null,
+    reason: null,
+    detail: null,
+    clock: null,
+    ...more,
+  };
+}
+
+export function proposal(
+  name: string,
+  tags: readonly string[] = [],
+  epoch = 0,
+  hardware: HardwareClaim | null = null,
+): Proposal {
   return {
     certificate: certificate(name),
     tags,
     content: { certificate: name, tags: [...tags], epoch },
-    digest: sha256(`${name} ${tags.join(',')} ${epoch}`),
+    digest: sha256(`${name} ${tags.join(',')} ${epoch}${hardware === null ? '' : JSON.stringify(hardware)}`),
+    hardware,
   };
 }
 
@@ -59,10 +96,14 @@ export function news(
     readonly policy?: IdentityPolicy;
     readonly generation?: number;
     readonly at?: string;
+    readonly asks?: AttestationPolicy;
+    readonly standing?: DeviceAttestation | null;
   } = {},
 ): DeviceNews {
   const { presents = null, tags = [], revoked = [], generation = context.review_generation } = found;
   const pinned = context.pinned;
+  const attestation = { policy: found.asks ?? (found.standing ? asks : asksNobody), standing: found.standing ?? null };
+  const hardware = claimOf(attestation);
   return {
     ...stamp(found.at ?? after(10)),
     type: 'news.fetched',
@@ -72,13 +113,35 @@ export function news(
     reported_tags: tags,
     inbox_through: context.inbox_consumed,
     revoked: revoked.map((name) => certificate(name).fingerprint_sha256),
-    candidate: presents === null ? null : proposal(presents, tags, context.epoch),
+    candidate: presents === null ? null : proposal(presents, tags, context.epoch, hardware),
     pinned: pinned && {
+      ...proposal(pinned.fingerprint_sha256, tags, context.epoch, hardware),
       certificate: pinned,
-      tags,
-      content: { certificate: pinned.fingerprint_sha256, tags: [...tags], epoch: context.epoch },
-      digest: sha256(`${pinned.fingerprint_sha256} ${tags.join(',')} ${context.epoch}`),
     },
+    attestation,
+  };
+}
+
+/** What the activity proved about the evidence of this standing. */
+export function evidence(
+  { context }: Device,
+  proven: Partial<EvidenceVerified> = {},
+  { generation, verdict, key_id, binding_id }: DeviceAttestation = standing(),
+): EvidenceVerified {
+  return {
+    ...stamp(after(20)),
+    type: 'evidence.verified',
+    epoch: context.epoch,
+    generation,
+    verdict,
+    policy: asks,
+    valid: true,
+    code: null,
+    reason: null,
+    key_id,
+    binding_id,
+    evidence_digest: sha256(`evidence ${verdict}`),
+    ...proven,
   };
 }
 
@@ -135,5 +198,13 @@ export const rotating = given(approved, news(approved, { presents: 'second' }));
 export const reappraised = given(approved, news(approved, { tags: ['payments'] }));
 export const rejected = given(pending, read(pending, { state: 'rejected', rejected_by: 'ann', reason: 'stolen' }));
 export const expired = given(pending, read(pending, { state: 'expired' }));
+/** Bound to key-1 in tpm-1 with its enrollment, whose evidence came first. */
+export const bound = ((): Device => {
+  const shown = given(unknown, news(unknown, { presents: 'first', standing: standing() }));
+  return given(shown, approvedBy(shown, 'ann'));
+})();
+export const trusted = given(bound, evidence(bound));
+/** Approved before it gave evidence: its key waits for people. */
+export const showing = given(approved, news(approved, { standing: standing() }));
 export const retired = given(approved, operator('device.retire'));
 export const reset = given(approved, operator('device.reset'));

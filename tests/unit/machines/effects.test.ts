@@ -14,7 +14,7 @@ import { after, search } from './machines.ts';
 
 /** Everything that a machine may ask for. Whoever adds an entry decides in the open whether enforcement begins here. */
 const calls = {
-  device: ['approval.open', 'approval.read', 'approval.withdraw', 'news.fetch'],
+  device: ['approval.open', 'approval.read', 'approval.withdraw', 'evidence.verify', 'news.fetch'],
   approval: ['outcome.deliver', 'votes.confirm'],
 };
 const requirements = ['approval.consumed', 'voters.stand'];
@@ -48,6 +48,9 @@ describe('effects of actors (HB-17)', () => {
         devices.news(device, { presents: 'second', tags: ['payments'] }),
         devices.news(device, { presents: 'third', policy: devices.openWindow }),
         devices.news(device, { revoked: ['first', 'second', 'third'] }),
+        devices.news(device, { presents: 'first', standing: devices.standing() }),
+        devices.evidence(device),
+        devices.evidence(device, { valid: false }),
         devices.approvedBy(device, 'ann', 'bob'),
         devices.read(device, { state: 'rejected' }),
         devices.read(device, null, { at: after(100_000) }),

@@ -1,0 +1,81 @@
+// What a device actor believes of evidence: not the verdict that the API wrote down, but its own of the same evidence.
+import type { AttestationBasis, AttestationCircumstances, AttestationPolicy, Verdict } from '#contracts/attestation.ts';
+import type { Json } from '#contracts/deps.ts';
+import type { Stamp } from '#machines/actor.ts';
+import type { EvidenceQuery, EvidenceVerified } from '#machines/device-events.ts';
+
+/** A verdict as it is stored, with what it was made from. */
+export interface StoredEvidence {
+  /** When it was judged, RFC 3339. */
+  readonly at: string;
+  readonly generation: number;
+  readonly evidence: Json;
+  /** SHA-256 over the RFC 8785 form of `evidence`, lower-case hex. */
+  readonly evidence_digest: string;
+  readonly circumstances: AttestationCircumstances;
+}
+
+export interface AttestationActivityDeps {
+  /** Null when the store has no such verdict. */
+  storedEvidence(query: {
+    readonly project: string;
+    readonly device_id: string;
+    readonly verdict: number;
+  }): Promise<StoredEvidence | null>;
+  judgeEvidence(judgement: {
+    readonly evidence: unknown;
+    readonly circumstances: AttestationCircumstances;
+    readonly basis: AttestationBasis;
+    readonly now: Date;
+  }): Verdict;
+  digestOf(value: unknown): string;
+  readonly attestation: AttestationPolicy;
+  /** What evidence is judged by now; null when nobody is asked for any. */
+  readonly basis: AttestationBasis | null;
+}
+
+type Answer = Omit<EvidenceVerified, keyof Stamp | 'type'>;
+
+export function createAttestationActivities(deps: AttestationActivityDeps) {
+  const { storedEvidence, judgeEvidence, digestOf, attestation, basis } = deps;
+  return {
+    /**
+     * Judges stored evidence again, as of when it came: by the present reference values, against what the actor says that
+     * the device is bound to.
+     *
+     * @returns what was proven; evidence that proves nothing is an answer, not an error
+     * @throws when the store does not answer
+     * @idempotent yes: reads only.
+     */
+    async verifyEvidence(query: EvidenceQuery): Promise<Answer> {
+      const { project, device_id, epoch, generation, verdict, bound, assigned_tags } = query;
+      const found = await storedEvidence({ project, device_id, verdict });
+      const answer = { epoch, generation, verdict, policy: attestation };
+      const evidence_digest = found && digestOf(found.evidence);
+      const refused = (reason: string): Answer => ({
+        ...answer,
+        valid: false,
+        code: 'attestation.failed',
+        reason,
+        key_id: null,
+        binding_id: null,
+        evidence_digest,
+      });
+      if (basis === null) return refused('not_required');
+      if (found === null) return refused('evidence_missing');
+      if (found.generation !== generation) return refused('other_generation');
+      if (found.evidence_digest !== evidence_digest) return refused('evidence_changed');
+      if (found.circumstances.device_id !== device_id) return refused('other_device');
+      const { evidence, at } = found;
+      const circumstances = { ...found.circumstances, bound, assigned_tags };
+      const { outcome, code, reason, key_id, binding_id } = judgeEvidence({
+        evidence,
+        circumstances,
+        basis,
+        now: new Date(at),
+      });
+      return { ...answer, valid: outcome === 'verified', code, reason, key_id, binding_id, evidence_digest };
+    },
+  };
+}
+export type AttestationActivities = ReturnType<typeof createAttestationActivities>;
