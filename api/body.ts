@@ -1,7 +1,7 @@
 // Which bodies are read at all: JSON in UTF-8, not compressed, and small.
 import type { FastifyInstance } from 'fastify';
 import { TrustError } from '#contracts/problems.ts';
-import { parseStrictJson } from './strict-json.ts';
+import { parseStrictJson } from '#protocols/strict-json.ts';
 
 export const bodyLimitBytes = 256 * 1024;
 

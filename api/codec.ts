@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { TrustError } from '#contracts/problems.ts';
 import type { WirePayload } from '#protocols/payload-codec.ts';
-import { parseStrictJson } from './strict-json.ts';
+import { parseStrictJson } from '#protocols/strict-json.ts';
 import { requireSameOrigin } from './same-origin.ts';
 
 export interface CodecDeps {

@@ -130,6 +130,12 @@ export const importRules: readonly ImportRule[] = [
     why: 'outbound/ is the one guard of calls to addresses that somebody named, and small',
   },
   {
+    files: 'outbound/verifier-command.ts',
+    folders: ['contracts', 'protocols'],
+    packages: ['node:child_process'],
+    why: 'the verifier of an operator is the one program that is asked about what comes from outside',
+  },
+  {
     files: 'api/**',
     folders: ['contracts', 'protocols', 'machines', 'store', 'outbound', 'telemetry'],
     single: ['#workflows/messages.ts'],

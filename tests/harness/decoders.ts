@@ -15,7 +15,7 @@ import { createCursors } from '#api/cursors.ts';
 import { readTrustedCheckpoints } from '#api/checkpoints.ts';
 import { createDirectory } from '#api/directory.ts';
 import { readAtMost } from '#api/read-file.ts';
-import { parseStrictJson } from '#api/strict-json.ts';
+import { parseStrictJson } from '#protocols/strict-json.ts';
 import { readEnvFile } from '#cli/env-file.ts';
 import { openHome } from '#cli/home.ts';
 import { parseProblem } from '#client/api-problem.ts';
@@ -314,7 +314,7 @@ export async function decoders(t: Cleanup): Promise<Readonly<Record<string, Deco
       samples: ['123456', 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP'],
       decode: ofText((text) => [verifyTotp('A'.repeat(32), text, now), verifyTotp(text, '123456', now)]),
     },
-    'api/strict-json.ts#parseStrictJson': {
+    'protocols/strict-json.ts#parseStrictJson': {
       samples: [JSON.stringify({ device_id: 'device-1', posture: { a: [1, null, 'x\u0000'] } }), envelope],
       decode: (bytes) => parseStrictJson(bytes),
     },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseStrictJson } from '#api/strict-json.ts';
+import { parseStrictJson } from '#protocols/strict-json.ts';
 
 const parse = (text: string) => parseStrictJson(Buffer.from(text));
 const codeOf = (input: string | Buffer): string => {
