@@ -39,7 +39,8 @@ export function claimOf({ policy, standing }: AttestationFacts): HardwareClaim |
 /** The key that an approved device shows and that nobody has decided about; it is asked about once. */
 export function unboundClaim({ context, event }: Args): HardwareClaim | null {
   if (event.type !== 'news.fetched' || event.attestation === undefined || bindingOf(context) !== null) return null;
-  const claim = event.pinned?.hardware ?? null;
+  const { certificate, hardware: claim = null } = event.pinned ?? {};
+  if (certificate === undefined || event.revoked.includes(certificate.fingerprint_sha256)) return null;
   return claim === null || attestationIn(context).rejected_keys.includes(claim.key_id) ? null : claim;
 }
 
@@ -61,9 +62,10 @@ function comparedTo(
   proven: { readonly key_id: string | null; readonly binding_id: string | null },
   policy: AttestationPolicy,
 ): 'same' | 'another key' | 'other' {
-  if (policy.provider !== bound.provider || proven.key_id === null || proven.binding_id !== bound.binding_id)
-    return 'other';
   const unstable = bound.binding_id === null;
+  if (policy.provider !== bound.provider || proven.key_id === null) return 'other';
+  // Where people bound no hardware, the key is all that there is to compare.
+  if (!unstable && proven.binding_id !== bound.binding_id) return 'other';
   if (bound.provider === 'tpm_quote_v1' && policy.require_hardware_binding && unstable) return 'other';
   if (proven.key_id === bound.key_id) return 'same';
   return policy.allow_key_rotation_with_stable_binding && !unstable ? 'another key' : 'other';

@@ -67,6 +67,11 @@ describe('a key of a device', () => {
     assert.deepEqual(given(refused, operator('device.reset')).context.rejected_keys, []);
   });
 
+  it('is not asked about while the certificate is revoked', () => {
+    const revoked = given(devices.approved, news(devices.approved, { revoked: ['first'] }));
+    assert.equal(words(revoked, news(revoked, { revoked: ['first'], standing: standing() })), 'approved');
+  });
+
   it('is not bound by an open enrollment window', () => {
     const { unknown, openWindow } = devices;
     const entered = news(unknown, { presents: 'first', policy: openWindow, standing: standing() });
@@ -152,8 +157,11 @@ describe('evidence', () => {
     const shown = given(devices.approved, news(devices.approved, { asks: rotates, standing: bare }));
     const soft = given(shown, approvedBy(shown, 'ann'));
     assert.equal(given(soft, evidence(soft, { policy: rotates }, bare)).context.tier, 'trusted');
-    const other = standing({ binding_id: null, key_id: 'key-2' });
-    assert.equal(given(soft, evidence(soft, { policy: rotates }, other)).context.tier, 'monitored');
+    assert.equal(given(soft, evidence(soft, { policy: rotates }, standing())).context.hardware_binding, null);
+    for (const binding_id of [null, 'tpm-1']) {
+      const other = standing({ binding_id, key_id: 'key-2' });
+      assert.equal(given(soft, evidence(soft, { policy: rotates }, other)).context.tier, 'monitored');
+    }
   });
 
   it('without stable hardware counts for nothing where policy demands it (AT-07)', () => {

@@ -74,7 +74,12 @@ export function proposal(
   return {
     certificate: certificate(name),
     tags,
-    content: { certificate: name, tags: [...tags], epoch },
+    content: {
+      certificate: name,
+      tags: [...tags],
+      epoch,
+      ...(hardware === null ? {} : { attestation: { ...hardware } }),
+    },
     digest: sha256(`${name} ${tags.join(',')} ${epoch}${hardware === null ? '' : JSON.stringify(hardware)}`),
     hardware,
   };

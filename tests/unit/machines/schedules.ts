@@ -12,6 +12,24 @@ const observed = fc.oneof(
   fc.record({ kind: fc.constant('tags' as const), tags: fc.subarray(['edge', 'payments']) }),
   fc.record({ kind: fc.constant('revoke' as const), name: fc.constantFrom(...names) }),
 );
+const attested = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom('key-1', 'key-2').map((key) => ({
+      ...{ kind: 'evidence' as const, key, claimed: key, valid: true },
+    })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('evidence' as const),
+      key: fc.constantFrom('key-1', 'key-2'),
+      claimed: fc.constantFrom('key-1', 'key-2'),
+      valid: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constant({ kind: 'no evidence' as const }) },
+);
 const decided = fc.oneof(
   {
     weight: 4,
@@ -44,6 +62,15 @@ function lived(facts: readonly Fact[], seed: number): World {
   return world;
 }
 
+/** Lives in which devices are asked for evidence too. */
+const attestedLife: fc.Arbitrary<Fact[]> = fc
+  .tuple(life, fc.array(fc.tuple(fc.nat(40), attested), { maxLength: 12 }))
+  .map(([facts, evidence]) => {
+    const all = [...facts];
+    for (const [place, fact] of evidence) all.splice(1 + (place % all.length), 0, fact);
+    return all;
+  });
+
 type How = fc.Parameters<unknown>;
 
 /** Throws with the seed and the schedule that break it. */
@@ -73,6 +100,35 @@ export function pinsOnlyWhatWasApproved(how: How): void {
     how as fc.Parameters<[Fact[], number]>,
   );
   assert.ok(pinned > (how.numRuns ?? 0) / 5, `${pinned} states with a pin were looked at`);
+}
+
+/** Whatever is written about evidence: trusted is who has given it, with the key that people bound, and nobody else. */
+export function trustsOnlyProvenEvidence(how: How): void {
+  let trusted = 0;
+  fc.assert(
+    fc.property(attestedLife, fc.integer(), (facts, seed) => {
+      const world = lived(facts, seed);
+      for (const { value, context } of world.device.rows) {
+        if (context.tier !== 'trusted') continue;
+        trusted += 1;
+        assert.equal(value, 'approved');
+        const proven = [...world.judged.values()].some(
+          ({ key, valid, generation }) =>
+            valid && generation === context.attested_generation && key === context.attestation_key,
+        );
+        assert.ok(proven, 'trusted without evidence of the key that it is bound to');
+        const approved = [...world.approvals.values()].some(
+          ({ row }) =>
+            row?.value === 'approved' &&
+            world.consumed.includes(row.context.id) &&
+            JSON.stringify(row.context.content).includes(`"key_id":"${context.attestation_key}"`),
+        );
+        assert.ok(approved, 'bound to a key that nobody approved');
+      }
+    }),
+    how as fc.Parameters<[Fact[], number]>,
+  );
+  assert.ok(trusted > (how.numRuns ?? 0) / 20, `${trusted} trusted states were looked at`);
 }
 
 export function takesInWhatWasReported(how: How): void {

@@ -3,13 +3,15 @@
 // lost, a commit is whole, and everything else may come whenever the schedule says.
 import { chanceOf } from '#bench/simulate/chance.ts';
 import { type Host, ModelActor, type Said } from '#bench/simulate/model-actor.ts';
+import type { DeviceAttestation } from '#contracts/attestation.ts';
 import type { CommitRequirement } from '#contracts/actor.ts';
 import type { AnyCall, Stamp } from '#machines/actor.ts';
 import { approvalActor, type ApprovalContext, type ApprovalEvent, type ApprovalInput } from '#machines/approval.ts';
+import { claimOf } from '#machines/device-attestation.ts';
 import { deviceActor } from '#machines/device-actor.ts';
 import type { DeviceContext } from '#machines/device-context.ts';
-import type { DeviceEvent, DeviceNews, NewsQuery } from '#machines/device-events.ts';
-import { certificate, policy, proposal, stamp } from './devices.ts';
+import type { DeviceEvent, DeviceNews, EvidenceQuery, NewsQuery } from '#machines/device-events.ts';
+import { asks, certificate, policy, proposal, stamp, standing } from './devices.ts';
 import { after } from './machines.ts';
 
 /** What happens to the device and around it, in the order in which it happens. */
@@ -17,6 +19,9 @@ export type Fact =
   | { readonly kind: 'presents'; readonly name: string }
   | { readonly kind: 'tags'; readonly tags: readonly string[] }
   | { readonly kind: 'revoke'; readonly name: string }
+  /** Evidence of a key, of which the API writes down that it was verified; the store may lie about which key that was. */
+  | { readonly kind: 'evidence'; readonly key: string; readonly claimed: string; readonly valid: boolean }
+  | { readonly kind: 'no evidence' }
   | { readonly kind: 'reset' | 'retire'; readonly by: string }
   | { readonly kind: 'vote'; readonly by: string; readonly decision: 'approve' | 'reject' }
   | { readonly kind: 'crash'; readonly whose: 'device' | 'approval'; readonly back: number };
@@ -40,6 +45,9 @@ export class World implements Host {
   private presented: string | null = null;
   private candidate: { name: string; generation: number } | null = null;
   private readonly denied = new Set<string>();
+  private standing: DeviceAttestation | null = null;
+  /** What each verdict really rests on. */
+  readonly judged = new Map<number, { readonly key: string; readonly valid: boolean; readonly generation: number }>();
 
   constructor(seed: number) {
     this.random = chanceOf(seed);
@@ -102,6 +110,16 @@ export class World implements Host {
         return;
       case 'tags':
         this.tags = fact.tags;
+        return this.hint();
+      case 'evidence': {
+        const verdict = this.judged.size + 1;
+        const generation = verdict;
+        this.judged.set(verdict, { key: fact.key, valid: fact.valid, generation });
+        this.standing = standing({ generation, verdict, key_id: fact.claimed });
+        return this.hint();
+      }
+      case 'no evidence':
+        if (this.standing !== null) this.standing = { ...this.standing, state: 'challenged' };
         return this.hint();
       case 'revoke':
         this.denied.add(fact.name);
@@ -166,6 +184,8 @@ export class World implements Host {
     switch (name) {
       case 'news.fetch':
         return { type: 'news.fetched', ...this.news(input as NewsQuery) };
+      case 'evidence.verify':
+        return { type: 'evidence.verified', ...this.verify(input as EvidenceQuery) };
       case 'approval.read': {
         const { approval_id } = input as { approval_id: string };
         return { type: 'approval.read', approval_id, approval: this.readApproval(approval_id) };
@@ -201,9 +221,17 @@ export class World implements Host {
     return { type: 'outcome.delivered' };
   }
 
+  private verify({ epoch, generation, verdict }: EvidenceQuery): object {
+    const { key, valid } = this.judged.get(verdict) ?? { key: null, valid: false };
+    const proven = { key_id: key, binding_id: 'tpm-1', code: null, reason: null, evidence_digest: null };
+    return { epoch, generation, verdict, policy: asks, valid, ...proven };
+  }
+
   private news(query: NewsQuery): Omit<DeviceNews, keyof Stamp | 'type'> {
     const name = this.candidate?.generation === query.review_generation ? this.candidate.name : null;
     const { pinned } = query;
+    const attestation = { policy: asks, standing: this.standing };
+    const hardware = claimOf(attestation);
     return {
       policy,
       review_generation: query.review_generation,
@@ -211,11 +239,12 @@ export class World implements Host {
       reported_tags: this.tags,
       inbox_through: 0,
       revoked: [...this.denied].map((denied) => certificate(denied).fingerprint_sha256),
-      candidate: name === null ? null : proposal(name, this.tags, query.epoch),
+      candidate: name === null ? null : proposal(name, this.tags, query.epoch, hardware),
       pinned: pinned && {
-        ...proposal(pinned.fingerprint_sha256, this.tags, query.epoch),
+        ...proposal(pinned.fingerprint_sha256, this.tags, query.epoch, hardware),
         certificate: pinned,
       },
+      attestation,
     };
   }
 
@@ -259,6 +288,8 @@ export class World implements Host {
       revoked: context.revoked_fingerprints,
       rejected: context.rejected_fingerprints,
       applied: context.applied_digest,
+      bound: context.attestation_key,
+      attested: context.attested_generation,
     };
   }
 }
