@@ -29,7 +29,8 @@ export interface BatcherDeps<Item, Verdict> {
   /** Items with the same name are never judged at the same time. */
   readonly nameOf: (item: Item) => string;
   readonly clock: Clock;
-  readonly metrics: Pick<Metrics, 'batchSize' | 'batchWait' | 'batchDuration'>;
+  /** Null where another batch is measured already. */
+  readonly metrics: Pick<Metrics, 'batchSize' | 'batchWait' | 'batchDuration'> | null;
 }
 
 export interface Batcher<Item, Verdict> {
@@ -193,8 +194,8 @@ export function createBatcher<Item, Verdict>(
 
   async function judgeBatch(batch: readonly Entry[]): Promise<void> {
     const began = clock.now().getTime();
-    metrics.batchSize.observe(batch.length);
-    for (const { since } of batch) metrics.batchWait.observe((began - since) / 1000);
+    metrics?.batchSize.observe(batch.length);
+    if (metrics !== null) for (const { since } of batch) metrics.batchWait.observe((began - since) / 1000);
     try {
       const verdicts = await judge(batch.map(({ item }) => item));
       for (const [index, entry] of batch.entries()) {
@@ -207,7 +208,7 @@ export function createBatcher<Item, Verdict>(
     } catch (error) {
       for (const entry of batch) settle(entry, () => entry.reject(error));
     }
-    metrics.batchDuration.observe((clock.now().getTime() - began) / 1000);
+    metrics?.batchDuration.observe((clock.now().getTime() - began) / 1000);
   }
 
   function release(name: string): void {

@@ -1,7 +1,7 @@
 // POST /api/heartbeat: schema, certificate, one verdict from Postgres, and an answer; Temporal hears of news afterwards.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
-import type { Clock, Random } from '#contracts/deps.ts';
+import type { Clock, Json, Random } from '#contracts/deps.ts';
 import { HeartbeatAnswer, HeartbeatBody } from '#contracts/http/heartbeat.ts';
 import { defaultProject } from '#contracts/ids.ts';
 import { isProblemCode, TrustError, type ProblemCode } from '#contracts/problems.ts';
@@ -11,9 +11,11 @@ import { digestOf } from '#protocols/canonical-json.ts';
 import { type Certificate } from '#protocols/certificate.ts';
 import { matchCommonName } from '#protocols/device-certificate.ts';
 import { writePem } from '#protocols/pem.ts';
+import type { DeviceStanding, Unanswered } from '#store/attestation.ts';
 import type { HeartbeatItem, HeartbeatVerdict } from '#store/heartbeat.ts';
 import type { ActorNotifier } from './actor-notifier.ts';
 import type { Actors, DeviceRef } from './actors.ts';
+import type { Attestation, Judged } from './attestation.ts';
 import { addressBlock, type TrustedProxy } from './client-address.ts';
 import { factsOf, type DeviceIdentification, type DeviceIdentity } from './device-identity.ts';
 import type { Batcher } from './heartbeat-batcher.ts';
@@ -25,6 +27,10 @@ export interface HeartbeatDeps {
   readonly identification: DeviceIdentification;
   readonly revocation: Pick<DeviceRevocation, 'require' | 'deny'>;
   readonly batcher: Pick<Batcher<HeartbeatItem, HeartbeatVerdict>, 'submit'>;
+  /** Null where nobody is asked for evidence. */
+  readonly attestation: Attestation | null;
+  /** Of the devices whose heartbeats brought no evidence. */
+  readonly asking: Pick<Batcher<Unanswered, DeviceStanding>, 'submit'>;
   readonly notifier: ActorNotifier;
   readonly actors: Pick<Actors, 'catchUp'>;
   readonly refusals: Pick<Refusals, 'record'>;
@@ -48,7 +54,7 @@ const refusedIdentity = /^(certificate|device|attestation|proxy)\.|^(heartbeat\.
 const pendingLimitRetrySeconds = 60;
 
 export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (app, deps) => {
-  const { batcher, notifier, metrics, policy } = deps;
+  const { attestation, batcher, notifier, metrics, policy } = deps;
 
   app.post(
     '/api/heartbeat',
@@ -70,10 +76,12 @@ export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (
         identity = deps.identification.identify(request);
         requireIdentity(identity, body.device_id, policy);
         if (identity !== null) await requireNotRevoked(identity, body.device_id, request.id);
-        const item = itemOf(body, counter, identity);
+        const judged = await judgeEvidence(body, counter, identity, request.id);
+        const item = itemOf(body, counter, identity, judged && attestation ? attestation.noted(judged) : null);
         const verdict = await judge(item, request.id);
         metrics.heartbeats.inc({ outcome: verdict.code });
-        return await reply.code(verdict.code === 'accepted' ? 200 : 202).send(answerOf(verdict, body));
+        const standing = await standingOf(verdict, item, judged, request.id);
+        return await reply.code(verdict.code === 'accepted' ? 200 : 202).send(answerOf(verdict, standing, body));
       } catch (error) {
         await recordRefusal(error, request, identity);
         throw error;
@@ -91,6 +99,51 @@ export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (
       throw error;
     }
   }
+
+  async function judgeEvidence(
+    { attestation: evidence, device_id }: HeartbeatBody,
+    counter: number | null,
+    identity: DeviceIdentity | null,
+    requestId: string,
+  ): Promise<Judged | null> {
+    if (evidence === undefined || attestation === null) return null;
+    return attestation.judge({
+      device: { project: identity?.project ?? defaultProject, id: device_id },
+      evidence,
+      fingerprint: identity?.certificate.fingerprintSha256 ?? null,
+      counter,
+      requestId,
+    });
+  }
+
+  /** Where the device stands with its evidence after this heartbeat, and what it is asked next. */
+  async function standingOf(
+    verdict: HeartbeatVerdict,
+    { project, device_id }: HeartbeatItem,
+    judged: Judged | null,
+    requestId: string,
+  ): Promise<DeviceStanding | null> {
+    if (attestation === null) return null;
+    const own = verdict.code === 'accepted';
+    if (judged === null) return deps.asking.submit({ project, device_id, own });
+    const { standing } = judged;
+    if (!own || !attestation.waitsForActor(standing)) return standing;
+    // The actor alone raises trust: when it is quick enough, the answer says so already.
+    const device = { project, id: device_id };
+    try {
+      await deps.actors.catchUp(device, originOf(device, requestId));
+      const { grant } = await attestation.readStanding(device);
+      return { ...standing, grant };
+    } catch {
+      notifier.notify(device, false);
+      return standing;
+    }
+  }
+
+  const originOf = ({ id }: DeviceRef, requestId: string) => ({
+    by: { kind: 'device' as const, id },
+    request_id: `${requestId}/${deps.random.uuid()}`,
+  });
 
   async function judge(item: HeartbeatItem, requestId: string): Promise<HeartbeatVerdict> {
     const verdict = await batcher.submit(item);
@@ -112,10 +165,7 @@ export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (
   ): Promise<HeartbeatVerdict | null> {
     if (!notifier.mayStart(device.project)) return null;
     try {
-      await deps.actors.catchUp(device, {
-        by: { kind: 'device', id: device.id },
-        request_id: `${requestId}/${deps.random.uuid()}`,
-      });
+      await deps.actors.catchUp(device, originOf(device, requestId));
     } catch {
       notifier.notify(device, true);
       return null;
@@ -125,13 +175,14 @@ export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (
     return verdict;
   }
 
-  function answerOf(verdict: HeartbeatVerdict, body: HeartbeatBody): HeartbeatAnswer {
+  function answerOf(verdict: HeartbeatVerdict, standing: DeviceStanding | null, body: HeartbeatBody): HeartbeatAnswer {
     const { tier } = effectiveTier(
       {
-        grant: verdict.grant,
+        // Read after the verdict, where there is one.
+        grant: standing?.grant ?? verdict.grant,
         pinned_not_after: verdict.pinned_not_after,
         pinned_revoked: verdict.pinned_revoked,
-        attestation: 'not_required',
+        attestation: attestation === null || standing === null ? 'not_required' : attestation.stateOf(standing),
         identity_verified: verdict.identity_verified,
       },
       deps.clock.now().toISOString(),
@@ -142,7 +193,7 @@ export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (
       // A certificate that waits for its review does not share in what the pinned one is trusted with.
       trust_tier: accepted ? tier : lowestTier([tier, 'observed']),
       commands: [],
-      attestation_challenge: null,
+      attestation_challenge: attestation === null || standing === null ? null : attestation.challengeOf(standing),
       acknowledged: verdict.acknowledged ? (body.acknowledgements ?? []).map(({ id }) => id) : [],
       next_heartbeat_seconds: policy.intervalSeconds,
     };
@@ -186,13 +237,18 @@ function requireCounter(counter: unknown, required: boolean): number | null {
   throw new TrustError('heartbeat.counter_invalid');
 }
 
-function itemOf(body: HeartbeatBody, counter: number | null, identity: DeviceIdentity | null): HeartbeatItem {
+function itemOf(
+  body: HeartbeatBody,
+  counter: number | null,
+  identity: DeviceIdentity | null,
+  attested: Json,
+): HeartbeatItem {
   return {
     project: identity?.project ?? defaultProject,
     device_id: body.device_id,
     certificate: identity && describeCertificate(identity.certificate),
     counter,
-    ...observe(body, identity?.certificate ?? null),
+    ...observe(body, identity?.certificate ?? null, attested),
     acknowledgements: (body.acknowledgements ?? []).map(({ id, status, detail = null }) => ({
       kind: 'acknowledgement',
       payload: { id, status, detail },
@@ -205,19 +261,19 @@ type Observed = Pick<HeartbeatItem, 'observation' | 'observed_digest'>;
 /** What was said last through each certificate: a steady device says the same each time. */
 const observedLast = new WeakMap<Certificate, { readonly said: string; readonly observed: Observed }>();
 
-function observe(body: HeartbeatBody, certificate: Certificate | null): Observed {
-  if (certificate === null) return observeAnew(body, null);
+function observe(body: HeartbeatBody, certificate: Certificate | null, attested: Json): Observed {
+  if (certificate === null) return observeAnew(body, null, attested);
   const { hostname, platform, agent_version, tags, posture, directory } = body;
   // One text is one value: whatever was said in other words is digested anew.
-  const said = JSON.stringify([hostname, platform, agent_version, tags, posture, directory]);
+  const said = JSON.stringify([hostname, platform, agent_version, tags, posture, directory, attested]);
   const last = observedLast.get(certificate);
   if (last?.said === said) return last.observed;
-  const observed = observeAnew(body, certificate);
+  const observed = observeAnew(body, certificate, attested);
   observedLast.set(certificate, { said, observed });
   return observed;
 }
 
-function observeAnew(body: HeartbeatBody, certificate: Certificate | null): Observed {
+function observeAnew(body: HeartbeatBody, certificate: Certificate | null, attested: Json): Observed {
   const observation = {
     hostname: body.hostname ?? null,
     platform: body.platform ?? null,
@@ -226,7 +282,12 @@ function observeAnew(body: HeartbeatBody, certificate: Certificate | null): Obse
     posture: body.posture ?? {},
     directory: body.directory ?? {},
   };
-  const digest = digestOf({ ...observation, certificate: certificate?.fingerprintSha256 ?? null });
+  const digest = digestOf({
+    ...observation,
+    certificate: certificate?.fingerprintSha256 ?? null,
+    // What the actor has to hear of, and nothing that a device which goes on answering changes.
+    ...(attested === null ? {} : { attestation: attested }),
+  });
   return { observation, observed_digest: digest };
 }
 

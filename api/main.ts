@@ -12,6 +12,8 @@ import { permissionsOf } from '#contracts/permissions.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
 import type { SubjectKind } from '#contracts/states.ts';
+import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
+import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { type Certificate } from '#protocols/certificate.ts';
 import { parseTrustAnchors } from '#protocols/device-certificate.ts';
@@ -28,6 +30,13 @@ import { temporalConnection } from '#protocols/temporal-connection.ts';
 import { verifyTotp } from '#protocols/totp.ts';
 import { workflowId } from '#protocols/workflow-id.ts';
 import { actorContext } from '#store/actor.ts';
+import {
+  askForEvidence,
+  readStanding,
+  recordVerdict,
+  type DeviceStanding,
+  type Unanswered,
+} from '#store/attestation.ts';
 import { findApproval, listApprovals, openApprovals } from '#store/approval.ts';
 import { listSilences, listTimeline } from '#store/timeline.ts';
 import { countCertificates, listCertificates } from '#store/certificate.ts';
@@ -75,6 +84,7 @@ import { createTrustedProxy } from './client-address.ts';
 import { createCursors } from './cursors.ts';
 import { createDeviceCounts } from './device-counts.ts';
 import { createDeviceIdentification } from './device-identity.ts';
+import { createAttestation } from './attestation.ts';
 import { createDirectory } from './directory.ts';
 import type { Checks } from './health.ts';
 import { createHealthChecks, newsCountedTo } from './health-checks.ts';
@@ -229,6 +239,35 @@ const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>(
   },
   { ...batcherDefaults, maximumInFlight: batchesAtOnce(settings.SENTINEL_DATABASE_POOL) },
 );
+const attesting = parseAttestationBasis(settings, (path) => readFileSync(path, 'utf8'));
+const attestation =
+  attesting === null
+    ? null
+    : createAttestation({
+        basis: attesting.basis,
+        required: attesting.required,
+        identityVerified: settings.SENTINEL_REQUIRE_DEVICE_MTLS,
+        readStanding: ({ project, id }) => readStanding(store, project, id),
+        recordVerdict: (project, verdict, options) => recordVerdict(store, project, verdict, options),
+        askForEvidence: (project, items, options) => askForEvidence(store, project, items, options),
+        judge: async (judgement) => judgeEvidence(judgement),
+        askVerifier: async () => null,
+        metrics,
+        clock,
+        random,
+      });
+const asking = createBatcher<Unanswered, DeviceStanding>(
+  {
+    judge: (items) => {
+      if (attestation === null) throw new TypeError('nobody is asked for evidence');
+      return attestation.ask(items);
+    },
+    nameOf: ({ project, device_id }) => JSON.stringify([project, device_id]),
+    clock,
+    metrics: null,
+  },
+  { ...batcherDefaults, maximumInFlight: 1 },
+);
 const directory = createDirectory(
   {
     list: settings.SENTINEL_ADMIN_USERS_JSON,
@@ -375,6 +414,8 @@ const app = await buildApi({
         return batcher.submit(item);
       },
     },
+    attestation,
+    asking,
     notifier,
     actors,
     refusals,
@@ -588,7 +629,7 @@ closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
   revocationLists.close();
   await revocation.close();
   await listeners.close(closeGraceMs);
-  await batcher.close();
+  await Promise.all([batcher.close(), asking.close()]);
   await Promise.all([notifier.close(), refusals.close(), sealedListener.close()]);
   await app.close();
   await store.close();
@@ -709,6 +750,8 @@ function deviceView(): DeviceView {
     rotation_required_seconds: settings.SENTINEL_ROTATION_REQUIRED_DAYS * daySeconds,
     rotation_recommended_seconds: settings.SENTINEL_ROTATION_RECOMMENDED_DAYS * daySeconds,
     identity_verified: settings.SENTINEL_REQUIRE_DEVICE_MTLS,
+    attestation_provider: attesting?.basis.provider ?? null,
+    attestation_required: attesting?.required ?? false,
   };
 }
 

@@ -22,6 +22,8 @@ export function createMetrics(version: string) {
     batchDuration: histogram('sentinel_heartbeat_batch_duration_seconds'),
     shed: counter('sentinel_heartbeats_shed_total'),
     signals: counter('sentinel_actor_signals_total'),
+    evidence: counter('sentinel_attestation_verdicts_total'),
+    evidenceDuration: histogram('sentinel_attestation_judgement_seconds'),
     refusals: counter('sentinel_identity_refusals_total'),
     auditFailures: counter('sentinel_audit_write_failures_total'),
     signIns: counter('sentinel_sign_ins_total'),

@@ -2,7 +2,10 @@
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { Certificate, Device, HistoryEntry } from '#contracts/http/devices.ts';
 import type { DeviceExplanation } from '#contracts/http/explanation.ts';
-import type { DeviceApprovalState } from '#contracts/states.ts';
+import { attestationProviders } from '#contracts/attestation.ts';
+import type { Settings } from '#contracts/settings.ts';
+import type { AttestationState, DeviceApprovalState } from '#contracts/states.ts';
+import { attestationStateOf } from '#machines/attestation-standing.ts';
 import { certificateLife } from '#machines/certificate-life.ts';
 import { effectiveTier, type TierInputs } from '#machines/effective-tier.ts';
 import { explainDevice, type ExplanationPolicy, type OpenReview } from '#machines/explanation.ts';
@@ -11,12 +14,13 @@ import type { DeviceRow, HistoryRow } from '#store/device.ts';
 import { permissionOf } from './votes.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
 
-/** The settings that a device is presented by: those of its explanation are all of them. */
-export type DevicePolicy = ExplanationPolicy;
+/** The settings that a device is presented by. */
+export type DevicePolicy = ExplanationPolicy &
+  Pick<Settings, 'SENTINEL_ATTESTATION_PROVIDER' | 'SENTINEL_ATTESTATION_REQUIRED'>;
 
 export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, links: WorkflowLinks): Device {
   const { grant, liveness, observation } = row;
-  const { tier } = effectiveTier(tierInputsOf(row, policy), now.toISOString());
+  const { tier } = effectiveTier(tierInputsOf(row, now, policy), now.toISOString());
   return {
     device_id: row.device_id,
     project: row.project_id,
@@ -37,8 +41,8 @@ export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, l
     directory: { ...observation?.directory },
     certificate: grant?.pinned_certificate ? presentCertificate(grant.pinned_certificate, now, policy) : null,
     candidate_certificate: row.candidate && presentCertificate(row.candidate, now, policy),
-    attestation: { state: 'not_required', provider: null, verified_at: null, reason: null },
-    hardware_identity: null,
+    attestation: presentAttestation(row, now, policy),
+    hardware_identity: hardwareOf(row),
     pending_review: presentReview(row),
     reason: grant?.reason ?? null,
     workflow: links.to({ kind: 'device', project: row.project_id, id: row.device_id }, null),
@@ -52,14 +56,32 @@ export function countedBy({ grant, liveness }: DeviceRow): number | null {
 }
 
 /** What the tier depends on, for the decision and for its explanation alike. */
-function tierInputsOf({ grant, pinned_revoked }: DeviceRow, policy: DevicePolicy): TierInputs {
+function tierInputsOf(row: DeviceRow, now: Date, policy: DevicePolicy): TierInputs {
+  const { grant, pinned_revoked } = row;
   return {
     grant,
     pinned_not_after: grant?.pinned_certificate?.not_after ?? null,
     pinned_revoked,
-    attestation: 'not_required',
+    attestation: attestationOf(row, now, policy),
     identity_verified: policy.SENTINEL_REQUIRE_DEVICE_MTLS,
   };
+}
+
+function attestationOf({ attestation, grant }: DeviceRow, now: Date, policy: DevicePolicy): AttestationState {
+  const provider = attestationProviders.find((name) => name === policy.SENTINEL_ATTESTATION_PROVIDER) ?? null;
+  const required = policy.SENTINEL_ATTESTATION_REQUIRED;
+  return attestationStateOf({ provider, required }, attestation, grant, now.toISOString());
+}
+
+function presentAttestation(row: DeviceRow, now: Date, policy: DevicePolicy): Device['attestation'] {
+  const state = attestationOf(row, now, policy);
+  const { provider = null, verified_at = null, detail = null } = row.attestation ?? {};
+  return { state, provider: state === 'not_required' ? null : provider, verified_at, reason: detail };
+}
+
+/** What people have bound the device to, else what its evidence has shown. */
+function hardwareOf({ grant, attestation }: DeviceRow): string | null {
+  return grant?.binding?.binding_id ?? attestation?.binding_id ?? null;
 }
 
 /** Why the device stands where it stands, what it waits for, and which settings have led there. */
@@ -67,12 +89,12 @@ export function presentExplanation(row: DeviceRow, now: Date, policy: DevicePoli
   const { grant, liveness } = row;
   const { settings, answers, facts, ...explanation } = explainDevice(
     {
-      tier: tierInputsOf(row, policy),
+      tier: tierInputsOf(row, now, policy),
       approved_at: grant?.approved_at ?? null,
       approvers: grant?.approvers ?? [],
       reason: grant?.reason ?? null,
       last_seen_at: liveness?.last_seen_at ?? null,
-      attestation_reason: null,
+      attestation_reason: row.attestation?.detail ?? null,
       review: openReviewOf(row),
     },
     now.toISOString(),

@@ -1,6 +1,6 @@
 // Turns whatever went wrong into application/problem+json (RFC 9457), the one form in which a refusal leaves the API.
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Log } from '#contracts/deps.ts';
+import type { JsonObject, Log } from '#contracts/deps.ts';
 import type { ProblemBody } from '#contracts/http/common.ts';
 import { isProblemCode, problems, type ProblemCode, type ProblemFacts } from '#contracts/problems.ts';
 
@@ -18,6 +18,8 @@ export interface Refusal {
   readonly errors: readonly FieldError[];
   readonly facts: ProblemFacts;
   readonly retryAfterSeconds: number | null;
+  /** Extension members (RFC 9457 §3.2) that the contract has for this code. */
+  readonly members: JsonObject;
 }
 
 /** What Fastify and its plugins refuse by themselves, in our words. */
@@ -43,7 +45,7 @@ const maximumNameLength = 128;
 
 /** Tells what the caller may know of an error. Anything that is not a known refusal is `internal.error`, without a word more. */
 export function refusalOf(error: unknown): Refusal {
-  const { code, message, facts, errors, validation, validationContext } = fieldsOf(error);
+  const { code, message, facts, errors, members, validation, validationContext } = fieldsOf(error);
   // By code and not by class: errors come from other realms too (Temporal, worker threads).
   if (!isProblemCode(code)) {
     const known = typeof code === 'string' ? frameworkCodes[code] : undefined;
@@ -54,6 +56,7 @@ export function refusalOf(error: unknown): Refusal {
     detail: code === 'internal.error' ? undefined : said,
     facts: facts ?? {},
     errors: errors ?? [],
+    members: members ?? {},
   });
 }
 
@@ -62,6 +65,7 @@ function fieldsOf(error: unknown): {
   message?: unknown;
   facts?: ProblemFacts;
   errors?: readonly FieldError[];
+  members?: JsonObject;
   validation?: readonly SchemaError[];
   validationContext?: string;
 } {
@@ -74,7 +78,13 @@ function refusal(
     detail,
     errors = [],
     facts = {},
-  }: { detail?: string | undefined; errors?: readonly FieldError[]; facts?: ProblemFacts },
+    members = {},
+  }: {
+    detail?: string | undefined;
+    errors?: readonly FieldError[];
+    facts?: ProblemFacts;
+    members?: JsonObject;
+  },
 ): Refusal {
   const { retry_after_seconds: said, ...others } = facts;
   const retryAfter = problems[code].status === 429 || problems[code].status === 503 || code === 'request.in_progress';
@@ -83,11 +93,12 @@ function refusal(
     detail: detail ?? problems[code].advice,
     errors,
     facts: others,
+    members,
     retryAfterSeconds: retryAfter ? Math.max(1, Math.ceil(Number(said ?? defaultRetryAfterSeconds))) : null,
   };
 }
 
-export function presentProblem({ code, detail, errors, facts }: Refusal, requestId: string): ProblemBody {
+export function presentProblem({ code, detail, errors, facts, members }: Refusal, requestId: string): ProblemBody {
   return {
     type: `urn:sentinel:problem:${code}`,
     title: problems[code].title,
@@ -97,6 +108,7 @@ export function presentProblem({ code, detail, errors, facts }: Refusal, request
     request_id: requestId,
     ...(errors.length === 0 ? {} : { errors: [...errors] }),
     ...(Object.keys(facts).length === 0 ? {} : { facts: { ...facts } }),
+    ...members,
   };
 }
 

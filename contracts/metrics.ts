@@ -101,6 +101,18 @@ export const metrics = {
     labels: ['code'],
     meaning: 'Refused identities, by problem code',
   },
+  sentinel_attestation_verdicts_total: {
+    kind: 'counter',
+    processes: ['api'],
+    labels: ['outcome', 'reason'],
+    meaning: 'Verdicts on evidence, and the reason of those that were refused',
+  },
+  sentinel_attestation_judgement_seconds: {
+    kind: 'histogram',
+    processes: ['api'],
+    buckets: fastSeconds,
+    meaning: 'How long evidence took to be judged, waiting and an external verifier included',
+  },
   sentinel_audit_write_failures_total: {
     kind: 'counter',
     processes: ['api'],

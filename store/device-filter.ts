@@ -1,4 +1,5 @@
 // What devices are listed and counted by, each said once in SQL: as people see it in the device object, at this moment.
+import type { AttestationProvider } from '#contracts/attestation.ts';
 import type { DeviceApprovalState, Liveness, RotationAdvice, TrustTier } from '#contracts/states.ts';
 import { deniedSql } from './denylist.ts';
 
@@ -27,6 +28,9 @@ export interface DeviceView {
   readonly rotation_recommended_seconds: number;
   /** Whether heartbeats prove who they come from. */
   readonly identity_verified: boolean;
+  /** What devices are asked to prove; null when nobody is asked. */
+  readonly attestation_provider: AttestationProvider | null;
+  readonly attestation_required: boolean;
 }
 
 /** Makes a value a parameter of the statement. */
@@ -60,9 +64,28 @@ export const approvalStateSql = `CASE WHEN d.state = 'retired'
 export const retiredSql = `coalesce(d.state = 'retired', false)`;
 
 /** @param denied whether the pinned certificate is on the denylist */
-export function trustTierSql({ identity_verified, now }: DeviceView, denied: string, bind: Bind): string {
-  return `effective_tier(d.state, d.tier, d.pinned_not_after, ${denied}, 'not_required',
-    ${bind(identity_verified)}::boolean, ${bind(now)}::timestamptz)`;
+export function trustTierSql(view: DeviceView, denied: string, bind: Bind): string {
+  return `effective_tier(d.state, d.tier, d.pinned_not_after, ${denied}, ${attestationSql(view, bind)},
+    ${bind(view.identity_verified)}::boolean, ${bind(view.now)}::timestamptz)`;
+}
+
+/** As `attestationStateOf` in machines/attestation-standing.ts has it. */
+export function attestationSql(
+  { attestation_provider: provider, attestation_required: required, now }: DeviceView,
+  bind: Bind,
+): string {
+  if (provider === null) return `'not_required'`;
+  const missing = required ? `'challenged'` : `'not_required'`;
+  const stale = required ? `'stale'` : missing;
+  return `coalesce((SELECT CASE
+      WHEN t.provider <> ${bind(provider)} THEN ${missing}
+      WHEN t.state = 'failed' THEN 'failed'
+      WHEN t.state <> 'verified' THEN CASE WHEN t.code = 'attestation.stale' THEN ${stale} ELSE ${missing} END
+      WHEN t.fresh_until <= ${bind(now)}::timestamptz THEN ${stale}
+      WHEN t.generation = d.attested_generation AND t.provider = d.attestation_provider AND t.key_id = d.attestation_key
+        AND (d.hardware_binding IS NULL OR d.hardware_binding = t.binding_id) THEN 'verified'
+      ELSE ${missing} END
+    FROM device_attestation t WHERE t.project_id = $1 AND t.device_id = k.device_id OFFSET 0), ${missing})`;
 }
 
 export function livenessSql({ now, stale_seconds, offline_seconds }: DeviceView, bind: Bind): string {

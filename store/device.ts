@@ -1,10 +1,11 @@
 // Devices as the store has them: what was decided, observed and denied, joined for people and for the device's actor.
 import type { TransitionRecord } from '#contracts/actor.ts';
-import type { DeviceAttestation } from '#contracts/attestation.ts';
+import type { AttestationBinding, DeviceAttestation } from '#contracts/attestation.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { JsonObject } from '#contracts/deps.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
 import type { ApprovalKind, DeviceOrder, DeviceState, TrustTier } from '#contracts/states.ts';
+import { toAttestation } from './attestation.ts';
 import { deniedSql } from './denylist.ts';
 import { pinnedDenied, reviewApproval, type DeviceFilter, type DeviceView } from './device-filter.ts';
 import { byKey, known, namesOfPage, type DevicePosition } from './device-page.ts';
@@ -31,7 +32,12 @@ export interface DeviceRow {
     readonly reason: string | null;
     readonly approvers: readonly string[];
     readonly approved_at: string | null;
+    /** What people have bound it to. */
+    readonly binding: AttestationBinding | null;
+    /** The generation of its evidence that its actor has confirmed. */
+    readonly attested_generation: number | null;
   } | null;
+  readonly attestation: DeviceAttestation | null;
   readonly pinned_revoked: boolean;
   readonly liveness: {
     readonly first_seen_at: string;
@@ -75,14 +81,18 @@ const joined = `${known}
       issuer: `c.certificate->>'issuer'`,
       serial_number: `c.certificate->>'serial_number'`,
     })}
-  LEFT JOIN LATERAL (${reviewApproval}) a ON true`;
+  LEFT JOIN LATERAL (${reviewApproval}) a ON true
+  LEFT JOIN device_attestation t ON t.project_id = $1 AND t.device_id = k.device_id`;
 
 const columns = `
   $1::text AS project_id, k.device_id,
   CASE WHEN d.device_id IS NOT NULL THEN jsonb_build_object('state', d.state, 'tier', d.tier, 'epoch', d.epoch,
     'counter_epoch', d.counter_epoch, 'pinned_certificate', d.pinned_certificate,
     'assigned_tags', to_jsonb(d.assigned_tags), 'review', CASE WHEN a.id IS NOT NULL THEN d.review END, 'reason', d.reason,
-    'approvers', to_jsonb(d.approvers)) END AS grant,
+    'approvers', to_jsonb(d.approvers), 'attested_generation', d.attested_generation,
+    'binding', CASE WHEN d.attestation_key IS NOT NULL THEN jsonb_build_object('provider', d.attestation_provider,
+      'key_id', d.attestation_key, 'binding_id', d.hardware_binding) END) END AS grant,
+  to_jsonb(t) AS attestation,
   d.approved_at,
   ${pinnedDenied} AS pinned_revoked,
   l.first_seen_at, l.last_seen_at, l.heartbeat_counter::float8 AS heartbeat_counter, l.counter_epoch,
@@ -99,6 +109,7 @@ interface FoundRow {
   readonly device_id: string;
   readonly grant: Omit<NonNullable<DeviceRow['grant']>, 'approved_at'> | null;
   readonly approved_at: string | null;
+  readonly attestation: DeviceAttestation | null;
   readonly pinned_revoked: boolean;
   readonly first_seen_at: string | null;
   readonly last_seen_at: string | null;
@@ -146,6 +157,7 @@ function toRow(row: FoundRow): DeviceRow {
   const isLive = first_seen_at !== null && last_seen_at !== null && heartbeat_counter !== null;
   return {
     ...rest,
+    attestation: row.attestation && toAttestation(row.attestation),
     grant: grant && { ...grant, approved_at: approved_at && toInstant(approved_at) },
     liveness: isLive
       ? {

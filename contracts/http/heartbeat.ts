@@ -2,7 +2,7 @@
 import { Type, type Static } from 'typebox';
 import { deviceIdPattern, tagPattern } from '../ids.ts';
 import { trustTiers } from '../states.ts';
-import { Exactly, Names, Nullable } from './common.ts';
+import { Exactly, Instant, Names, Nullable } from './common.ts';
 
 const ShortText = (maxLength: number) => Type.String({ minLength: 1, maxLength });
 export const Tag = Type.String({ pattern: tagPattern });
@@ -38,13 +38,25 @@ export const HeartbeatBody = Exactly({
 });
 export type HeartbeatBody = Static<typeof HeartbeatBody>;
 
+export const AttestationChallenge = Type.Object({
+  provider: Type.String(),
+  nonce: Type.String({ description: '32 bytes, base64url' }),
+  expires_at: Instant,
+  pcr_selection: Type.Record(Type.String(), Type.Array(Type.Integer())),
+  credential_activation: Type.Optional(
+    Type.Object({
+      credential_blob: Type.String({ description: 'TPM2B_ID_OBJECT, base64url' }),
+      encrypted_secret: Type.String({ description: 'TPM2B_ENCRYPTED_SECRET, base64url' }),
+    }),
+  ),
+});
+export type AttestationChallenge = Static<typeof AttestationChallenge>;
+
 export const HeartbeatAnswer = Type.Object({
   status: Names(['accepted', 'pending']),
   trust_tier: Names(trustTiers),
   commands: Type.Array(Type.Object({ id: Type.String(), action: Type.String() })),
-  attestation_challenge: Nullable(
-    Type.Object({ provider: Type.String(), nonce: Type.String(), expires_at: Type.String() }),
-  ),
+  attestation_challenge: Nullable(AttestationChallenge),
   acknowledged: Type.Array(Type.String(), {
     description: 'Acknowledgements that are written down and may be forgotten',
   }),

@@ -32,6 +32,11 @@ export const Device = defineEntity({
     created_at: instant(),
     updated_at: instant(),
     revision: count(),
+    // What the device is bound to, and the generation of its evidence that the actor has confirmed.
+    attestation_provider: p.text().nullable(),
+    attestation_key: p.text().nullable(),
+    hardware_binding: p.text().nullable(),
+    attested_generation: p.integer().nullable(),
   },
 });
 

@@ -1,5 +1,6 @@
 // Every entity. A test holds this list against the tables that the migrations make.
 import { Actor, ActorTransition, Approval, ApprovalConsumption } from './actor.ts';
+import { AttestationBasisRow, AttestationChallenge, AttestationVerdict, DeviceAttestationRow } from './attestation.ts';
 import { AuditCheckpoint, AuditEvent, AuditHead, OutboxEvent, SealerStatus } from './audit.ts';
 import {
   CertificateDenylist,
@@ -26,6 +27,10 @@ export const entities = [
   DeviceInbox,
   DeviceSilence,
   CertificateDenylist,
+  AttestationChallenge,
+  AttestationBasisRow,
+  AttestationVerdict,
+  DeviceAttestationRow,
   Actor,
   ActorTransition,
   Approval,

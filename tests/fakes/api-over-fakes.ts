@@ -148,6 +148,8 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
       identification: { identify: () => null },
       revocation: { require: () => null, async deny() {} },
       batcher: { submit: () => Promise.reject(new TrustError('service.unavailable')) },
+      attestation: null,
+      asking: { submit: () => Promise.reject(new TrustError('service.unavailable')) },
       notifier,
       actors: registry.actors,
       refusals: { record: async () => {} },

@@ -39,7 +39,10 @@ export function approvedDevice(device_id: string, more: Partial<DeviceRow> = {})
       reason: null,
       approvers: ['ann'],
       approved_at: '2026-11-01T00:00:00.000Z',
+      binding: null,
+      attested_generation: null,
     },
+    attestation: null,
     pinned_revoked: false,
     liveness: {
       first_seen_at: '2026-11-01T00:00:00.000Z',

@@ -22,6 +22,8 @@ export const view: DeviceView = {
   rotation_required_seconds: 7 * 86_400,
   rotation_recommended_seconds: 30 * 86_400,
   identity_verified: true,
+  attestation_provider: null,
+  attestation_required: false,
 };
 
 /** A time some seconds after noon. */

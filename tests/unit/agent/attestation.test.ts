@@ -41,7 +41,7 @@ const answerWith = (attestation_challenge: AttestationChallenge | null): Heartbe
   status: 'accepted',
   trust_tier: 'observed',
   commands: [],
-  attestation_challenge,
+  attestation_challenge: attestation_challenge as HeartbeatAnswer['attestation_challenge'],
   acknowledged: [],
   next_heartbeat_seconds: 15,
 });

@@ -1,0 +1,358 @@
+// Attestation of devices: what each is asked, what its evidence comes to, and where that leaves it. Nothing here raises trust.
+import type { AuditEntry, OutboxEntry } from '#contracts/audit.ts';
+import type {
+  AttestationBasis,
+  AttestationCircumstances,
+  DeviceAttestation,
+  StoredChallenge,
+  Verdict,
+} from '#contracts/attestation.ts';
+import type { Clock, Json, JsonObject, Random } from '#contracts/deps.ts';
+import type { AttestationChallenge } from '#contracts/http/heartbeat.ts';
+import { TrustError } from '#contracts/problems.ts';
+import { trustTiers, type AttestationState, type TrustTier } from '#contracts/states.ts';
+import {
+  attestationStateOf,
+  isConfirmed,
+  standingAfter,
+  standingWithoutEvidence,
+} from '#machines/attestation-standing.ts';
+import { effectiveTier } from '#machines/effective-tier.ts';
+import { basisDigest } from '#protocols/attestation-basis.ts';
+import { registersToAsk, type Judgement } from '#protocols/attestation-verdict.ts';
+import { digestOf } from '#protocols/canonical-json.ts';
+import { activationFor } from '#protocols/key-activation.ts';
+import type { AskOptions, DeviceStanding, RecordedVerdict, Unanswered } from '#store/attestation.ts';
+import type { recordVerdict } from '#store/attestation.ts';
+import type { DeviceRef } from './actors.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface AttestationDeps {
+  readonly basis: AttestationBasis;
+  readonly required: boolean;
+  /** Whether heartbeats prove who they come from. */
+  readonly identityVerified: boolean;
+  readonly readStanding: (device: DeviceRef) => Promise<DeviceStanding>;
+  readonly recordVerdict: (
+    project: string,
+    verdict: RecordedVerdict,
+    options: Parameters<typeof recordVerdict>[3],
+  ) => Promise<DeviceStanding | null>;
+  readonly askForEvidence: (
+    project: string,
+    items: readonly Unanswered[],
+    options: AskOptions,
+  ) => Promise<readonly DeviceStanding[]>;
+  /** Off the event loop; a judge that is away is a refusal. */
+  readonly judge: (judgement: Judgement) => Promise<Verdict>;
+  /** What the external verifier answers; null where there is none, and when it gave no answer. */
+  readonly askVerifier: (request: {
+    readonly device_id: string;
+    readonly nonce: string;
+    readonly attestation: unknown;
+    readonly policy: JsonObject;
+  }) => Promise<Json>;
+  readonly metrics: Pick<Metrics, 'evidence' | 'evidenceDuration'>;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** A heartbeat that carries evidence. */
+export interface EvidenceOf {
+  readonly device: DeviceRef;
+  readonly evidence: unknown;
+  /** Of the certificate that it came with; null when device mTLS is off. */
+  readonly fingerprint: string | null;
+  readonly counter: number | null;
+  readonly requestId: string;
+}
+
+export interface Judged {
+  readonly verdict: Verdict;
+  readonly standing: DeviceStanding;
+}
+
+export interface Attestation {
+  /**
+   * Judges evidence and writes the verdict down.
+   *
+   * @returns null when the heartbeat is to be refused for another reason: its evidence is not looked at
+   * @throws EvidenceRefused when the evidence is refused
+   */
+  judge(evidence: EvidenceOf): Promise<Judged | null>;
+  /** Asks devices whose heartbeats brought no evidence; for a batch, one of each device. */
+  ask(items: readonly Unanswered[]): Promise<readonly DeviceStanding[]>;
+  stateOf(standing: DeviceStanding): AttestationState;
+  /** Whether the device's actor has something to confirm that would raise its tier. */
+  waitsForActor(standing: DeviceStanding): boolean;
+  challengeOf(standing: DeviceStanding): AttestationChallenge | null;
+  /** What of a standing its actor takes note of. */
+  noted(judged: Judged): Json;
+  readStanding(device: DeviceRef): Promise<DeviceStanding>;
+}
+
+/** The refusal of evidence, with what to answer next. */
+export class EvidenceRefused extends TrustError {
+  readonly members: { readonly attestation_challenge: AttestationChallenge | null };
+  constructor(verdict: Verdict, challenge: AttestationChallenge | null) {
+    super(verdict.code ?? 'attestation.failed', {
+      ...(verdict.detail === null ? {} : { detail: verdict.detail }),
+      facts: { ...primitives(verdict.facts), reason: verdict.reason },
+    });
+    this.members = { attestation_challenge: challenge };
+  }
+}
+
+const nonceBytes = 32;
+/** Somebody else answered the same challenge in between: judged once more, against what is open then. */
+const attempts = 2;
+
+export function createAttestation(deps: AttestationDeps): Attestation {
+  const { basis, required, clock, random } = deps;
+  const policy = { provider: basis.provider, required };
+  const digest = basisDigest(basis);
+
+  function challengeFor(assignedTags: readonly string[]): StoredChallenge | null {
+    const selection = registersToAsk(basis, assignedTags);
+    if (selection === null) return null;
+    const now = clock.now().getTime();
+    return {
+      provider: basis.provider,
+      nonce: Buffer.from(random.bytes(nonceBytes)).toString('base64url'),
+      selection,
+      issued_at: new Date(now).toISOString(),
+      expires_at: new Date(now + basis.challenge_ttl_seconds * 1000).toISOString(),
+      activation: null,
+    };
+  }
+
+  async function verdictOn(
+    { device, evidence }: EvidenceOf,
+    standing: DeviceStanding,
+    now: Date,
+  ): Promise<{ verdict: Verdict; circumstances: AttestationCircumstances }> {
+    const { attestation, challenge, grant } = standing;
+    const proven =
+      attestation !== null && attestation.key_id !== null
+        ? { provider: attestation.provider, key_id: attestation.key_id, binding_id: attestation.binding_id }
+        : null;
+    const external =
+      basis.verifier === 'command' && challenge !== null
+        ? await deps.askVerifier({
+            device_id: device.id,
+            nonce: challenge.nonce,
+            attestation: evidence,
+            policy: policyFor(basis),
+          })
+        : null;
+    const circumstances: AttestationCircumstances = {
+      device_id: device.id,
+      challenge,
+      bound: grant?.binding ?? null,
+      proven,
+      last_clock: attestation?.clock ?? null,
+      assigned_tags: grant?.assigned_tags ?? [],
+      external,
+    };
+    return { verdict: await deps.judge({ evidence, circumstances, basis, now }), circumstances };
+  }
+
+  /** With the credential that a key has to open before it counts. */
+  function nextChallenge(
+    { evidence }: EvidenceOf,
+    verdict: Verdict,
+    { grant, challenge }: DeviceStanding,
+    now: Date,
+  ): StoredChallenge | null {
+    // What is open stays open for whoever it was meant for.
+    if (verdict.code === 'attestation.nonce_unknown' && challenge !== null && challenge.expires_at > now.toISOString())
+      return null;
+    const next = challengeFor(grant?.assigned_tags ?? []);
+    if (next === null || verdict.outcome !== 'unproven') return next;
+    return { ...next, activation: activationFor({ evidence, verdict, basis, now, random }) };
+  }
+
+  function tierOf(standing: Pick<DeviceStanding, 'grant' | 'attestation'>, now: string): TrustTier {
+    const { grant, attestation } = standing;
+    return effectiveTier(
+      {
+        grant,
+        pinned_not_after: grant?.pinned_not_after ?? null,
+        pinned_revoked: grant?.pinned_revoked ?? false,
+        attestation: attestationStateOf(policy, attestation, grant, now),
+        identity_verified: deps.identityVerified,
+      },
+      now,
+    ).tier;
+  }
+
+  /** What goes out when a standing moves. A flood of the same is counted where refusals are written down. */
+  function announce(
+    deviceId: string,
+    now: string,
+    requestId: string | null,
+    { grant, attestation: before }: DeviceStanding,
+    after: DeviceAttestation,
+  ): { audit: AuditEntry[]; outbox: OutboxEntry[] } {
+    const [from, to] = [tierOf({ grant, attestation: before }, now), tierOf({ grant, attestation: after }, now)];
+    const falls = trustTiers.indexOf(to) < trustTiers.indexOf(from);
+    const entry = (action: string, outcome: AuditEntry['outcome'], details: JsonObject): AuditEntry => ({
+      occurred_at: now,
+      category: 'identity',
+      action,
+      actor: { kind: 'device', id: deviceId },
+      subject: { kind: 'device', id: deviceId },
+      outcome,
+      details: { device_id: deviceId, ...details },
+      request_id: requestId,
+    });
+    const why = { code: after.code, reason: after.reason, detail: after.detail, provider: after.provider };
+    const moved = before?.state !== after.state || before.reason !== after.reason;
+    const audit: AuditEntry[] = [];
+    if (moved && after.code === 'attestation.hardware_mismatch')
+      audit.push(
+        entry('hardware_identity_mismatch', 'refused', {
+          ...why,
+          bound_key_id: grant?.binding?.key_id ?? null,
+          bound_hardware: grant?.binding?.binding_id ?? null,
+        }),
+      );
+    else if (moved && after.state === 'failed') audit.push(entry('attestation.failed', 'refused', why));
+    if (falls)
+      audit.push(
+        entry('device.trust.updated', 'success', {
+          ...why,
+          from,
+          to,
+          trust_tier: to,
+          epoch: grant?.epoch ?? 0,
+          state: grant?.state ?? 'pending',
+        }),
+      );
+    return { audit, outbox: [] };
+  }
+
+  return {
+    readStanding: deps.readStanding,
+
+    async judge(given) {
+      const { device, fingerprint, counter, requestId } = given;
+      for (let attempt = 1; attempt <= attempts; attempt += 1) {
+        const standing = await deps.readStanding(device);
+        if (!isOwn(standing, fingerprint, counter)) return null;
+        const judgedAt = clock.now();
+        const now = judgedAt.toISOString();
+        const end = deps.metrics.evidenceDuration.startTimer();
+        const { verdict, circumstances } = await verdictOn(given, standing, judgedAt);
+        end();
+        const recorded = await deps.recordVerdict(
+          device.project,
+          {
+            device_id: device.id,
+            evidence: given.evidence as Json,
+            evidence_digest: digestOf(given.evidence),
+            circumstances,
+            basis,
+            basis_digest: digest,
+            result: verdict,
+          },
+          {
+            now,
+            next: nextChallenge(given, verdict, standing, judgedAt),
+            standingAfter: (before) => standingAfter(before, verdict, { provider: basis.provider, at: now }),
+            announce: (before, after) => announce(device.id, now, requestId, before, after),
+          },
+        );
+        if (recorded === null) continue;
+        deps.metrics.evidence.inc({ outcome: verdict.outcome, reason: verdict.reason ?? 'none' });
+        if (verdict.outcome === 'refused') throw new EvidenceRefused(verdict, challengeOf(recorded));
+        return { verdict, standing: recorded };
+      }
+      throw new TrustError('service.unavailable', { detail: 'Other evidence of this device is being judged' });
+    },
+
+    async ask(items) {
+      const now = clock.now().toISOString();
+      const answers = new Map<Unanswered, DeviceStanding>();
+      for (const [project, group] of Map.groupBy(items, ({ project: own }) => own)) {
+        const standings = await deps.askForEvidence(project, group, {
+          now,
+          provider: basis.provider,
+          challengeFor: ({ assigned_tags }) => challengeFor(assigned_tags),
+          withoutEvidence: standingWithoutEvidence,
+          announce: (before, after, deviceId) => announce(deviceId, now, null, before, after),
+        });
+        for (const [index, item] of group.entries()) answers.set(item, standings[index] as DeviceStanding);
+      }
+      return items.map((item) => answers.get(item) as DeviceStanding);
+    },
+
+    stateOf: ({ attestation, grant }) => attestationStateOf(policy, attestation, grant, clock.now().toISOString()),
+
+    waitsForActor: ({ attestation, grant }) =>
+      grant?.state === 'approved' &&
+      grant.binding !== null &&
+      attestation?.state === 'verified' &&
+      grant.binding.provider === attestation.provider &&
+      (grant.binding.key_id === attestation.key_id || basis.allow_key_rotation_with_stable_binding) &&
+      !isConfirmed(attestation, grant),
+
+    challengeOf,
+
+    noted: ({ standing: { attestation } }) =>
+      attestation && {
+        state: attestation.state,
+        generation: attestation.generation,
+        key_id: attestation.key_id,
+        binding_id: attestation.binding_id,
+      },
+  };
+
+  function challengeOf({ challenge }: DeviceStanding): AttestationChallenge | null {
+    if (challenge === null || challenge.expires_at <= clock.now().toISOString()) return null;
+    const { provider, nonce, expires_at, selection, activation } = challenge;
+    return {
+      provider,
+      nonce,
+      expires_at,
+      pcr_selection: Object.fromEntries(Object.entries(selection).map(([bank, registers]) => [bank, [...registers]])),
+      ...(activation === null
+        ? {}
+        : {
+            credential_activation: {
+              credential_blob: activation.credential_blob,
+              encrypted_secret: activation.encrypted_secret,
+            },
+          }),
+    };
+  }
+}
+
+/**
+ * Whether the heartbeat may speak for the device, as far as it can be told before it is judged itself: what would be
+ * refused anyway neither uses up a challenge nor moves a standing.
+ */
+function isOwn({ grant, counted }: DeviceStanding, fingerprint: string | null, counter: number | null): boolean {
+  if (grant === null) return true;
+  if (grant.pinned_revoked || grant.state === 'rejected' || grant.state === 'retired') return false;
+  if (counter !== null && counter <= counted) return false;
+  return grant.state !== 'approved' || fingerprint === null || fingerprint === grant.pinned_fingerprint;
+}
+
+/** What an external verifier is told of the rules. */
+function policyFor(basis: AttestationBasis): JsonObject {
+  return {
+    baselines: basis.baselines.map(({ matchTags, pcrs }) => ({ match_tags: [...matchTags], pcrs: pcrs as JsonObject })),
+    require_hardware_binding: basis.require_hardware_binding,
+    require_endorsement_chain: basis.require_endorsement_chain,
+    allowed_tpm_manufacturers: [...basis.allowed_tpm_manufacturers],
+    max_evidence_age_seconds: basis.max_evidence_age_seconds,
+  };
+}
+
+function primitives(facts: JsonObject): Record<string, string | number | boolean | null> {
+  const found: Record<string, string | number | boolean | null> = {};
+  for (const [name, value] of Object.entries(facts))
+    if (value === null || typeof value !== 'object') found[name] = value;
+  return found;
+}

@@ -1,0 +1,505 @@
+// Attestation in the store: what devices are asked, what was made of their answers, and where that leaves them. Written by
+// the heartbeat path only. In every transaction the standing is locked before the challenge.
+import type {
+  AttestationBasis,
+  AttestationBinding,
+  AttestationCircumstances,
+  AttestationProvider,
+  DeviceAttestation,
+  RegisterSelection,
+  StoredChallenge,
+  Verdict,
+} from '#contracts/attestation.ts';
+import type { AuditEntry, OutboxEntry } from '#contracts/audit.ts';
+import type { Json } from '#contracts/deps.ts';
+import type { DeviceState, TrustTier } from '#contracts/states.ts';
+import { record } from './audit.ts';
+import { pinnedDenied } from './device-filter.ts';
+import { toInstant } from './plain.ts';
+import type { Store } from './store.ts';
+import { type ProjectTransaction, withProject } from './with-project.ts';
+
+/** The part of the grant that attestation depends on. */
+export interface AttestedGrant {
+  readonly state: DeviceState;
+  readonly tier: TrustTier;
+  readonly epoch: number;
+  readonly pinned_fingerprint: string | null;
+  readonly pinned_not_after: string | null;
+  readonly pinned_revoked: boolean;
+  readonly assigned_tags: readonly string[];
+  readonly binding: AttestationBinding | null;
+  /** The generation that the actor has confirmed. */
+  readonly attested_generation: number | null;
+}
+
+export interface DeviceStanding {
+  /** Null until its actor has written something. */
+  readonly grant: AttestedGrant | null;
+  /** Null before it was asked for the first time. */
+  readonly attestation: DeviceAttestation | null;
+  /** What it was asked and has not answered, expired or not. */
+  readonly challenge: StoredChallenge | null;
+  /** The last counter that was accepted since its last reset; 0 when none was. */
+  readonly counted: number;
+}
+
+const standingColumns = `d.state, d.tier, d.epoch, d.counter_epoch, d.pinned_fingerprint, d.pinned_not_after,
+  d.assigned_tags, d.attestation_provider, d.attestation_key, d.hardware_binding, d.attested_generation,
+  ${pinnedDenied} AS pinned_revoked, l.heartbeat_counter::float8 AS heartbeat_counter, l.counter_epoch AS counted_epoch,
+  to_jsonb(a) AS attestation, to_jsonb(c) AS challenge`;
+
+const standingTables = `
+  LEFT JOIN device d ON d.project_id = $1 AND d.device_id = k.device_id
+  LEFT JOIN device_liveness l ON l.project_id = $1 AND l.device_id = k.device_id
+  LEFT JOIN device_attestation a ON a.project_id = $1 AND a.device_id = k.device_id
+  LEFT JOIN attestation_challenge c ON c.project_id = $1 AND c.device_id = k.device_id`;
+
+interface FoundStanding {
+  readonly device_id: string;
+  readonly state: DeviceState | null;
+  readonly tier: TrustTier;
+  readonly epoch: number;
+  readonly counter_epoch: number;
+  readonly pinned_fingerprint: string | null;
+  readonly pinned_not_after: string | null;
+  readonly pinned_revoked: boolean;
+  readonly assigned_tags: readonly string[];
+  readonly attestation_provider: AttestationProvider | null;
+  readonly attestation_key: string | null;
+  readonly hardware_binding: string | null;
+  readonly attested_generation: number | null;
+  readonly heartbeat_counter: number | null;
+  readonly counted_epoch: number | null;
+  readonly attestation: DeviceAttestation | null;
+  readonly challenge: StoredChallenge | null;
+}
+
+/** Where a device stands, in one read. */
+export async function readStanding(store: Store, project: string, deviceId: string): Promise<DeviceStanding> {
+  return withProject(store, project, async (tx) => (await standingsOf(tx, [deviceId])).get(deviceId) ?? unknown);
+}
+
+const unknown: DeviceStanding = { grant: null, attestation: null, challenge: null, counted: 0 };
+
+async function standingsOf(
+  tx: ProjectTransaction,
+  deviceIds: readonly string[],
+): Promise<ReadonlyMap<string, DeviceStanding>> {
+  const rows = await tx.query<FoundStanding>(
+    `SELECT k.device_id, ${standingColumns} FROM unnest($2::text[]) k (device_id) ${standingTables}`,
+    [tx.project, deviceIds],
+  );
+  return new Map(rows.map((row) => [row.device_id, toStanding(row)]));
+}
+
+function toStanding(row: FoundStanding): DeviceStanding {
+  const { state, attestation_provider, attestation_key, hardware_binding } = row;
+  const counts = row.heartbeat_counter !== null && state !== null && row.counted_epoch === row.counter_epoch;
+  return {
+    grant:
+      state === null
+        ? null
+        : {
+            state,
+            tier: row.tier,
+            epoch: row.epoch,
+            pinned_fingerprint: row.pinned_fingerprint,
+            pinned_not_after: row.pinned_not_after && toInstant(row.pinned_not_after),
+            pinned_revoked: row.pinned_revoked,
+            assigned_tags: row.assigned_tags,
+            binding:
+              attestation_provider !== null && attestation_key !== null
+                ? { provider: attestation_provider, key_id: attestation_key, binding_id: hardware_binding }
+                : null,
+            attested_generation: row.attested_generation,
+          },
+    attestation: row.attestation && toAttestation(row.attestation),
+    challenge: row.challenge && toChallenge(row.challenge),
+    counted: counts ? (row.heartbeat_counter ?? 0) : 0,
+  };
+}
+
+/** The row as JSON has more members, and times in the server's form. */
+export function toAttestation(row: DeviceAttestation): DeviceAttestation {
+  return {
+    state: row.state,
+    generation: row.generation,
+    verdict: row.verdict,
+    provider: row.provider,
+    key_id: row.key_id,
+    binding_id: row.binding_id,
+    manufacturer: row.manufacturer,
+    verified_at: row.verified_at && toInstant(row.verified_at),
+    fresh_until: row.fresh_until && toInstant(row.fresh_until),
+    code: row.code,
+    reason: row.reason,
+    detail: row.detail,
+    clock: row.clock,
+  };
+}
+
+function toChallenge(row: StoredChallenge): StoredChallenge {
+  return {
+    provider: row.provider,
+    nonce: row.nonce,
+    selection: row.selection,
+    issued_at: toInstant(row.issued_at),
+    expires_at: toInstant(row.expires_at),
+    activation: row.activation,
+  };
+}
+
+/** Events that go with a change of a standing; the caller knows what the tier comes to. */
+export type Announce = (
+  before: DeviceStanding,
+  after: DeviceAttestation,
+  deviceId: string,
+) => { readonly audit: readonly AuditEntry[]; readonly outbox: readonly OutboxEntry[] };
+
+export interface RecordedVerdict {
+  readonly device_id: string;
+  readonly evidence: Json;
+  readonly evidence_digest: string;
+  readonly circumstances: AttestationCircumstances;
+  readonly basis: AttestationBasis;
+  readonly basis_digest: string;
+  readonly result: Verdict;
+}
+
+/**
+ * Writes a verdict down, moves the standing and asks anew, in one transaction. An answer uses its challenge up: of two that
+ * answer the same one, the second finds it gone, and nothing is written of it.
+ *
+ * @param options.standingAfter what the verdict makes of the standing as it is then
+ * @param options.next          what the device is asked now; null leaves the present challenge open
+ * @returns null when the challenge was answered by somebody else in between
+ */
+export async function recordVerdict(
+  store: Store,
+  project: string,
+  verdict: RecordedVerdict,
+  options: {
+    readonly now: string;
+    readonly standingAfter: (before: DeviceAttestation | null) => DeviceAttestation;
+    readonly next: StoredChallenge | null;
+    readonly announce: Announce;
+  },
+): Promise<DeviceStanding | null> {
+  const { device_id, circumstances, result } = verdict;
+  const { now, standingAfter, next, announce } = options;
+  return withProject(store, project, async (tx) => {
+    await lockStandings(tx, [device_id], circumstances.challenge?.provider ?? verdict.basis.provider, now);
+    if (next !== null && circumstances.challenge !== null) {
+      const answered = await tx.query(
+        `DELETE FROM attestation_challenge WHERE project_id = $1 AND device_id = $2 AND nonce = $3 RETURNING nonce`,
+        [project, device_id, circumstances.challenge.nonce],
+      );
+      if (answered.length === 0) return null;
+    }
+    const before = (await standingsOf(tx, [device_id])).get(device_id) ?? unknown;
+    const moved = standingAfter(before.attestation);
+    const after = { ...moved, verdict: (before.attestation?.verdict ?? 0) + 1 };
+    await insertVerdict(tx, verdict, { after, changed: hasMoved(before.attestation, after), now });
+    await writeStanding(tx, device_id, after, now);
+    if (next !== null) await writeChallenges(tx, [{ device_id, challenge: next }], now);
+    const { audit, outbox } = announce(before, after, device_id);
+    await record(tx, { audit, outbox });
+    return { ...before, attestation: after, challenge: next ?? before.challenge };
+  });
+
+  function hasMoved(before: DeviceAttestation | null, after: DeviceAttestation): boolean {
+    return (
+      before?.state !== after.state ||
+      before.generation !== after.generation ||
+      before.reason !== after.reason ||
+      result.outcome === 'unproven'
+    );
+  }
+}
+
+async function insertVerdict(
+  tx: ProjectTransaction,
+  { device_id, evidence, evidence_digest, circumstances, basis, basis_digest, result }: RecordedVerdict,
+  { after, changed, now }: { after: DeviceAttestation; changed: boolean; now: string },
+): Promise<void> {
+  await tx.query(
+    `INSERT INTO attestation_basis (project_id, digest, content, first_used_at) VALUES ($1, $2, $3, $4)
+     ON CONFLICT DO NOTHING`,
+    [tx.project, basis_digest, JSON.stringify(basis), now],
+  );
+  await tx.query(
+    `INSERT INTO attestation_verdict (project_id, device_id, verdict, at, provider, outcome, code, reason, changed,
+       generation, evidence_digest, evidence, circumstances, basis_digest, result)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+    [
+      tx.project,
+      device_id,
+      after.verdict,
+      now,
+      basis.provider,
+      result.outcome,
+      result.code,
+      result.reason,
+      changed,
+      after.generation,
+      evidence_digest,
+      JSON.stringify(evidence),
+      JSON.stringify(circumstances),
+      basis_digest,
+      JSON.stringify(result),
+    ],
+  );
+}
+
+/** Makes the rows that are missing, and locks all in the order of their names. */
+async function lockStandings(
+  tx: ProjectTransaction,
+  deviceIds: readonly string[],
+  provider: AttestationProvider,
+  now: string,
+): Promise<void> {
+  await tx.query(
+    `INSERT INTO device_attestation (project_id, device_id, state, generation, verdict, provider, updated_at)
+     SELECT $1, k, 'challenged', 0, 0, $3, $4 FROM unnest($2::text[]) k ORDER BY k
+     ON CONFLICT DO NOTHING`,
+    [tx.project, deviceIds, provider, now],
+  );
+  await tx.query(
+    `SELECT FROM device_attestation WHERE project_id = $1 AND device_id = ANY ($2) ORDER BY device_id FOR UPDATE`,
+    [tx.project, deviceIds],
+  );
+}
+
+async function writeStanding(
+  tx: ProjectTransaction,
+  deviceId: string,
+  after: DeviceAttestation,
+  now: string,
+): Promise<void> {
+  await tx.query(
+    `UPDATE device_attestation SET state = $3, generation = $4, verdict = $5, provider = $6, key_id = $7,
+       binding_id = $8, manufacturer = $9, verified_at = $10, fresh_until = $11, code = $12, reason = $13, detail = $14,
+       clock = $15, updated_at = $16
+     WHERE project_id = $1 AND device_id = $2`,
+    [
+      tx.project,
+      deviceId,
+      after.state,
+      after.generation,
+      after.verdict,
+      after.provider,
+      after.key_id,
+      after.binding_id,
+      after.manufacturer,
+      after.verified_at,
+      after.fresh_until,
+      after.code,
+      after.reason,
+      after.detail,
+      after.clock && JSON.stringify(after.clock),
+      now,
+    ],
+  );
+}
+
+interface NamedChallenge {
+  readonly device_id: string;
+  readonly challenge: StoredChallenge;
+}
+
+/** One that somebody else has written since, and that is open, stays as it is. */
+async function writeChallenges(
+  tx: ProjectTransaction,
+  challenges: readonly NamedChallenge[],
+  now: string,
+): Promise<ReadonlyMap<string, StoredChallenge>> {
+  const rows = await tx.query<StoredChallenge & { device_id: string }>(
+    `INSERT INTO attestation_challenge AS c (project_id, device_id, provider, nonce, selection, issued_at, expires_at,
+       activation)
+     SELECT $1, n.device_id, n.provider, n.nonce, n.selection, n.issued_at, n.expires_at, n.activation
+     FROM jsonb_to_recordset($2) AS n (device_id text, provider text, nonce text, selection jsonb, issued_at timestamptz,
+       expires_at timestamptz, activation jsonb)
+     ORDER BY n.device_id
+     ON CONFLICT (project_id, device_id) DO UPDATE SET provider = excluded.provider, nonce = excluded.nonce,
+       selection = excluded.selection, issued_at = excluded.issued_at, expires_at = excluded.expires_at,
+       activation = excluded.activation
+     WHERE c.expires_at <= $3 OR c.provider <> excluded.provider OR c.selection <> excluded.selection
+     RETURNING c.device_id, c.provider, c.nonce, c.selection, c.issued_at, c.expires_at, c.activation`,
+    [
+      tx.project,
+      JSON.stringify(
+        challenges.map(({ device_id, challenge }) => ({
+          device_id,
+          ...challenge,
+          // A JSON null would be one in the column, too.
+          activation: challenge.activation ?? undefined,
+        })),
+      ),
+      now,
+    ],
+  );
+  return new Map(rows.map((row) => [row.device_id, toChallenge(row)]));
+}
+
+/** A heartbeat that brought no evidence. */
+export interface Unanswered {
+  readonly project: string;
+  readonly device_id: string;
+  /** Whether it was accepted as the device's own: then it should have brought some. */
+  readonly own: boolean;
+}
+
+export interface AskOptions {
+  readonly now: string;
+  readonly provider: AttestationProvider;
+  /** @returns null when there is nothing that the device could be asked */
+  readonly challengeFor: (device: {
+    readonly device_id: string;
+    readonly assigned_tags: readonly string[];
+  }) => StoredChallenge | null;
+  /** What becomes of a standing whose device has brought no evidence; null when it stays. */
+  readonly withoutEvidence: (before: DeviceAttestation) => DeviceAttestation | null;
+  readonly announce: Announce;
+}
+
+/**
+ * Says what devices are asked: what they were asked before, until they have answered or it has expired. Those that should
+ * have answered lose what rested on their evidence.
+ *
+ * @param items of one project, at most one a device
+ * @returns where each stands now, in the order of the items
+ */
+export async function askForEvidence(
+  store: Store,
+  project: string,
+  items: readonly Unanswered[],
+  { now, provider, challengeFor, withoutEvidence, announce }: AskOptions,
+): Promise<readonly DeviceStanding[]> {
+  const deviceIds = items.map(({ device_id }) => device_id);
+  return withProject(store, project, async (tx) => {
+    let standings = await standingsOf(tx, deviceIds);
+    const losing = items.filter(({ device_id, own }) => {
+      const standing = standings.get(device_id)?.attestation;
+      return own && standing && withoutEvidence(standing) !== null;
+    });
+    if (losing.length > 0) {
+      await lockStandings(
+        tx,
+        losing.map(({ device_id }) => device_id),
+        provider,
+        now,
+      );
+      standings = await standingsOf(tx, deviceIds);
+    }
+    const lowered = new Map<string, DeviceAttestation>();
+    for (const { device_id } of losing) {
+      const before = standings.get(device_id);
+      const after = before?.attestation && withoutEvidence(before.attestation);
+      if (!before || !after) continue;
+      await writeStanding(tx, device_id, after, now);
+      await record(tx, announce(before, after, device_id));
+      lowered.set(device_id, after);
+    }
+    const missing: NamedChallenge[] = [];
+    for (const device_id of deviceIds) {
+      const { challenge, grant } = standings.get(device_id) ?? unknown;
+      const fresh = challengeFor({ device_id, assigned_tags: grant?.assigned_tags ?? [] });
+      if (fresh !== null && !isOpen(challenge, fresh, now)) missing.push({ device_id, challenge: fresh });
+    }
+    const asked = missing.length === 0 ? new Map<string, StoredChallenge>() : await writeChallenges(tx, missing, now);
+    return deviceIds.map((device_id) => {
+      const standing = standings.get(device_id) ?? unknown;
+      const named = missing.some((one) => one.device_id === device_id);
+      return {
+        ...standing,
+        attestation: lowered.get(device_id) ?? standing.attestation,
+        // Somebody else asked in this very moment: the next heartbeat hears what.
+        challenge: named ? (asked.get(device_id) ?? null) : standing.challenge,
+      };
+    });
+  });
+}
+
+function isOpen(challenge: StoredChallenge | null, fresh: StoredChallenge, now: string): boolean {
+  return (
+    challenge !== null &&
+    challenge.expires_at > now &&
+    challenge.provider === fresh.provider &&
+    JSON.stringify(challenge.selection) === JSON.stringify(fresh.selection)
+  );
+}
+
+/** A verdict with all that it takes to compute it again. */
+export interface StoredVerdict {
+  readonly verdict: number;
+  readonly at: string;
+  readonly generation: number;
+  readonly changed: boolean;
+  readonly evidence_digest: string;
+  readonly evidence: Json;
+  readonly circumstances: AttestationCircumstances;
+  readonly basis_digest: string;
+  readonly basis: AttestationBasis;
+  readonly result: Verdict;
+}
+
+const verdictColumns = `v.verdict::float8 AS verdict, v.at, v.generation, v.changed, v.evidence_digest, v.evidence,
+  v.circumstances, v.basis_digest, b.content AS basis, v.result`;
+const verdictTables = `attestation_verdict v
+  JOIN attestation_basis b ON b.project_id = v.project_id AND b.digest = v.basis_digest`;
+
+/** The verdict of this number; null when there is none. */
+export async function findVerdict(
+  store: Store,
+  project: string,
+  deviceId: string,
+  verdict: number,
+): Promise<StoredVerdict | null> {
+  return oneVerdict(store, project, 'v.verdict = $3', [deviceId, verdict]);
+}
+
+/** The verdict that was the last one at this time; null when there was none. */
+export async function verdictAt(
+  store: Store,
+  project: string,
+  deviceId: string,
+  at: string,
+): Promise<StoredVerdict | null> {
+  return oneVerdict(store, project, 'v.at <= $3', [deviceId, at]);
+}
+
+async function oneVerdict(
+  store: Store,
+  project: string,
+  condition: string,
+  values: readonly unknown[],
+): Promise<StoredVerdict | null> {
+  const [row] = await withProject(store, project, (tx) =>
+    tx.query<StoredVerdict>(
+      `SELECT ${verdictColumns} FROM ${verdictTables}
+       WHERE v.project_id = $1 AND v.device_id = $2 AND ${condition} ORDER BY v.verdict DESC LIMIT 1`,
+      [project, ...values],
+    ),
+  );
+  return row ? { ...row, at: toInstant(row.at) } : null;
+}
+
+/** The last verdicts of a device, the newest first, without what they rest on. */
+export async function listVerdicts(
+  store: Store,
+  project: string,
+  deviceId: string,
+  page: { readonly limit: number; readonly before: number | null },
+): Promise<readonly Omit<StoredVerdict, 'evidence' | 'circumstances' | 'basis'>[]> {
+  const rows = await withProject(store, project, (tx) =>
+    tx.query<StoredVerdict>(
+      `SELECT v.verdict::float8 AS verdict, v.at, v.generation, v.changed, v.evidence_digest, v.basis_digest, v.result
+       FROM attestation_verdict v
+       WHERE v.project_id = $1 AND v.device_id = $2 AND ($4::bigint IS NULL OR v.verdict < $4)
+       ORDER BY v.verdict DESC LIMIT $3`,
+      [project, deviceId, page.limit, page.before],
+    ),
+  );
+  return rows.map((row) => ({ ...row, at: toInstant(row.at) }));
+}

@@ -1,0 +1,90 @@
+// Attestation in the database: what a device was asked, every verdict with what it rests on, and where the device stands.
+import { defineEntity, p } from '@mikro-orm/core';
+import type {
+  AttestationBasis,
+  AttestationCode,
+  AttestationProvider,
+  AttestationStanding,
+  CredentialActivation,
+  QuotedClock,
+  RegisterSelection,
+  AttestationCircumstances,
+  Verdict,
+  VerdictOutcome,
+} from '#contracts/attestation.ts';
+import type { Json } from '#contracts/deps.ts';
+import { count, instant } from './types.ts';
+
+/** One at a time; gone once it is answered. */
+export const AttestationChallenge = defineEntity({
+  name: 'AttestationChallenge',
+  tableName: 'attestation_challenge',
+  properties: {
+    project_id: p.text().primary(),
+    device_id: p.text().primary(),
+    provider: p.text().$type<AttestationProvider>(),
+    nonce: p.text(),
+    selection: p.json<RegisterSelection>(),
+    issued_at: instant(),
+    expires_at: instant(),
+    activation: p.json<CredentialActivation>().nullable(),
+  },
+});
+
+/** Reference values and limits, once for all verdicts that used them. */
+export const AttestationBasisRow = defineEntity({
+  name: 'AttestationBasisRow',
+  tableName: 'attestation_basis',
+  properties: {
+    project_id: p.text().primary(),
+    digest: p.text().primary(),
+    content: p.json<AttestationBasis>(),
+    first_used_at: instant(),
+  },
+});
+
+export const AttestationVerdict = defineEntity({
+  name: 'AttestationVerdict',
+  tableName: 'attestation_verdict',
+  properties: {
+    project_id: p.text().primary(),
+    device_id: p.text().primary(),
+    verdict: count().primary(),
+    at: instant(),
+    provider: p.text().$type<AttestationProvider>(),
+    outcome: p.text().$type<VerdictOutcome>(),
+    code: p.text().$type<AttestationCode>().nullable(),
+    reason: p.text().nullable(),
+    changed: p.boolean(),
+    generation: p.integer(),
+    evidence_digest: p.text(),
+    evidence: p.json<Json>(),
+    circumstances: p.json<AttestationCircumstances>(),
+    basis_digest: p.text(),
+    result: p.json<Verdict>(),
+  },
+});
+
+/** Written with each verdict, and when a heartbeat brings no evidence. */
+export const DeviceAttestationRow = defineEntity({
+  name: 'DeviceAttestationRow',
+  tableName: 'device_attestation',
+  properties: {
+    project_id: p.text().primary(),
+    device_id: p.text().primary(),
+    state: p.text().$type<AttestationStanding>(),
+    generation: p.integer(),
+    verdict: count(),
+    provider: p.text().$type<AttestationProvider>(),
+    key_id: p.text().nullable(),
+    binding_id: p.text().nullable(),
+    manufacturer: p.text().nullable(),
+    verified_at: instant().nullable(),
+    fresh_until: instant().nullable(),
+    code: p.text().$type<AttestationCode>().nullable(),
+    reason: p.text().nullable(),
+    detail: p.text().nullable(),
+    clock: p.json<QuotedClock>().nullable(),
+    updated_at: instant(),
+  },
+});
