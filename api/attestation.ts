@@ -19,7 +19,7 @@ import {
 } from '#machines/attestation-standing.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
 import { basisDigest } from '#protocols/attestation-basis.ts';
-import { registersToAsk, type Judgement } from '#protocols/attestation-verdict.ts';
+import { registersToAsk, unjudged, type Judgement } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import { activationFor } from '#protocols/key-activation.ts';
 import type { AskOptions, DeviceStanding, RecordedVerdict, Unanswered } from '#store/attestation.ts';
@@ -154,7 +154,14 @@ export function createAttestation(deps: AttestationDeps): Attestation {
       assigned_tags: grant?.assigned_tags ?? [],
       external,
     };
-    return { verdict: await deps.judge({ evidence, circumstances, basis, now }), circumstances };
+    let verdict: Verdict;
+    try {
+      verdict = await deps.judge({ evidence, circumstances, basis, now });
+    } catch {
+      // No verdict is a refusal, also when it is our own fault.
+      verdict = unjudged;
+    }
+    return { verdict, circumstances };
   }
 
   /** With the credential that a key has to open before it counts. */

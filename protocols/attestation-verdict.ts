@@ -61,6 +61,15 @@ const nothing: Omit<Verdict, 'outcome'> = {
   fresh_until: null,
 };
 
+/** Of evidence that nobody could judge. */
+export const unjudged: Verdict = {
+  ...nothing,
+  outcome: 'refused',
+  code: 'attestation.failed',
+  reason: 'judgement_failed',
+  detail: 'The evidence could not be judged',
+};
+
 /** A step that answers with nothing at all has proven nothing. */
 function isWhole(verdict: Verdict): boolean {
   if (verdict.outcome === 'refused') return verdict.code !== null;
@@ -76,14 +85,7 @@ function isWhole(verdict: Verdict): boolean {
 function refusal(error: unknown): Verdict {
   const attestationCode =
     error instanceof TrustError && error.code.startsWith('attestation.') ? (error.code as AttestationCode) : null;
-  if (!(error instanceof TrustError) || attestationCode === null)
-    return {
-      ...nothing,
-      outcome: 'refused',
-      code: 'attestation.failed',
-      reason: 'judgement_failed',
-      detail: 'The evidence could not be judged',
-    };
+  if (!(error instanceof TrustError) || attestationCode === null) return unjudged;
   const { reason, ...facts } = error.facts;
   return {
     ...nothing,

@@ -6,7 +6,6 @@ import type {
   AttestationCircumstances,
   AttestationProvider,
   DeviceAttestation,
-  RegisterSelection,
   StoredChallenge,
   Verdict,
 } from '#contracts/attestation.ts';

@@ -1,0 +1,310 @@
+// Evidence over the real store: what a device is asked, what its answers come to, and that nothing here raises trust.
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, hash, type KeyObject } from 'node:crypto';
+import { before, describe, it } from 'node:test';
+import { createAttestation, EvidenceRefused, type Attestation, type AttestationDeps } from '#api/attestation.ts';
+import { createMetrics } from '#api/metrics.ts';
+import { systemRandom } from '#contracts/deps.ts';
+import type { AttestationChallenge } from '#contracts/http/heartbeat.ts';
+import { readSettings } from '#contracts/settings.ts';
+import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
+import { judgeEvidence } from '#protocols/attestation-verdict.ts';
+import { makeSignedMeasurement } from '#protocols/signed-measurement.ts';
+import { askForEvidence, findVerdict, readStanding, recordVerdict, type DeviceStanding } from '#store/attestation.ts';
+import { approved, decide, digest, heartbeat, noon, report, revoke } from '#tests/store/builders.ts';
+import { storeTest, type StoreTest } from '#tests/store/database.ts';
+import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+
+const good = 'aa'.repeat(32);
+const bad = 'bb'.repeat(32);
+const project = 'default';
+
+describe('evidence', () => {
+  const t = cleanupAfterAll();
+  let database: StoreTest;
+  before(async () => {
+    database = await storeTest(t);
+  });
+
+  function attesting(settings: Record<string, string> = {}, change: Partial<AttestationDeps> = {}) {
+    const setup = parseAttestationBasis(
+      readSettings({
+        SENTINEL_ATTESTATION_PROVIDER: 'signed_measurement_v1',
+        SENTINEL_ATTESTATION_REQUIRED: 'true',
+        SENTINEL_ATTESTATION_PCR_BASELINES_JSON: JSON.stringify({ sha256: { 0: [good] } }),
+        ...settings,
+      }),
+      () => '',
+    );
+    assert.ok(setup !== null);
+    const time = { now: new Date(noon) };
+    const { api } = database;
+    const attestation = createAttestation({
+      basis: setup.basis,
+      required: setup.required,
+      identityVerified: true,
+      readStanding: ({ project: own, id }) => readStanding(api, own, id),
+      recordVerdict: (own, verdict, options) => recordVerdict(api, own, verdict, options),
+      askForEvidence: (own, items, options) => askForEvidence(api, own, items, options),
+      judge: async (judgement) => judgeEvidence(judgement),
+      askVerifier: async () => null,
+      metrics: createMetrics('test'),
+      clock: { now: () => time.now },
+      random: systemRandom,
+      ...change,
+    });
+    return { attestation, time, pass: (seconds: number) => (time.now = new Date(time.now.getTime() + seconds * 1000)) };
+  }
+
+  /** A device with a key, approved with its pinned certificate, and bound to the key where `bound` says so. */
+  async function device(id: string, { bound = true, tier = 'trusted' as 'trusted' | 'monitored' } = {}) {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+    await report(database.api, heartbeat(id));
+    await decide(database.worker, { project, id }, approved(`${id}-1`, { tier }));
+    const keyId = keyIdOf(publicKey);
+    if (bound) await bind(id, keyId, null);
+    return { id, privateKey, keyId };
+  }
+
+  const keyIdOf = (key: KeyObject): string => hash('sha256', key.export({ type: 'spki', format: 'der' }));
+
+  /** As the actor's commit would. */
+  async function bind(id: string, keyId: string, generation: number | null): Promise<void> {
+    await database.rows(
+      `UPDATE device SET attestation_provider = 'signed_measurement_v1', attestation_key = $2, attested_generation = $3
+       WHERE device_id = $1`,
+      [id, keyId, generation],
+    );
+  }
+
+  async function ask(attestation: Attestation, id: string, own = true): Promise<DeviceStanding> {
+    const [standing] = await attestation.ask([{ project, device_id: id, own }]);
+    assert.ok(standing);
+    return standing;
+  }
+
+  async function challengeFor(attestation: Attestation, id: string): Promise<AttestationChallenge> {
+    const challenge = attestation.challengeOf(await ask(attestation, id, false));
+    assert.ok(challenge !== null);
+    return challenge;
+  }
+
+  const answer = (
+    { id, privateKey }: { id: string; privateKey: KeyObject },
+    nonce: string,
+    { value = good, at = new Date(noon), deviceId = id } = {},
+  ) => makeSignedMeasurement({ deviceId, nonce, measuredAt: at, pcrs: { sha256: { 0: value } }, privateKey });
+
+  const judge = (attestation: Attestation, id: string, evidence: unknown, counter = 100) =>
+    attestation.judge({
+      device: { project, id },
+      evidence,
+      fingerprint: digest(`${id}-1`),
+      counter,
+      requestId: 'request',
+    });
+
+  async function refused(work: Promise<unknown>): Promise<EvidenceRefused> {
+    try {
+      await work;
+    } catch (error) {
+      assert.ok(error instanceof EvidenceRefused, String(error));
+      return error;
+    }
+    throw new assert.AssertionError({ message: 'it was not refused' });
+  }
+
+  const auditOf = (id: string) =>
+    database.rows<{ action: string; details: Record<string, unknown> }>(
+      `SELECT action, details FROM audit_event WHERE subject_id = $1 AND action ~ 'attest|hardware|trust' ORDER BY action`,
+      [id],
+    );
+
+  it('asks once, and the same until it is answered or expires (AT-01, AT-04)', async () => {
+    const { attestation, pass } = attesting({ SENTINEL_ATTESTATION_CHALLENGE_TTL_SECONDS: '60' });
+    const own = await device('asked');
+    const first = await challengeFor(attestation, own.id);
+    assert.equal(first.provider, 'signed_measurement_v1');
+    assert.equal(Buffer.from(first.nonce, 'base64url').length, 32);
+    assert.deepEqual(first.pcr_selection, { sha256: [0] });
+    pass(59);
+    assert.equal((await challengeFor(attestation, own.id)).nonce, first.nonce);
+    pass(1);
+    assert.notEqual((await challengeFor(attestation, own.id)).nonce, first.nonce);
+  });
+
+  it('is verified, and raises nothing before the actor has confirmed its generation (AT-02, SA-03)', async () => {
+    const { attestation } = attesting();
+    const own = await device('verified');
+    const { nonce } = await challengeFor(attestation, own.id);
+    const judged = await judge(attestation, own.id, answer(own, nonce));
+    assert.equal(judged?.verdict.outcome, 'verified');
+    assert.equal(judged.standing.attestation?.generation, 1);
+    assert.equal(attestation.stateOf(judged.standing), 'challenged');
+    assert.equal(attestation.waitsForActor(judged.standing), true);
+    await bind(own.id, own.keyId, 1);
+    const confirmed = await attestation.readStanding({ project, id: own.id });
+    assert.equal(attestation.stateOf(confirmed), 'verified');
+    assert.equal(attestation.waitsForActor(confirmed), false);
+    await bind(own.id, 'ff'.repeat(32), 1);
+    assert.equal(attestation.stateOf(await attestation.readStanding({ project, id: own.id })), 'challenged');
+  });
+
+  it('goes on in its generation while the device answers each challenge, and begins another after it did not (AT-05)', async () => {
+    const { attestation } = attesting();
+    const own = await device('steady');
+    let { nonce } = await challengeFor(attestation, own.id);
+    for (let beat = 1; beat <= 3; beat += 1) {
+      const judged = await judge(attestation, own.id, answer(own, nonce));
+      assert.equal(judged?.standing.attestation?.generation, 1, `beat ${beat}`);
+      const next = attestation.challengeOf(judged.standing);
+      assert.ok(next && next.nonce !== nonce);
+      nonce = next.nonce;
+    }
+    await bind(own.id, own.keyId, 1);
+    // A heartbeat without evidence: the nonce was lost.
+    const lost = await ask(attestation, own.id);
+    assert.equal(attestation.stateOf(lost), 'challenged');
+    assert.equal(attestation.challengeOf(lost)?.nonce, nonce);
+    assert.deepEqual(
+      (await auditOf(own.id)).map(({ action, details }) => [action, details['from'], details['to'], details['reason']]),
+      [['device.trust.updated', 'trusted', 'observed', 'evidence_missing']],
+    );
+    const again = await judge(attestation, own.id, answer(own, nonce));
+    assert.equal(again?.standing.attestation?.generation, 2);
+    assert.equal(attestation.stateOf(again.standing), 'challenged');
+  });
+
+  it('is refused when it answers another challenge, and the open one stays open (AT-05)', async () => {
+    const { attestation } = attesting();
+    const own = await device('replayed');
+    const { nonce } = await challengeFor(attestation, own.id);
+    const evidence = answer(own, nonce);
+    const judged = await judge(attestation, own.id, evidence);
+    const open = judged && attestation.challengeOf(judged.standing);
+    await bind(own.id, own.keyId, 1);
+    const replay = await refused(judge(attestation, own.id, evidence));
+    assert.equal(replay.code, 'attestation.nonce_unknown');
+    assert.deepEqual(replay.members.attestation_challenge, open);
+    assert.equal(attestation.stateOf(await attestation.readStanding({ project, id: own.id })), 'challenged');
+    const other = await device('neighbour');
+    const theirs = await challengeFor(attestation, other.id);
+    const swapped = await refused(judge(attestation, own.id, answer(own, theirs.nonce)));
+    assert.equal(swapped.code, 'attestation.nonce_unknown');
+  });
+
+  it('answers one challenge once, however many answer it at the same time (AT-05)', async () => {
+    const { attestation } = attesting();
+    const own = await device('raced');
+    const { nonce } = await challengeFor(attestation, own.id);
+    const results = await Promise.allSettled(
+      Array.from({ length: 6 }, () => judge(attestation, own.id, answer(own, nonce))),
+    );
+    const codes = results.map((result) =>
+      result.status === 'fulfilled' ? 'ok' : (result.reason as EvidenceRefused).code,
+    );
+    assert.equal(codes.filter((code) => code === 'ok').length, 1);
+    assert.equal(codes.filter((code) => code === 'attestation.nonce_unknown').length, 5);
+  });
+
+  it('takes the trust of a device whose registers differ, at once, until it is verified again (AT-06)', async () => {
+    const { attestation } = attesting();
+    const own = await device('changed');
+    const first = await judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce));
+    await bind(own.id, own.keyId, 1);
+    const next = first && attestation.challengeOf(first.standing);
+    const failure = await refused(judge(attestation, own.id, answer(own, next?.nonce ?? '', { value: bad })));
+    assert.equal(failure.code, 'attestation.failed');
+    assert.deepEqual([failure.facts['reason'], failure.facts['pcr']], ['pcr_mismatch', 0]);
+    assert.ok(failure.members.attestation_challenge !== null);
+    assert.equal(attestation.stateOf(await attestation.readStanding({ project, id: own.id })), 'failed');
+    // Neither silence nor an old answer mends it.
+    assert.equal(attestation.stateOf(await ask(attestation, own.id)), 'failed');
+    await refused(judge(attestation, own.id, answer(own, next?.nonce ?? '')));
+    assert.equal(attestation.stateOf(await attestation.readStanding({ project, id: own.id })), 'failed');
+    assert.deepEqual(
+      (await auditOf(own.id)).map(({ action, details }) => [action, details['to'] ?? null]),
+      [
+        ['attestation.failed', null],
+        ['device.trust.updated', 'restricted'],
+      ],
+    );
+  });
+
+  it('is refused when it is too old or from the future, as policy has it (AT-04)', async () => {
+    const { attestation } = attesting({
+      SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS: '100',
+      SENTINEL_ATTESTATION_MAX_CLOCK_SKEW_SECONDS: '10',
+    });
+    const own = await device('skewed');
+    const at = (seconds: number): Date => new Date(Date.parse(noon) + seconds * 1000);
+    const send = async (seconds: number) =>
+      judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce, { at: at(seconds) }));
+    assert.equal((await refused(send(-111))).code, 'attestation.stale');
+    assert.equal((await refused(send(11))).facts['reason'], 'clock_ahead');
+    assert.equal((await send(10))?.verdict.outcome, 'verified');
+  });
+
+  it('counts until its time is over, without any event (FT-19)', async () => {
+    const { attestation, pass } = attesting({ SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS: '100' });
+    const own = await device('aged');
+    await judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce));
+    await bind(own.id, own.keyId, 1);
+    const standing = await attestation.readStanding({ project, id: own.id });
+    pass(99);
+    assert.equal(attestation.stateOf(standing), 'verified');
+    pass(1);
+    assert.equal(attestation.stateOf(standing), 'stale');
+  });
+
+  it('of another key than the bound one is refused, changes no binding, and stands out in the trail (AT-09, SA-05)', async () => {
+    const { attestation } = attesting();
+    const own = await device('swapped');
+    const thief = { id: own.id, privateKey: generateKeyPairSync('ed25519').privateKey };
+    const { nonce } = await challengeFor(attestation, own.id);
+    const refusal = await refused(judge(attestation, own.id, answer(thief, nonce)));
+    assert.equal(refusal.code, 'attestation.hardware_mismatch');
+    const standing = await attestation.readStanding({ project, id: own.id });
+    assert.equal(standing.grant?.binding?.key_id, own.keyId);
+    assert.equal(attestation.stateOf(standing), 'failed');
+    assert.ok((await auditOf(own.id)).some(({ action }) => action === 'hardware_identity_mismatch'));
+  });
+
+  it('is not looked at when the heartbeat is refused anyway, and uses nothing up', async () => {
+    const { attestation } = attesting();
+    const own = await device('elsewhere');
+    const { nonce } = await challengeFor(attestation, own.id);
+    const wrong = answer(own, nonce, { value: bad });
+    const given = { device: { project, id: own.id }, evidence: wrong, counter: 100, requestId: 'r' };
+    assert.equal(await attestation.judge({ ...given, fingerprint: digest('another certificate') }), null);
+    assert.equal(await judge(attestation, own.id, wrong, 0), null);
+    await revoke(database.api, own.id, null);
+    assert.equal(await judge(attestation, own.id, wrong), null);
+    assert.equal((await attestation.readStanding({ project, id: own.id })).challenge?.nonce, nonce);
+  });
+
+  it('is kept with what it was judged by, and comes to the same verdict again', async () => {
+    const { attestation } = attesting();
+    const own = await device('kept');
+    await judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce));
+    const { nonce } = await challengeFor(attestation, own.id);
+    await refused(judge(attestation, own.id, answer(own, nonce, { value: bad })));
+    for (const number of [1, 2]) {
+      const kept = await findVerdict(database.worker, project, own.id, number);
+      assert.ok(kept);
+      const { evidence, circumstances, basis, at, result } = kept;
+      assert.deepEqual(judgeEvidence({ evidence, circumstances, basis, now: new Date(at) }), result);
+    }
+  });
+
+  it('lowers trust when the judge fails, throws or says nothing (SA-03)', async () => {
+    const own = await device('unjudged');
+    const sound = attesting().attestation;
+    await judge(sound, own.id, answer(own, (await challengeFor(sound, own.id)).nonce));
+    await bind(own.id, own.keyId, 1);
+    const failing = attesting({}, { judge: () => Promise.reject(new Error('the judge is gone')) }).attestation;
+    const { nonce } = await challengeFor(failing, own.id);
+    await refused(judge(failing, own.id, answer(own, nonce)));
+    assert.equal(failing.stateOf(await failing.readStanding({ project, id: own.id })), 'failed');
+  });
+});
