@@ -43,6 +43,7 @@ const linesWith = (form: RegExp): string[] =>
 const draws: Readonly<Record<string, number>> = {
   'api/actors.ts: (random.bytes(1)': 0,
   'api/admission.ts: random.bytes(2)': 0,
+  'api/attestation.ts: random.bytes(nonceBytes)': 256,
   'api/certificate-status.ts: random.bytes(32)': 256,
   'api/request-id.ts: random.bytes(idBytes * idsDrawn)': 0,
   'api/security-headers.ts: randomBytes(18)': 144,
@@ -50,6 +51,7 @@ const draws: Readonly<Record<string, number>> = {
   'client/request.ts: (random.bytes(1)': 0,
   'contracts/deps.ts: bytes: (size) => crypto.getRandomValues(': 0,
   'protocols/development-ca.ts: random.bytes(16)': 126,
+  'protocols/key-activation.ts: random.bytes(secretBytes)': 256,
   'protocols/payload-codec.ts: randomBytes(ivBytes)': 96,
   // As long as the hash of the endorsement key: 256 bits or more.
   'protocols/tpm-credential.ts: random.bytes(nameHash.bytes)': 256,
