@@ -1,11 +1,15 @@
 // Grants, commits, heartbeats and revocations for store tests: complete, and different only in what a test names.
 import { createHash, randomUUID } from 'node:crypto';
 import type { ApprovalRecord, Commit, DeviceGrant, TransitionRecord } from '#contracts/actor.ts';
+import type { AttestationBasis, StoredChallenge } from '#contracts/attestation.ts';
 import type { AuditEntry } from '#contracts/audit.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { JsonObject } from '#contracts/deps.ts';
 import type { ActorRef } from '#contracts/ids.ts';
+import { standingAfter } from '#machines/attestation-standing.ts';
+import { unjudged } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
+import { askForEvidence, recordVerdict } from '#store/attestation.ts';
 import { commitActor } from '#store/actor.ts';
 import { revokeCertificate } from '#store/denylist.ts';
 import { heartbeatBatch, type HeartbeatItem, type HeartbeatVerdict } from '#store/heartbeat.ts';
@@ -234,4 +238,54 @@ export async function decide(
   if (result.status === 'committed') return;
   const from = result.status === 'fenced' && result.row ? result.row.revision : 0;
   await commit(store, 'run-1', deviceCommit({ actor, row, snapshot, from }), now);
+}
+
+/** A verdict on evidence that the device was asked for, and what it is asked next. */
+export async function attest(store: Store, ref: { readonly project: string; readonly id: string }): Promise<void> {
+  const { project, id: device_id } = ref;
+  const challenge = (nonce: string): StoredChallenge => ({
+    provider: 'signed_measurement_v1',
+    nonce: nonce.repeat(43),
+    selection: { sha256: [0] },
+    issued_at: noon,
+    expires_at: after(300),
+    activation: null,
+  });
+  const announce = (): { audit: []; outbox: [] } => ({ audit: [], outbox: [] });
+  const [standing] = await askForEvidence(store, project, [{ project, device_id, own: false }], {
+    now: noon,
+    provider: 'signed_measurement_v1',
+    challengeFor: () => challenge('A'),
+    withoutEvidence: () => null,
+    announce,
+  });
+  const basis = { provider: 'signed_measurement_v1' } as AttestationBasis;
+  const circumstances = {
+    device_id,
+    challenge: standing?.challenge ?? null,
+    bound: null,
+    proven: null,
+    last_clock: null,
+    assigned_tags: [],
+    external: null,
+  };
+  await recordVerdict(
+    store,
+    project,
+    {
+      device_id,
+      evidence: {},
+      evidence_digest: digest('evidence'),
+      circumstances,
+      basis,
+      basis_digest: digest('basis'),
+      result: unjudged,
+    },
+    {
+      now: noon,
+      next: challenge('B'),
+      announce,
+      standingAfter: (before) => standingAfter(before, unjudged, { provider: 'signed_measurement_v1', at: noon }),
+    },
+  );
 }

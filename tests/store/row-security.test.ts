@@ -14,6 +14,7 @@ import {
   approvalCommit,
   after,
   approved,
+  attest,
   auditEntry,
   commit,
   decide,
@@ -100,6 +101,7 @@ describe('row security', () => {
     await saveFilter(api, project, 'ann', { name: 'mine', query: {}, saved_at: noon });
     const anchor = { fingerprint_sha256: digest(project), subject: 'CN=CA', pem: 'PEM' };
     await syncTrustAnchors(api, project, [anchor], noon);
+    await attest(api, { project, id: 'reports' });
     await sealChain(sealer, { project, stream: 'audit' }, 1);
   }
 
