@@ -139,6 +139,7 @@ describe('the checks of a heartbeat', () => {
     // It answers nothing, and throws to refuse.
     'revocation.require': ['throws'],
     'revocation.deny': 'writes down what was refused already',
+    'asking.submit': 'asks for evidence; only where evidence is asked for',
     'notifier.notify': 'tells the actor of what was judged',
     'notifier.mayStart': 'limits what the actors are told',
     'notifier.close': 'not asked',

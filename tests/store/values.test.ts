@@ -117,7 +117,7 @@ describe('values', () => {
           agent_version: value,
           tags: [value, 'plain'],
           posture: { [value]: [value] },
-          directory: {},
+          directory: { [value]: value },
         };
         await heartbeatBatch(
           api,
@@ -132,6 +132,7 @@ describe('values', () => {
           agent_version: value,
           reported_tags: [value, 'plain'],
           posture: { [value]: [value] },
+          directory: { [value]: value },
         });
         for (const filter of [{ tag: value }, { search: value }, { search: value.slice(1, -1), tag: value }]) {
           const found = await listDevices(api, 'default', filter, page, view);
