@@ -2,6 +2,7 @@
 import type { AttestationBasis, AttestationCircumstances, StoredChallenge } from '#contracts/attestation.ts';
 import { hash } from 'node:crypto';
 import type { PcrValues } from '#protocols/pcr.ts';
+import type { TpmEvidenceOnTheWire } from '#protocols/tpm-evidence.ts';
 import { readEndorsementKey } from '#protocols/tpm-credential.ts';
 import { bytesOf, type QuoteVector } from './tpm-vectors.ts';
 
@@ -76,3 +77,9 @@ export function circumstancesFor(
     ...change,
   };
 }
+
+/** With the secret that came back: all that policy may ask of a key. */
+export const provenEvidence = ({ evidence }: QuoteVector): TpmEvidenceOnTheWire => ({
+  ...evidence,
+  activated_secret: activationSecret.toString('base64url'),
+});
