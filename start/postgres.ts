@@ -1,6 +1,7 @@
 // The embedded PostgreSQL: a real server from an npm package, on loopback only, with its data in one folder.
 import { randomBytes } from 'node:crypto';
 import { chown, lchown, lstat, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -116,6 +117,14 @@ export async function postgresPart(options: PostgresOptions): Promise<Part> {
   };
 }
 
+/**
+ * What the server keeps of the tables in memory: an eighth of what the machine has, within limits. It takes the memory when it
+ * reads as much, and not before.
+ */
+export function sharedMegabytes(memoryBytes: number): number {
+  return Math.round(Math.min(2048, Math.max(128, memoryBytes / 8 / 2 ** 20)));
+}
+
 function serverSettings(port: number, durable: boolean): Record<string, string> {
   return {
     port: String(port),
@@ -125,7 +134,11 @@ function serverSettings(port: number, durable: boolean): Record<string, string> 
     password_encryption: 'scram-sha-256',
     log_timezone: 'UTC',
     TimeZone: 'UTC',
-    ...(durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+    ...(durable
+      ? {
+          shared_buffers: `${sharedMegabytes(Math.min(totalmem(), process.constrainedMemory() || Infinity))}MB`,
+        }
+      : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
   };
 }
 
