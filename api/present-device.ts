@@ -8,6 +8,7 @@ import type { AttestationState, DeviceApprovalState } from '#contracts/states.ts
 import { attestationStateOf } from '#machines/attestation-standing.ts';
 import { certificateLife } from '#machines/certificate-life.ts';
 import { effectiveTier, type TierInputs } from '#machines/effective-tier.ts';
+import { explainedEvidence } from '#machines/evidence-words.ts';
 import { explainDevice, type ExplanationPolicy, type OpenReview } from '#machines/explanation.ts';
 import { livenessOf } from '#machines/liveness.ts';
 import type { DeviceRow, HistoryRow } from '#store/device.ts';
@@ -94,7 +95,7 @@ export function presentExplanation(row: DeviceRow, now: Date, policy: DevicePoli
       approvers: grant?.approvers ?? [],
       reason: grant?.reason ?? null,
       last_seen_at: liveness?.last_seen_at ?? null,
-      attestation_reason: row.attestation?.detail ?? null,
+      evidence: row.attestation && explainedEvidence(row.attestation, grant, now.toISOString()),
       review: openReviewOf(row),
     },
     now.toISOString(),

@@ -5,7 +5,19 @@ import type { Settings } from '#contracts/settings.ts';
 import { lowestTier, type ApprovalKind, type Liveness, type TrustTier } from '#contracts/states.ts';
 import { certificateLife, type CertificatePolicy } from './certificate-life.ts';
 import { tierBounds, tierReasons, type TierInputs, type TierReason } from './effective-tier.ts';
+import {
+  evidenceAsked,
+  failedEvidence,
+  failedEvidenceChange,
+  missingEvidence,
+  missingEvidenceChange,
+  staleEvidence,
+  unaskedEvidence,
+  verifiedEvidence,
+  type ExplainedEvidence,
+} from './evidence-words.ts';
 import { livenessOf, type LivenessPolicy } from './liveness.ts';
+import { counted, listed, moment, quoted } from './words.ts';
 
 export type ExplanationPolicy = CertificatePolicy &
   LivenessPolicy &
@@ -16,6 +28,11 @@ export type ExplanationPolicy = CertificatePolicy &
     | 'SENTINEL_SENSITIVE_TAGS'
     | 'SENTINEL_SENSITIVE_IDENTITY_APPROVALS'
     | 'SENTINEL_IDENTITY_REVIEW_TTL_SECONDS'
+    | 'SENTINEL_ATTESTATION_REQUIRED'
+    | 'SENTINEL_ATTESTATION_CHALLENGE_TTL_SECONDS'
+    | 'SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS'
+    | 'SENTINEL_ATTESTATION_REQUIRE_HARDWARE_BINDING'
+    | 'SENTINEL_ATTESTATION_ALLOW_KEY_ROTATION_WITH_STABLE_BINDING'
   >;
 
 type ExplainedSetting = keyof ExplanationPolicy;
@@ -39,8 +56,8 @@ export interface ExplanationInputs {
   /** What was said with the last decision. */
   readonly reason: string | null;
   readonly last_seen_at: string | null;
-  /** What its last evidence failed for. */
-  readonly attestation_reason: string | null;
+  /** Null where it was never asked for any. */
+  readonly evidence: ExplainedEvidence | null;
   readonly review: OpenReview | null;
 }
 
@@ -113,7 +130,7 @@ export interface SuggestedChange {
 interface Wording {
   readonly about: ExplainedSubject;
   readonly text: (inputs: ExplanationInputs, policy: ExplanationPolicy) => string;
-  readonly change?: (inputs: TierInputs) => SuggestedChange | null;
+  readonly change?: (inputs: TierInputs, evidence: ExplainedEvidence | null) => SuggestedChange | null;
   readonly at?: (inputs: ExplanationInputs) => string | null;
   readonly by?: (inputs: ExplanationInputs) => readonly string[];
   readonly settings?: readonly ExplainedSetting[];
@@ -127,10 +144,18 @@ const renewal = (): SuggestedChange => ({
   text: 'The device presents a new certificate, and people approve that.',
   apply: renewed,
 });
-const evidence = (text: string) => (): SuggestedChange => ({
-  text,
-  apply: (inputs) => ({ ...inputs, attestation: 'verified' }),
-});
+type EvidenceWords = (evidence: ExplainedEvidence | null) => string;
+const evidence =
+  (text: EvidenceWords) =>
+  (_inputs: TierInputs, known: ExplainedEvidence | null): SuggestedChange => ({
+    text: text(known),
+    apply: (inputs) => ({ ...inputs, attestation: 'verified' }),
+  });
+const said =
+  (text: EvidenceWords) =>
+  (inputs: ExplanationInputs): string =>
+    text(inputs.evidence);
+const verifiedAt = ({ evidence: known }: ExplanationInputs): string | null => known?.verified_at ?? null;
 
 /** Each reason in words. The table is complete by its type: a reason without words does not compile. */
 const wordings: Record<FactName, Wording> = {
@@ -216,31 +241,53 @@ const wordings: Record<FactName, Wording> = {
   },
   'attestation.not_required': {
     about: 'attestation',
-    text: () => 'No evidence of its state is asked for, so it is monitored at most.',
-    change: evidence('Policy asks for attestation, and the device gives evidence that fits.'),
+    text: said(unaskedEvidence),
+    change: evidence((known) =>
+      known === null
+        ? 'Policy asks for attestation, and the device gives evidence that fits.'
+        : missingEvidenceChange(known),
+    ),
+    settings: ['SENTINEL_ATTESTATION_REQUIRED'],
   },
-  'attestation.verified': { about: 'attestation', text: () => 'Its evidence is verified and fresh.' },
+  'attestation.verified': {
+    about: 'attestation',
+    text: said(verifiedEvidence),
+    at: verifiedAt,
+    settings: ['SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS'],
+  },
   'attestation.failed': {
     about: 'attestation',
-    text: ({ attestation_reason }) =>
-      `Its last evidence did not fit the reference values${quoted(attestation_reason)}.`,
-    change: evidence('The device gives evidence that fits.'),
+    text: said(failedEvidence),
+    change: evidence(failedEvidenceChange),
+    at: verifiedAt,
+    settings: [
+      'SENTINEL_ATTESTATION_REQUIRE_HARDWARE_BINDING',
+      'SENTINEL_ATTESTATION_ALLOW_KEY_ROTATION_WITH_STABLE_BINDING',
+    ],
   },
   'attestation.missing': {
     about: 'attestation',
-    text: () => 'Evidence was asked for and has not been given.',
-    change: evidence('The device answers its challenge.'),
+    text: said(missingEvidence),
+    change: evidence(missingEvidenceChange),
+    at: verifiedAt,
+    settings: ['SENTINEL_ATTESTATION_REQUIRED', 'SENTINEL_ATTESTATION_CHALLENGE_TTL_SECONDS'],
   },
   'attestation.stale': {
     about: 'attestation',
-    text: () => 'Its last evidence is too old.',
-    change: evidence('The device answers its challenge.'),
+    text: said(staleEvidence),
+    change: evidence(() => 'The device answers its challenge.'),
+    at: ({ evidence: known }) => known?.fresh_until ?? null,
+    settings: ['SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS'],
   },
 };
 
 /** What would change a reason, as words and as a function; null when nothing need change. */
-export function suggestedChange(reason: FactName, inputs: TierInputs): SuggestedChange | null {
-  return wordings[reason].change?.(inputs) ?? null;
+export function suggestedChange(
+  reason: FactName,
+  inputs: TierInputs,
+  known: ExplainedEvidence | null,
+): SuggestedChange | null {
+  return wordings[reason].change?.(inputs, known) ?? null;
 }
 
 /** Explains the effective tier. It cannot say anything else than the decision, since both come from the same bounds. */
@@ -258,7 +305,7 @@ export function explainDevice(inputs: ExplanationInputs, now: string, policy: Ex
       text: text(inputs, policy),
       at_most,
       decides: at_most === trust_tier && (tierReasons as readonly string[]).includes(reason),
-      change: suggestedChange(reason, inputs.tier)?.text ?? null,
+      change: suggestedChange(reason, inputs.tier, inputs.evidence)?.text ?? null,
       at: at?.(inputs) ?? null,
       by: by?.(inputs) ?? [],
       settings,
@@ -351,7 +398,7 @@ function validity(facts: readonly ExplainedFact[]): Standing {
 
 /** People first; without them what holds the tier down and is the device's to change; else nobody. */
 function waitingAnswer(
-  { tier: { grant } }: ExplanationInputs,
+  { tier: { grant }, evidence: known }: ExplanationInputs,
   facts: readonly ExplainedFact[],
   waits_for: AwaitedPeople | null,
   liveness: Liveness,
@@ -363,7 +410,12 @@ function waitingAnswer(
   if (state === 'rejected' || state === 'retired') {
     return { question, standing: 'none', text: 'Nobody: this is final until somebody resets it.' };
   }
-  const open = facts.filter(({ reason }) => ofTheDevice.includes(reason));
+  const asked = evidenceAsked(known);
+  const open = facts.filter(
+    ({ reason }) => ofTheDevice.includes(reason) && (asked || reason !== 'attestation.missing'),
+  );
+  if (open.length === 0 && !asked && facts.some(({ reason }) => reason === 'attestation.missing'))
+    return { question, standing: 'watch', text: missingEvidence(known) };
   if (open.length === 0) return { question, standing: 'none', text: 'Nobody: there is nothing to decide.' };
   const silence = liveness === 'online' ? '' : ' It is not heard at present.';
   return {
@@ -411,19 +463,6 @@ function approvedText({ approved_at, approvers }: ExplanationInputs): string {
     ? 'It is approved.'
     : `It was approved without a vote${when}, in an open enrollment window.`;
 }
-
-/** `2026-11-24 09:12 UTC`: the same words for everybody who reads them. */
-function moment(at: string | null): string {
-  return at === null ? 'an unknown time' : `${at.slice(0, 16).replace('T', ' ')} UTC`;
-}
-
-function listed(names: readonly string[], conjunction: 'and' | 'or' = 'and'): string {
-  if (names.length < 2) return names.join('');
-  return `${names.slice(0, -1).join(', ')} ${conjunction} ${names.at(-1)}`;
-}
-
-const quoted = (text: string | null): string => (text === null ? '' : ` (“${text}”)`);
-const counted = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
 
 /** Less trust first. */
 function compare(one: TrustTier, other: TrustTier): number {

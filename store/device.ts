@@ -214,7 +214,7 @@ export async function deviceNews(
     const [found] = await tx.query<FoundNews>(
       `SELECT l.inbox_seq::float8 AS inbox_seq, o.observed_digest, o.reported_tags, o.hostname, o.platform,
          c.certificate, c.generation,
-         CASE WHEN a.device_id IS NOT NULL THEN ${standing} END AS standing
+         to_jsonb(a) AS standing
        FROM device_liveness l
        LEFT JOIN device_observation o ON o.project_id = l.project_id AND o.device_id = l.device_id
        LEFT JOIN device_candidate c ON c.project_id = l.project_id AND c.device_id = l.device_id
@@ -241,23 +241,9 @@ export async function deviceNews(
       candidate,
       inbox_through: found?.inbox_seq ?? 0,
       revoked: await deniedOf(tx, asked),
-      standing: found?.standing ? toStanding(found.standing) : null,
+      standing: found?.standing ? toAttestation(found.standing) : null,
     };
   });
-}
-
-const standing = `jsonb_build_object('state', a.state, 'generation', a.generation, 'verdict', a.verdict,
-  'provider', a.provider, 'key_id', a.key_id, 'binding_id', a.binding_id, 'manufacturer', a.manufacturer,
-  'verified_at', a.verified_at, 'fresh_until', a.fresh_until, 'code', a.code, 'reason', a.reason, 'detail', a.detail,
-  'clock', a.clock)`;
-
-function toStanding(found: DeviceAttestation): DeviceAttestation {
-  const { verified_at, fresh_until } = found;
-  return {
-    ...found,
-    verified_at: verified_at && toInstant(verified_at),
-    fresh_until: fresh_until && toInstant(fresh_until),
-  };
 }
 
 interface FoundNews {

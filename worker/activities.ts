@@ -14,10 +14,10 @@ import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import { actorContext, commitActor } from '#store/actor.ts';
 import { readApprovalOutcome } from '#store/approval.ts';
+import { findVerdict } from '#store/attestation.ts';
 import { deviceNews } from '#store/device.ts';
 import { standingVoters } from '#store/operator.ts';
 import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
-import { storedEvidence } from '#store/stored-evidence.ts';
 import type { Store } from '#store/store.ts';
 import { measuredCommits, measuredReconciling, type WorkerMetrics } from './metrics.ts';
 
@@ -70,7 +70,7 @@ export function activityDeps(parts: ActivityParts): ActivityDeps {
       metrics,
     ),
     deviceNews: (query) => deviceNews(store, query),
-    storedEvidence: ({ project, device_id, verdict }) => storedEvidence(store, project, device_id, verdict),
+    storedEvidence: ({ project, device_id, verdict }) => findVerdict(store, project, device_id, verdict),
     readApproval: ({ project, approval_id }) => readApprovalOutcome(store, project, approval_id),
     standingVoters: (usernames, permission) => standingVoters(store, usernames, permission),
     devicesWithNews: (after, limit) => devicesWithNews(store, after, limit, clock.now()),

@@ -251,7 +251,18 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
         approvers: ['approver1'],
         reason: device.reason,
         last_seen_at: device.last_seen_at,
-        attestation_reason: attestation.reason,
+        evidence:
+          attestation.state === 'not_required'
+            ? null
+            : {
+                state: attestation.state === 'stale' ? 'challenged' : attestation.state,
+                reason: null,
+                detail: attestation.reason,
+                verified_at: attestation.verified_at,
+                fresh_until: null,
+                binding: 'this',
+                confirmed: attestation.state === 'verified',
+              },
         review: pending_review && {
           ...pending_review,
           voters: votes.filter(({ decision }) => decision === 'approve').map(({ by }) => by),

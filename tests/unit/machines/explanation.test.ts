@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { attestationStandings, type DeviceAttestation } from '#contracts/attestation.ts';
 import { readSettings } from '#contracts/settings.ts';
 import {
   approvalKinds,
@@ -12,6 +13,7 @@ import {
   type TrustTier,
 } from '#contracts/states.ts';
 import { effectiveTier, tierBounds, tierReasons, type TierInputs, type TierReason } from '#machines/effective-tier.ts';
+import { explainedEvidence, type ExplainedEvidence } from '#machines/evidence-words.ts';
 import {
   explainDevice,
   explainedQuestions,
@@ -30,6 +32,16 @@ const anyTierInputs: fc.Arbitrary<TierInputs> = fc.record({
   identity_verified: fc.boolean(),
 });
 const names = fc.uniqueArray(fc.constantFrom('ann', 'bob', 'eve'), { maxLength: 3 });
+const instants = fc.constantFrom(null, '2026-12-01T11:58:00.000Z');
+const anyEvidence: fc.Arbitrary<ExplainedEvidence> = fc.record({
+  state: fc.constantFrom(...attestationStandings),
+  reason: fc.constantFrom(null, 'pcr_mismatch', 'evidence_missing', 'other_hardware', 'unheard_of'),
+  detail: fc.constantFrom(null, 'PCR 7 differs'),
+  verified_at: instants,
+  fresh_until: instants,
+  binding: fc.constantFrom('none', 'this', 'other'),
+  confirmed: fc.boolean(),
+});
 const anyInputs: fc.Arbitrary<ExplanationInputs> = fc.record({
   tier: anyTierInputs,
   approved_at: fc.constantFrom(null, '2026-11-24T09:12:00.000Z'),
@@ -41,7 +53,7 @@ const anyInputs: fc.Arbitrary<ExplanationInputs> = fc.record({
     '2026-12-01T11:58:00.000Z',
     '2026-01-01T00:00:00.000Z',
   ),
-  attestation_reason: fc.constantFrom(null, 'PCR 7 differs'),
+  evidence: fc.option(anyEvidence),
   review: fc.option(
     fc.record({
       id: fc.constant('11111111-1111-4111-8111-111111111111'),
@@ -114,7 +126,7 @@ describe('explanation of a tier', () => {
       fc.property(anyInputs, (inputs) => {
         const { trust_tier, facts } = explain(inputs);
         for (const { reason, at_most, change } of facts) {
-          const suggested = suggestedChange(reason, inputs.tier);
+          const suggested = suggestedChange(reason, inputs.tier, inputs.evidence);
           assert.equal(change, suggested?.text ?? null);
           if (suggested === null) continue;
           const after = suggested.apply(inputs.tier);
@@ -134,7 +146,7 @@ describe('explanation of a tier', () => {
         const steps: string[] = [];
         while (effectiveTier(inputs, now).tier !== 'trusted') {
           const before = effectiveTier(inputs, now);
-          for (const reason of before.reasons) inputs = suggestedChange(reason, inputs)?.apply(inputs) ?? inputs;
+          for (const reason of before.reasons) inputs = suggestedChange(reason, inputs, null)?.apply(inputs) ?? inputs;
           const after = effectiveTier(inputs, now);
           steps.push(`${before.tier}: ${before.reasons.join()} → ${after.tier}`);
           assert.ok(rank(after.tier) > rank(before.tier), steps.join('; '));
@@ -157,7 +169,7 @@ describe('explanation of a tier', () => {
     approvers: ['ann', 'bob'],
     reason: null,
     last_seen_at: '2026-12-01T11:59:50.000Z',
-    attestation_reason: null,
+    evidence: null,
     review: null,
   };
   const answersOf = (inputs: ExplanationInputs) =>
@@ -204,6 +216,90 @@ describe('explanation of a tier', () => {
     assert.equal(certificate, 'certificate, bad: Its certificate expired on 2026-12-01 12:00 UTC.');
     assert.equal(waiting, 'waiting, watch: The device: it has to present a new certificate.');
   });
+
+  const key = 'ab'.repeat(32);
+  const bound = { provider: 'tpm_quote_v1', key_id: key, binding_id: 'tpm-1' } as const;
+  const verified: DeviceAttestation = {
+    ...{ state: 'verified', generation: 3, verdict: 9, provider: 'tpm_quote_v1', key_id: key, binding_id: 'tpm-1' },
+    ...{ manufacturer: 'IFX', verified_at: '2026-12-01T11:59:50.000Z', fresh_until: '2026-12-01T12:04:50.000Z' },
+    ...{ code: null, reason: null, detail: null, clock: null },
+  };
+  const refused = (reason: string, detail: string | null = null): DeviceAttestation => ({
+    ...verified,
+    ...{ state: 'failed', code: 'attestation.failed', reason, detail },
+  });
+  const asked = (reason: string): DeviceAttestation => ({ ...verified, state: 'challenged', reason });
+  const evidenceCases: readonly (readonly [
+    what: string,
+    attestation: TierInputs['attestation'],
+    standing: DeviceAttestation,
+    grant: Parameters<typeof explainedEvidence>[1],
+    text: string,
+    change: string,
+    waiting: string,
+  ])[] = [
+    [
+      'registers that are not approved',
+      'failed',
+      refused('pcr_mismatch', 'PCR 7 of the sha256 bank is not an approved value'),
+      { binding: bound, attested_generation: 3 },
+      'It runs something else than what is approved (“PCR 7 of the sha256 bank is not an approved value”).',
+      'The device starts what is approved, or its values are approved (SENTINEL_ATTESTATION_PCR_BASELINES_JSON).',
+      'The device: it has to give evidence that fits.',
+    ],
+    [
+      'other hardware',
+      'failed',
+      refused('other_hardware'),
+      { binding: bound, attested_generation: 3 },
+      'Its evidence is of other hardware than people have approved.',
+      'The device answers from the hardware that it is bound to, or somebody resets it and people approve it anew.',
+      'The device: it has to give evidence that fits.',
+    ],
+    [
+      'no evidence in the last heartbeat',
+      'challenged',
+      asked('evidence_missing'),
+      { binding: bound, attested_generation: 3 },
+      'Its last heartbeat brought no evidence; the last was verified on 2026-12-01 11:59 UTC.',
+      'The device answers its challenge with evidence that fits.',
+      'The device: it has to answer its challenge.',
+    ],
+    [
+      'a key that nobody has approved',
+      'challenged',
+      verified,
+      { binding: null, attested_generation: null },
+      'Its evidence fits; nobody has approved its key and hardware yet.',
+      'People approve its key and hardware, and its actor verifies the evidence again.',
+      'Its evidence fits; nobody has approved its key and hardware yet.',
+    ],
+    [
+      'evidence that its actor has not confirmed',
+      'challenged',
+      verified,
+      { binding: bound, attested_generation: 2 },
+      'Its evidence fits, and waits for its actor to verify it again.',
+      'Its actor verifies the evidence again.',
+      'Its evidence fits, and waits for its actor to verify it again.',
+    ],
+    [
+      'evidence that is too old',
+      'stale',
+      { ...verified, fresh_until: '2026-12-01T11:59:59.000Z' },
+      { binding: bound, attested_generation: 3 },
+      'Its last evidence is too old: it was verified on 2026-12-01 11:59 UTC, and counted until 2026-12-01 11:59 UTC.',
+      'The device answers its challenge.',
+      'The device: it has to answer its challenge.',
+    ],
+  ];
+  for (const [what, attestation, standing, grant, text, change, waiting] of evidenceCases)
+    it(`says what is the matter with ${what}, what would change it, and who has to`, () => {
+      const tier = { ...steady.tier, attestation };
+      const { facts, answers } = explain({ ...steady, tier, evidence: explainedEvidence(standing, grant, now) });
+      const fact = facts.find(({ about }) => about === 'attestation');
+      assert.deepEqual([fact?.text, fact?.change, answers.at(-1)?.text], [text, change, waiting]);
+    });
 
   it('names the settings that led there', () => {
     const { settings } = explain({ ...steady, tier: { ...steady.tier, identity_verified: false } });
