@@ -12,13 +12,12 @@ import {
 import type { JsonObject } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { canonicalBytes } from './canonical-json.ts';
-import { requireAllowedManufacturer, verifyEndorsement } from './endorsement.ts';
+import { requireAllowedManufacturer, verifyEndorsement, type VerifiedEndorsement } from './endorsement.ts';
 import { evidenceFault, evidenceRefusal } from './evidence-fault.ts';
 import { endorsementOf, wasActivated } from './key-activation.ts';
 import { endorsementRootsOf } from './attestation-basis.ts';
 import { baselinesFor, requireApproved, selectionOf, type PcrBaseline } from './pcr-baselines.ts';
 import { verifySignedMeasurement } from './signed-measurement.ts';
-import { readTpmEvidence } from './tpm-evidence.ts';
 import { readForeignQuote, verifyTpmQuote } from './tpm-quote.ts';
 import type { TpmClock } from './tpm-structures.ts';
 import { readVerifierAnswer, type VerifierAnswer } from './verifier-answer.ts';
@@ -131,8 +130,8 @@ function judgeMeasurement({ evidence, circumstances, basis, now }: Judgement, ch
   const bound = boundBy(basis, circumstances.bound);
   if (bound !== null && bound.key_id !== keyFingerprint) throw otherKey();
   requireApproved(pcrs, baselines);
-  // A clock that is ahead makes nothing last longer.
-  const made = Math.min(Date.parse(measuredAt), now.getTime());
+  // A clock that is ahead makes nothing last longer, and one that is as far behind as it may be nothing shorter.
+  const made = Math.min(Date.parse(measuredAt) + basis.max_clock_skew_seconds * 1000, now.getTime());
   return { ...nothing, outcome: 'verified', key_id: keyFingerprint, pcrs, fresh_until: freshUntil(made, basis) };
 }
 
@@ -143,9 +142,9 @@ function judgeQuote({ evidence, circumstances, basis, now }: Judgement, challeng
   const bound = boundBy(basis, circumstances.bound);
   const proven = boundBy(basis, circumstances.proven);
   const claimed = endorsement.key?.id ?? null;
-  const isBound = requireSameHardware({ bound, keyId: quote.akName, bindingId: claimed, basis });
+  const isBound = requireSameHardware({ bound, keyId: quote.akName, bindingId: claimed });
   const isProven =
-    bound === null && proven?.key_id === quote.akName && (claimed === null || proven.binding_id === claimed);
+    proven?.key_id === quote.akName && (claimed === null ? bound === null : proven.binding_id === claimed);
   const bindingId = claimed ?? (isBound ? (bound?.binding_id ?? null) : isProven ? proven.binding_id : null);
   if (bindingId === null && !isBound)
     throw evidenceFault('endorsement_missing', 'The evidence does not say which endorsement key its TPM has');
@@ -189,10 +188,10 @@ function judgeForeign({ evidence, circumstances, basis, now }: Judgement, challe
   const answer = readVerifierAnswer(circumstances.external, challenge.selection);
   if (answer.valid !== true)
     throw evidenceFault('verifier_refused', answer.reason ?? 'The verifier says that the evidence is not valid');
-  const certified = foreignEndorsement(answer, { evidence, basis, now });
+  const certified = foreignEndorsement(answer, { basis, now });
   const bindingId = answer.bindingId ?? certified?.key.id ?? null;
   const bound = boundBy(basis, circumstances.bound);
-  requireSameHardware({ bound, keyId: quote.keyId, bindingId, basis });
+  requireSameHardware({ bound, keyId: quote.keyId, bindingId });
   if (basis.require_hardware_binding && bindingId === null) throw unbound();
   if (bound === null) requireAllowedKey(certified?.key.id ?? bindingId, basis);
   requireAllowedManufacturer({
@@ -222,17 +221,22 @@ function judgeForeign({ evidence, circumstances, basis, now }: Judgement, challe
   };
 }
 
-/** By our roots: of the chain that the verifier forwards, else of the one in the evidence. */
+/**
+ * By our roots, of the chain that the verifier forwards. A chain in the evidence proves nothing here: a device can send
+ * anybody's, and only the verifier knows whether the key of the quote lives in that TPM.
+ */
 function foreignEndorsement(
   { endorsementChain }: VerifierAnswer,
-  { evidence, basis, now }: Pick<Judgement, 'evidence' | 'basis' | 'now'>,
-) {
+  { basis, now }: Pick<Judgement, 'basis' | 'now'>,
+): VerifiedEndorsement | null {
   const roots = endorsementRootsOf(basis);
-  if (endorsementChain !== null && (basis.require_endorsement_chain || roots.length > 0)) {
-    const [certificate = null, ...chain] = endorsementChain;
-    return verifyEndorsement({ certificate, chain, ekPublic: null, roots, now });
+  if (endorsementChain === null) {
+    if (!basis.require_endorsement_chain) return null;
+    throw evidenceFault('endorsement_missing', 'The verifier did not forward the endorsement chain');
   }
-  return basis.require_endorsement_chain ? endorsementOf(readTpmEvidence(evidence), basis, now).verified : null;
+  if (!basis.require_endorsement_chain && roots.length === 0) return null;
+  const [certificate = null, ...chain] = endorsementChain;
+  return verifyEndorsement({ certificate, chain, ekPublic: null, roots, now });
 }
 
 /** The approved values for this device; what they name has to be what it was asked. */
@@ -271,7 +275,7 @@ function boundBy({ provider }: AttestationBasis, binding: AttestationBinding | n
 }
 
 /**
- * Requires the hardware that the device is bound to, and its key or one that may take its place.
+ * Requires the hardware that the device is bound to, and its key or another one of the same hardware.
  *
  * @returns whether it is the very key
  */
@@ -279,12 +283,10 @@ function requireSameHardware({
   bound,
   keyId,
   bindingId,
-  basis,
 }: {
   bound: AttestationBinding | null;
   keyId: string;
   bindingId: string | null;
-  basis: AttestationBasis;
 }): boolean {
   if (bound === null) return false;
   if (bindingId !== null && bound.binding_id !== null && bindingId !== bound.binding_id)
@@ -295,8 +297,8 @@ function requireSameHardware({
       { facts: { bound: bound.binding_id, found: bindingId } },
     );
   if (keyId === bound.key_id) return true;
-  const stable = bindingId !== null && bindingId === bound.binding_id;
-  if (!stable || !basis.allow_key_rotation_with_stable_binding) throw otherKey();
+  // Another key of the same hardware has to prove itself; whether it is taken over without a review is for the actor to say.
+  if (bindingId === null || bindingId !== bound.binding_id) throw otherKey();
   return false;
 }
 
@@ -305,21 +307,25 @@ function requireAllowedKey(endorsementKeyId: string | null, { allowed_endorsemen
     throw evidenceFault('endorsement_key_not_allowed', 'The endorsement key is not one of those that may enroll');
 }
 
-/** @returns facts for readers: whether the platform was started anew since the last evidence */
+/**
+ * Requires that the TPM's counters went on since its last evidence. They are compared in 32 bits: outside the endorsement
+ * hierarchy a TPM adds an amount to them that is the same for a key (Part 1 §36.7).
+ *
+ * @returns facts for readers: whether the platform was started anew
+ */
 function requireForward(clock: QuotedClock | null, last: QuotedClock | null): JsonObject {
   if (clock === null || last === null) return {};
-  const steps = [
-    clock.reset_count - last.reset_count,
-    clock.restart_count - last.restart_count,
-    clock.clock_ms - last.clock_ms,
-  ];
-  const first = steps.find((step) => step !== 0) ?? 0;
-  // The clock itself goes on over resets, but may lose some time when power goes.
-  if (!(first >= 0))
+  const resets = (clock.reset_count - last.reset_count) | 0;
+  const restarts = (clock.restart_count - last.restart_count) | 0;
+  const milliseconds = clock.clock_ms - last.clock_ms;
+  // The clock goes on over restarts; where power was cut it may have lost some time, and says so.
+  const timeWentOn = milliseconds >= 0 || (resets > 0 && !clock.safe);
+  const wentOn = timeWentOn && (resets > 0 || (resets === 0 && restarts >= 0));
+  if (!wentOn)
     throw evidenceFault('clock_went_back', 'The evidence is from before what this TPM has already shown', {
-      facts: { reset_count: clock.reset_count, last_reset_count: last.reset_count },
+      facts: { resets, restarts, milliseconds },
     });
-  return steps[0] === 0 ? {} : { rebooted: true, reset_count: clock.reset_count };
+  return resets === 0 ? {} : { rebooted: true, resets };
 }
 
 function quotedClock({ milliseconds, resetCount, restartCount, safe }: TpmClock): QuotedClock {
