@@ -6,11 +6,13 @@ import { gzipSync } from 'node:zlib';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type proto from '@temporalio/proto';
+import type { AttestationPolicy } from '#contracts/attestation.ts';
 import type { ActorRef } from '#contracts/ids.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
 import { createDataConverter } from '#protocols/payload-codec.ts';
 import { startOwnTemporal } from '#tests/harness/start-server.ts';
 import { approval, device, testActors, type TestActors } from '#tests/workflows/actors.ts';
+import { giveEvidence } from '#tests/workflows/evidence.ts';
 import { encodeHistory, historyKeys, type RecordedHistory } from './recorded.ts';
 
 const release = process.argv[2] ?? '';
@@ -47,10 +49,12 @@ async function withActors(
   encrypted: boolean,
   policy: Partial<IdentityPolicy>,
   work: (actors: TestActors) => Promise<void>,
+  attestation: Partial<AttestationPolicy> = {},
 ): Promise<void> {
   const closing: (() => unknown)[] = [];
   const converter = encrypted ? { dataConverter: createDataConverter(historyKeys, 'default') } : {};
-  const actors = await testActors({ after: (end) => void closing.push(end) }, { address, policy, ...converter });
+  const end = { after: (close: () => unknown) => void closing.push(close) };
+  const actors = await testActors(end, { address, policy, attestation, ...converter });
   for (const name of people) actors.store.standing.add(name);
   await work(actors);
   for (const close of closing.toReversed()) await close();
@@ -136,6 +140,25 @@ async function recordDecisions(actors: TestActors, encrypted: boolean): Promise<
   await both('adoption', 'adopted', adopted);
 }
 
+/** On a server that asks for evidence: a key that people bind, evidence that is confirmed, and evidence that is not. */
+async function recordAttested(actors: TestActors, encrypted: boolean): Promise<void> {
+  const told = (action: string) =>
+    actors.eventually(() => actors.store.audit.some((entry) => entry.action === action), action);
+  await actors.present('attested', 'attested-1');
+  const enrollment = await decide(actors, 'attested', ['ann']);
+  await actors.handle(approval(enrollment)).result();
+  const given = giveEvidence('attested');
+  await actors.attest('attested', given);
+  const hardware = await decide(actors, 'attested', ['bob']);
+  await told('device.attestation.confirmed');
+  const standing = { ...given.standing, generation: 2, verdict: 2 };
+  await actors.attest('attested', { ...given, standing, evidence: { changed: true } });
+  await told('device.attestation.disputed');
+  await actors.handle(approval(hardware)).result();
+  await keep(actors, 'attestation', device('attested'), encrypted);
+  await keep(actors, 'attestation', approval(hardware), encrypted);
+}
+
 async function recordLapses(actors: TestActors, encrypted: boolean): Promise<void> {
   await actors.present('lapsed', 'lapsed-1');
   const { id } = await actors.review('lapsed');
@@ -181,6 +204,9 @@ const hasty = await startOwnTemporal({ 'limit.historyCount.suggestContinueAsNew'
 for (const encrypted of [false, true]) {
   await withActors(ordinary.address, encrypted, {}, (actors) => recordDecisions(actors, encrypted));
   await withActors(ordinary.address, encrypted, { review_ttl_seconds: 1 }, (actors) => recordLapses(actors, encrypted));
+  await withActors(ordinary.address, encrypted, {}, (actors) => recordAttested(actors, encrypted), {
+    provider: 'signed_measurement_v1',
+  });
   await withActors(hasty.address, encrypted, {}, (actors) => recordLongLives(actors, encrypted));
 }
 await ordinary.stop();

@@ -21,6 +21,7 @@ const scenarios = [
   'adoption',
   'repetition',
   'long-life',
+  'attestation',
 ] as const;
 
 function read(file: string): RecordedHistory {
