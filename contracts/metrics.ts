@@ -189,6 +189,12 @@ export const metrics = {
     buckets: requestSeconds,
     meaning: 'Time that the transaction of a commit took',
   },
+  sentinel_evidence_verifications_total: {
+    kind: 'counter',
+    processes: ['worker'],
+    labels: ['result'],
+    meaning: 'Evidence that actors had judged again: valid, invalid, or failed where the store did not answer',
+  },
   sentinel_reconciler_findings_total: {
     kind: 'counter',
     processes: ['worker'],

@@ -19,7 +19,7 @@ import { deviceNews } from '#store/device.ts';
 import { standingVoters } from '#store/operator.ts';
 import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
 import type { Store } from '#store/store.ts';
-import { measuredCommits, measuredReconciling, type WorkerMetrics } from './metrics.ts';
+import { measuredCommits, measuredReconciling, measuredVerifications, type WorkerMetrics } from './metrics.ts';
 
 export interface ActivityParts {
   readonly store: Store;
@@ -87,7 +87,7 @@ export function createActivities(deps: ActivityDeps, metrics: WorkerMetrics) {
   return {
     ...createActorActivities(deps),
     ...createDeviceActivities(deps),
-    ...createAttestationActivities(deps),
+    ...measuredVerifications(createAttestationActivities(deps), metrics),
     ...createApprovalActivities(deps),
     ...measuredReconciling(createReconcileActivities(deps), metrics),
   };

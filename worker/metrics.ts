@@ -1,5 +1,6 @@
 // What the worker counts: around what activities do in the store, so that neither of the two knows of it.
 import type { Commit, CommitResult } from '#contracts/actor.ts';
+import type { AttestationActivities } from '#activities/attestation.ts';
 import type { ReconcileActivities } from '#activities/reconcile.ts';
 import { createMeters } from '#telemetry/metrics.ts';
 
@@ -12,6 +13,7 @@ export function createWorkerMetrics(version: string) {
     meters,
     commits: counter('sentinel_commits_total'),
     commitDuration: histogram('sentinel_commit_duration_seconds'),
+    verifications: counter('sentinel_evidence_verifications_total'),
     findings: counter('sentinel_reconciler_findings_total'),
     pruned: counter('sentinel_pruned_rows_total'),
   };
@@ -37,6 +39,25 @@ export function measuredCommits(
       ended();
       commits.inc({ kind, result });
     }
+  };
+}
+
+/** Counts what came of the evidence that actors had judged again. */
+export function measuredVerifications(
+  activities: AttestationActivities,
+  { verifications }: Pick<WorkerMetrics, 'verifications'>,
+): AttestationActivities {
+  return {
+    async verifyEvidence(query) {
+      let result = 'failed';
+      try {
+        const answer = await activities.verifyEvidence(query);
+        result = answer.valid ? 'valid' : 'invalid';
+        return answer;
+      } finally {
+        verifications.inc({ result });
+      }
+    },
   };
 }
 

@@ -73,7 +73,11 @@ export const kindWords: Record<ApprovalKind, { label: string; short: string; ask
     short: 'Rotation',
     asks: 'Replace the certificate of this device with this one?',
   },
-  hardware: { label: 'Hardware change', short: 'Hardware', asks: 'Accept that this device now has other hardware?' },
+  hardware: {
+    label: 'Hardware binding',
+    short: 'Hardware',
+    asks: 'Bind this device to this attestation key and the hardware behind it?',
+  },
 };
 
 export const rotationWords: Record<Exclude<RotationAdvice, 'none'>, StateWords> = {

@@ -8,7 +8,7 @@ import { metrics, type MetricProcess, type MetricRow } from '#contracts/metrics.
 import { createMeters, watchPool, type Meters } from '#telemetry/metrics.ts';
 import { serveMetrics } from '#telemetry/metrics-server.ts';
 import { readings } from '#tests/fakes/readings.ts';
-import { createWorkerMetrics, measuredCommits } from '#worker/metrics.ts';
+import { createWorkerMetrics, measuredCommits, measuredVerifications } from '#worker/metrics.ts';
 import { createSealerMetrics } from '#worker/seal.ts';
 
 const pool = { totalCount: 5, idleCount: 2, waitingCount: 1, options: { max: 10 } };
@@ -91,6 +91,24 @@ describe('commits', () => {
     for (const result of ['committed', 'duplicate', 'fenced', 'failed'])
       assert.match(text, new RegExp(`^sentinel_commits_total\\{kind="device",result="${result}"\\} 1$`, 'm'));
     assert.match(text, /^sentinel_commit_duration_seconds_count\{kind="device"\} 4$/m);
+  });
+});
+
+describe('evidence that is judged again', () => {
+  it('is counted by what came of it', async () => {
+    const made = createWorkerMetrics('1.2.3');
+    const answers = [
+      async () => ({ valid: true }),
+      async () => ({ valid: false }),
+      () => Promise.reject(new Error('away')),
+    ];
+    for (const verifyEvidence of answers)
+      await measuredVerifications({ verifyEvidence } as never, made)
+        .verifyEvidence({} as never)
+        .catch(() => {});
+    const text = await made.meters.registry.metrics();
+    for (const result of ['valid', 'invalid', 'failed'])
+      assert.match(text, new RegExp(`^sentinel_evidence_verifications_total\\{result="${result}"\\} 1$`, 'm'));
   });
 });
 
