@@ -3,6 +3,8 @@ import type { AttestationBasis, AttestationCircumstances, AttestationPolicy, Ver
 import type { Json } from '#contracts/deps.ts';
 import type { Stamp } from '#machines/actor.ts';
 import type { EvidenceQuery, EvidenceVerified } from '#machines/device-events.ts';
+import { verifierRequest, type VerifierRequest } from '#protocols/verifier-answer.ts';
+import { beating } from './beating.ts';
 
 /** A verdict as it is stored, with what it was made from. */
 export interface StoredEvidence {
@@ -28,6 +30,8 @@ export interface AttestationActivityDeps {
     readonly basis: AttestationBasis;
     readonly now: Date;
   }): Verdict;
+  /** What the external verifier says now. Rejects when it says nothing. */
+  askVerifier(request: VerifierRequest): Promise<Json>;
   digestOf(value: unknown): string;
   readonly attestation: AttestationPolicy;
   /** What evidence is judged by now; null when nobody is asked for any. */
@@ -37,14 +41,14 @@ export interface AttestationActivityDeps {
 type Answer = Omit<EvidenceVerified, keyof Stamp | 'type'>;
 
 export function createAttestationActivities(deps: AttestationActivityDeps) {
-  const { storedEvidence, judgeEvidence, digestOf, attestation, basis } = deps;
+  const { storedEvidence, judgeEvidence, askVerifier, digestOf, attestation, basis } = deps;
   return {
     /**
      * Judges stored evidence again, as of when it came: by the present reference values, against what the actor says that
      * the device is bound to.
      *
      * @returns what was proven; evidence that proves nothing is an answer, not an error
-     * @throws when the store does not answer
+     * @throws when the store does not answer, or the external verifier gives no verdict
      * @idempotent yes: reads only.
      */
     async verifyEvidence(query: EvidenceQuery): Promise<Answer> {
@@ -67,7 +71,13 @@ export function createAttestationActivities(deps: AttestationActivityDeps) {
       if (found.evidence_digest !== evidence_digest) return refused('evidence_changed');
       if (found.circumstances.device_id !== device_id) return refused('other_device');
       const { evidence, at } = found;
-      const circumstances = { ...found.circumstances, bound, assigned_tags };
+      const { challenge } = found.circumstances;
+      // Its answer is not taken from the store either.
+      const external =
+        basis.verifier === 'command' && challenge !== null
+          ? await beating(() => askVerifier(verifierRequest({ deviceId: device_id, challenge, evidence, basis })))
+          : null;
+      const circumstances = { ...found.circumstances, bound, assigned_tags, external };
       const { outcome, code, reason, key_id, binding_id } = judgeEvidence({
         evidence,
         circumstances,

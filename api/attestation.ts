@@ -22,6 +22,7 @@ import { basisDigest } from '#protocols/attestation-basis.ts';
 import { registersToAsk, unjudged, type Judgement } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import { activationFor } from '#protocols/key-activation.ts';
+import { verifierRequest, type VerifierRequest } from '#protocols/verifier-answer.ts';
 import type { AskOptions, DeviceStanding, RecordedVerdict, Unanswered } from '#store/attestation.ts';
 import type { recordVerdict } from '#store/attestation.ts';
 import type { DeviceRef } from './actors.ts';
@@ -43,15 +44,10 @@ export interface AttestationDeps {
     items: readonly Unanswered[],
     options: AskOptions,
   ) => Promise<readonly DeviceStanding[]>;
-  /** Off the event loop; a judge that is away is a refusal. */
+  /** Off the event loop. A judge that is away is a refusal; `service.overloaded` is passed on. */
   readonly judge: (judgement: Judgement) => Promise<Verdict>;
   /** What the external verifier answers; null where there is none, and when it gave no answer. */
-  readonly askVerifier: (request: {
-    readonly device_id: string;
-    readonly nonce: string;
-    readonly attestation: unknown;
-    readonly policy: JsonObject;
-  }) => Promise<Json>;
+  readonly askVerifier: (request: VerifierRequest) => Promise<Json>;
   readonly metrics: Pick<Metrics, 'evidence' | 'evidenceDuration'>;
   readonly clock: Clock;
   readonly random: Random;
@@ -77,7 +73,7 @@ export interface Attestation {
    * Judges evidence and writes the verdict down.
    *
    * @returns null when the heartbeat is to be refused for another reason: its evidence is not looked at
-   * @throws EvidenceRefused when the evidence is refused
+   * @throws EvidenceRefused when the evidence is refused; TrustError `service.overloaded`, `service.unavailable`
    */
   judge(evidence: EvidenceOf): Promise<Judged | null>;
   /** Asks devices whose heartbeats brought no evidence; for a batch, one of each device. */
@@ -138,12 +134,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
         : null;
     const external =
       basis.verifier === 'command' && challenge !== null
-        ? await deps.askVerifier({
-            device_id: device.id,
-            nonce: challenge.nonce,
-            attestation: evidence,
-            policy: policyFor(basis),
-          })
+        ? await deps.askVerifier(verifierRequest({ deviceId: device.id, challenge, evidence, basis }))
         : null;
     const circumstances: AttestationCircumstances = {
       device_id: device.id,
@@ -157,7 +148,9 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     let verdict: Verdict;
     try {
       verdict = await deps.judge({ evidence, circumstances, basis, now });
-    } catch {
+    } catch (error) {
+      // Nothing was looked at: the device comes again.
+      if (error instanceof TrustError && error.code === 'service.overloaded') throw error;
       // No verdict is a refusal, also when it is our own fault.
       verdict = unjudged;
     }
@@ -344,17 +337,6 @@ function isOwn({ grant, counted }: DeviceStanding, fingerprint: string | null, c
   if (grant.pinned_revoked || grant.state === 'rejected' || grant.state === 'retired') return false;
   if (counter !== null && counter <= counted) return false;
   return grant.state !== 'approved' || fingerprint === null || fingerprint === grant.pinned_fingerprint;
-}
-
-/** What an external verifier is told of the rules. */
-function policyFor(basis: AttestationBasis): JsonObject {
-  return {
-    baselines: basis.baselines.map(({ matchTags, pcrs }) => ({ match_tags: [...matchTags], pcrs: pcrs as JsonObject })),
-    require_hardware_binding: basis.require_hardware_binding,
-    require_endorsement_chain: basis.require_endorsement_chain,
-    allowed_tpm_manufacturers: [...basis.allowed_tpm_manufacturers],
-    max_evidence_age_seconds: basis.max_evidence_age_seconds,
-  };
 }
 
 function primitives(facts: JsonObject): Record<string, string | number | boolean | null> {

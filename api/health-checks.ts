@@ -1,6 +1,7 @@
 // What readiness looks at: every part by the least that shows that it works. Open to anybody, so it says how things are and no names.
 import type { Clock } from '#contracts/deps.ts';
 import type { AssertionKeysState } from './assertion-keys.ts';
+import type { EvidenceJudgeState } from './evidence-judge.ts';
 import type { Check, Checks } from './health.ts';
 import type { RevocationListsState } from './revocation-lists.ts';
 
@@ -25,6 +26,8 @@ export interface HealthCheckDeps {
   readonly trustAnchors: () => number;
   readonly revocationLists: () => RevocationListsState;
   readonly assertionKeys: () => AssertionKeysState;
+  /** Null when nobody is asked for evidence. */
+  readonly evidenceJudge: () => EvidenceJudgeState | null;
   /** OCSP responders that do not answer; null when none has to be asked. */
   readonly silentResponders: () => number | null;
   /** End of the certificate that the API shows; null when it has none of its own. */
@@ -130,6 +133,7 @@ export function createHealthChecks(deps: HealthCheckDeps): Checks {
     ...(deps.assertionKeys().files === 0
       ? {}
       : { trust_assertions: async () => judgeAssertionKeys(deps.assertionKeys()) }),
+    ...(deps.evidenceJudge() === null ? {} : { attestation: async () => judgeJudge(deps.evidenceJudge()) }),
     ...(deps.tlsNotAfter === null ? {} : { tls_certificate: async () => judgeTls(deps.tlsNotAfter, clock.now()) }),
   };
 }
@@ -150,6 +154,11 @@ function judgeAssertionKeys({ files, unreadable, signs }: AssertionKeysState): C
   if (!signs) return degraded('the key that signs cannot be read, so no assertion is made');
   if (unreadable > 0) return degraded('a key cannot be read, so what it signed is not verified');
   return ok(files === 1 ? 'one key' : `${files} keys`);
+}
+
+function judgeJudge(state: EvidenceJudgeState | null): Check {
+  if (state === null || state.failures === 0) return ok('evidence is judged');
+  return degraded(`what judges evidence ended ${state.failures} times in a row; what it was given was refused`);
 }
 
 function judgeTls(notAfter: Date | null, now: Date): Check {

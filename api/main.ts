@@ -13,7 +13,6 @@ import { TrustError } from '#contracts/problems.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
 import type { SubjectKind } from '#contracts/states.ts';
 import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
-import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { type Certificate } from '#protocols/certificate.ts';
 import { parseTrustAnchors } from '#protocols/device-certificate.ts';
@@ -22,6 +21,7 @@ import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter, decodeForOperator } from '#protocols/payload-codec.ts';
 import { createOutboundAddresses } from '#protocols/outbound-address.ts';
 import { createOutbound } from '#outbound/request.ts';
+import { createVerifierCommand, verifierCommandDefaults, verifierEnvironment } from '#outbound/verifier-command.ts';
 import { writePem } from '#protocols/pem.ts';
 import { hashPassword, verifyPassword, verifyUnknownUser } from '#protocols/password.ts';
 import { readSecretKey } from '#protocols/secret-key.ts';
@@ -85,6 +85,7 @@ import { createCursors } from './cursors.ts';
 import { createDeviceCounts } from './device-counts.ts';
 import { createDeviceIdentification } from './device-identity.ts';
 import { createAttestation } from './attestation.ts';
+import { createEvidenceJudge, evidenceJudgeDefaults } from './evidence-judge.ts';
 import { createDirectory } from './directory.ts';
 import type { Checks } from './health.ts';
 import { createHealthChecks, newsCountedTo } from './health-checks.ts';
@@ -240,8 +241,19 @@ const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>(
   { ...batcherDefaults, maximumInFlight: batchesAtOnce(settings.SENTINEL_DATABASE_POOL) },
 );
 const attesting = parseAttestationBasis(settings, (path) => readFileSync(path, 'utf8'));
+const evidenceJudge = attesting === null ? null : createEvidenceJudge({ log, ...evidenceJudgeDefaults });
+const verifier =
+  attesting === null || attesting.verifierCommand === null
+    ? null
+    : createVerifierCommand({
+        command: attesting.verifierCommand,
+        environment: verifierEnvironment(process.env),
+        timeoutMs: attesting.verifierTimeoutMs,
+        log,
+        ...verifierCommandDefaults,
+      });
 const attestation =
-  attesting === null
+  attesting === null || evidenceJudge === null
     ? null
     : createAttestation({
         basis: attesting.basis,
@@ -250,8 +262,8 @@ const attestation =
         readStanding: ({ project, id }) => readStanding(store, project, id),
         recordVerdict: (project, verdict, options) => recordVerdict(store, project, verdict, options),
         askForEvidence: (project, items, options) => askForEvidence(store, project, items, options),
-        judge: async (judgement) => judgeEvidence(judgement),
-        askVerifier: async () => null,
+        judge: (judgement) => evidenceJudge.judge(judgement),
+        askVerifier: async (request) => (verifier === null ? null : verifier.ask(request)),
         metrics,
         clock,
         random,
@@ -629,7 +641,8 @@ closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
   revocationLists.close();
   await revocation.close();
   await listeners.close(closeGraceMs);
-  await Promise.all([batcher.close(), asking.close()]);
+  verifier?.close();
+  await Promise.all([batcher.close(), asking.close(), evidenceJudge?.close()]);
   await Promise.all([notifier.close(), refusals.close(), sealedListener.close()]);
   await app.close();
   await store.close();
@@ -727,6 +740,7 @@ function checks(): Checks {
     waitingNews: (most) => waitingNews(store, most, clock.now()),
     revocationLists: () => revocationLists.state(clock.now()),
     assertionKeys: () => assertionKeys.state(),
+    evidenceJudge: () => evidenceJudge?.state() ?? null,
     stuckActors: () => within(stuck),
     silentResponders: () => statuses?.outage().responders.length ?? null,
     trustAnchors: () => anchors.current().anchors.length,

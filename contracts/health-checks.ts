@@ -45,6 +45,10 @@ export const healthChecks = {
     advice:
       'Put an Ed25519 key (PKCS #8, PEM) that the API can read where SENTINEL_TRUST_ASSERTION_SIGNING_PRIVATE_KEY_PATH points; it is taken in within seconds.',
   },
+  attestation: {
+    label: 'Verification of evidence',
+    advice: 'The log of the API says why its judge ended. Devices answer again once it goes on.',
+  },
   tls_certificate: {
     label: 'Certificate of the API',
     advice: 'Replace SENTINEL_TLS_CERT and SENTINEL_TLS_KEY, and start again.',

@@ -1,16 +1,8 @@
 // The external verifier of TPM quotes: a program of the operator, which gets the evidence and nothing else of this process.
 import { spawn } from 'node:child_process';
-import type { Json, JsonObject, Log } from '#contracts/deps.ts';
+import type { Json, Log } from '#contracts/deps.ts';
 import { parseStrictJson } from '#protocols/strict-json.ts';
-
-export interface VerifierRequest {
-  readonly device_id: string;
-  /** base64url without padding, as the challenge had it. */
-  readonly nonce: string;
-  /** As it came from the device: nothing of it is proven. */
-  readonly attestation: unknown;
-  readonly policy: JsonObject;
-}
+import type { VerifierRequest } from '#protocols/verifier-answer.ts';
 
 export interface VerifierCommandDeps {
   /** The path of the program, and its arguments. */
@@ -37,10 +29,19 @@ export interface VerifierCommand {
   close(): void;
 }
 
+/** A program each: more at once than this only take each other's time. */
+export const verifierCommandDefaults = { maximumAtOnce: 4, maximumWaiting: 64 } as const;
+
 const maximumOutputBytes = 64 * 1024;
 const maximumErrorCharacters = 500;
 /** Keys, digests, signatures and certificates: a log is no place for evidence. */
 const looksEncoded = /[A-Za-z0-9+/_=-]{32,}/g;
+
+/** What a program needs to be found and to run, and none of our secrets. @param from The environment of this process. */
+export function verifierEnvironment(from: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const named = ['PATH', 'LANG', 'TZ', 'SystemRoot'].map((name) => [name, from[name]] as const);
+  return Object.fromEntries(named.filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
 
 export function createVerifierCommand(deps: VerifierCommandDeps): VerifierCommand {
   const { timeoutMs, maximumAtOnce, maximumWaiting, log } = deps;

@@ -1,4 +1,6 @@
-// The answer of an external verifier command: JSON that counts only when it is of exactly this form.
+// What an external verifier command is asked, and its answer: JSON that counts only when it is of exactly this form.
+import type { AttestationBasis, StoredChallenge } from '#contracts/attestation.ts';
+import type { JsonObject } from '#contracts/deps.ts';
 import { evidenceFault, membersOf } from './evidence-fault.ts';
 import { Malformed } from './malformed.ts';
 import { readPcrValues, type PcrSelection, type PcrValues } from './pcr.ts';
@@ -8,6 +10,42 @@ const maximumPemCharacters = 24 * 1024;
 const maximumReasonCharacters = 500;
 /** A fingerprint, or whatever the verifier calls the hardware by. */
 const bindingForm = /^[\x21-\x7e]{1,128}$/;
+
+export interface VerifierRequest {
+  readonly device_id: string;
+  /** base64url without padding, as the challenge had it. */
+  readonly nonce: string;
+  /** As it came from the device: nothing of it is proven. */
+  readonly attestation: unknown;
+  readonly policy: JsonObject;
+}
+
+/** What a verifier is told: the evidence, what it has to answer, and the rules. Nothing secret is in it. */
+export function verifierRequest({
+  deviceId,
+  challenge: { nonce, selection },
+  evidence,
+  basis,
+}: {
+  deviceId: string;
+  challenge: StoredChallenge;
+  evidence: unknown;
+  basis: AttestationBasis;
+}): VerifierRequest {
+  return {
+    device_id: deviceId,
+    nonce,
+    attestation: evidence,
+    policy: {
+      pcr_selection: selection,
+      baselines: basis.baselines.map(({ matchTags, pcrs }) => ({ match_tags: matchTags, pcrs })),
+      require_hardware_binding: basis.require_hardware_binding,
+      require_endorsement_chain: basis.require_endorsement_chain,
+      allowed_tpm_manufacturers: basis.allowed_tpm_manufacturers,
+      max_evidence_age_seconds: basis.max_evidence_age_seconds,
+    },
+  };
+}
 
 export interface VerifierAnswer {
   readonly valid: boolean;

@@ -6,12 +6,13 @@ import { createAttestationActivities, type AttestationActivityDeps } from '#acti
 import { createDeviceActivities, type DeviceActivityDeps } from '#activities/device.ts';
 import { createReconcileActivities, type ReconcileActivityDeps } from '#activities/reconcile.ts';
 import type { AttestationBasis } from '#contracts/attestation.ts';
-import type { Clock } from '#contracts/deps.ts';
+import type { Clock, Json } from '#contracts/deps.ts';
 import type { ActorRef } from '#contracts/ids.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
 import type { ApprovalInput } from '#machines/approval.ts';
 import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
+import type { VerifierRequest } from '#protocols/verifier-answer.ts';
 import { actorContext, commitActor } from '#store/actor.ts';
 import { readApprovalOutcome } from '#store/approval.ts';
 import { findVerdict } from '#store/attestation.ts';
@@ -37,9 +38,11 @@ export interface AttestationParts {
   /** Null when nobody is asked for evidence. */
   readonly basis: AttestationBasis | null;
   readonly required: boolean;
+  /** The external verifier, where there is one; null when it gives no verdict. */
+  readonly askVerifier: ((request: VerifierRequest) => Promise<Json>) | null;
 }
 
-export const neverAsked: AttestationParts = { basis: null, required: false };
+export const neverAsked: AttestationParts = { basis: null, required: false, askVerifier: null };
 
 export type ActivityDeps = ActorActivityDeps &
   DeviceActivityDeps &
@@ -49,11 +52,16 @@ export type ActivityDeps = ActorActivityDeps &
 
 export function activityDeps(parts: ActivityParts): ActivityDeps {
   const { store, workflows, taskQueue, workflowId, clock, metrics, policy } = parts;
-  const { basis, required } = parts.attestation;
+  const { basis, required, askVerifier } = parts.attestation;
   const now = (): string => clock.now().toISOString();
   return {
     digestOf,
     judgeEvidence,
+    async askVerifier(request) {
+      const answer = (await askVerifier?.(request)) ?? null;
+      if (answer === null) throw new Error('the external verifier gave no verdict');
+      return answer;
+    },
     policy,
     basis,
     attestation: {

@@ -7,6 +7,7 @@ import closeWithGrace from 'close-with-grace';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
 import { createOutbound } from '#outbound/request.ts';
+import { createVerifierCommand, verifierCommandDefaults, verifierEnvironment } from '#outbound/verifier-command.ts';
 import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
@@ -92,6 +93,17 @@ const connectionOptions = { address, ...(tls === null ? {} : { tls }), ...(apiKe
 const connection = await Connection.connect(connectionOptions);
 const client = new Client({ connection, namespace, dataConverter });
 
+const attesting = parseAttestationBasis(settings, (path) => readFileSync(path, 'utf8'));
+const verifier =
+  attesting === null || attesting.verifierCommand === null
+    ? null
+    : createVerifierCommand({
+        command: attesting.verifierCommand,
+        environment: verifierEnvironment(process.env),
+        timeoutMs: attesting.verifierTimeoutMs,
+        log,
+        ...verifierCommandDefaults,
+      });
 const worker = await createWorker({
   connection: await NativeConnection.connect(connectionOptions),
   namespace,
@@ -114,7 +126,7 @@ const worker = await createWorker({
         sensitive_tags: settings.SENTINEL_SENSITIVE_TAGS,
         sensitive_approvals: settings.SENTINEL_SENSITIVE_IDENTITY_APPROVALS,
       },
-      attestation: parseAttestationBasis(settings, (path) => readFileSync(path, 'utf8')) ?? neverAsked,
+      attestation: attesting === null ? neverAsked : { ...attesting, askVerifier: verifier?.ask ?? null },
     }),
     metrics,
   ),
@@ -126,6 +138,7 @@ closeWithGrace({ delay: 9_000 }, async ({ err, signal }) => {
   else log.info({ signal }, 'the worker stops');
   stopping.abort();
   worker.shutdown();
+  verifier?.close();
   await running.catch(() => {});
   await metricsServer?.close();
   await connection.close();

@@ -31,6 +31,14 @@ const calls = {
 /** Waiting for another actor's answer: noticed within seconds when the worker that waited is gone. */
 const deliveries = { ...calls, startToCloseTimeout: '20 seconds', heartbeatTimeout: '3 seconds' } as const;
 
+/** As long as a verifier of the operator may take, waiting included. */
+const verifications = {
+  ...calls,
+  startToCloseTimeout: '130 seconds',
+  scheduleToCloseTimeout: '5 minutes',
+  heartbeatTimeout: '3 seconds',
+} as const;
+
 /** What is done within the workflow task: given up well before the task would have to be prolonged. */
 const nearby = { startToCloseTimeout: '2 seconds', retry: { maximumAttempts: 1 } } as const;
 
@@ -90,7 +98,7 @@ export function openApproval(input: ApprovalInput): Promise<void> {
 }
 
 /** Has stored evidence verified again. */
-export const { verifyEvidence } = proxyActivities<AttestationActivities>(calls);
+export const { verifyEvidence } = proxyActivities<AttestationActivities>(verifications);
 
 /** Tells an approval that nobody waits for it any more. */
 export const { withdrawApproval } = approvals;

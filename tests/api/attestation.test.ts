@@ -6,6 +6,7 @@ import { createAttestation, EvidenceRefused, type Attestation, type AttestationD
 import { createMetrics } from '#api/metrics.ts';
 import { systemRandom } from '#contracts/deps.ts';
 import type { AttestationChallenge } from '#contracts/http/heartbeat.ts';
+import { TrustError } from '#contracts/problems.ts';
 import { readSettings } from '#contracts/settings.ts';
 import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
 import { judgeEvidence } from '#protocols/attestation-verdict.ts';
@@ -306,5 +307,17 @@ describe('evidence', () => {
     const { nonce } = await challengeFor(failing, own.id);
     await refused(judge(failing, own.id, answer(own, nonce)));
     assert.equal(failing.stateOf(await failing.readStanding({ project, id: own.id })), 'failed');
+  });
+
+  it('is not looked at while too much waits: the device comes again, and stands where it stood', async () => {
+    const own = await device('overloaded');
+    const sound = attesting().attestation;
+    await judge(sound, own.id, answer(own, (await challengeFor(sound, own.id)).nonce));
+    const full = attesting({}, { judge: () => Promise.reject(new TrustError('service.overloaded')) }).attestation;
+    const before = await full.readStanding({ project, id: own.id });
+    const { nonce } = await challengeFor(full, own.id);
+    await assert.rejects(judge(full, own.id, answer(own, nonce)), { code: 'service.overloaded' });
+    assert.deepEqual(await full.readStanding({ project, id: own.id }), before);
+    await judge(sound, own.id, answer(own, nonce));
   });
 });

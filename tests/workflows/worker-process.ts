@@ -99,7 +99,7 @@ async function work(task: WorkerTask): Promise<void> {
       sensitive_tags: ['payments'],
       sensitive_approvals: 2,
     },
-    attestation: { basis, required: false },
+    attestation: { basis, required: false, askVerifier: null },
   });
   /** Whose approval it is, by its workflow. */
   const subjects = new Map<string, string>();

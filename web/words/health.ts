@@ -31,6 +31,7 @@ const partOfCheck: Record<HealthCheckName, PartName> = {
   trust_anchors: 'api',
   revocation: 'api',
   trust_assertions: 'api',
+  attestation: 'api',
   tls_certificate: 'api',
   shutdown: 'api',
 };
