@@ -30,6 +30,7 @@ function activity(more: Partial<AttestationActivityDeps> = {}) {
   return createAttestationActivities({
     storedEvidence: async () => stored,
     judgeEvidence,
+    askVerifier: () => Promise.reject(new Error('there is none')),
     digestOf,
     attestation: policy,
     basis,
