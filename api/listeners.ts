@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { TrustError, type ProblemCode } from '#contracts/problems.ts';
 import type { Admission } from './admission.ts';
+import { limitHandshakes, type Handshakes } from './handshakes.ts';
 import { presentProblem, problemMediaType, refusalOf } from './problems.ts';
 import { bareHeaders } from './security-headers.ts';
 import { secureContextOptions, tlsOptions, type TlsMaterial } from './tls.ts';
@@ -57,6 +58,7 @@ export async function openListeners(
 ): Promise<Listeners> {
   const { host, tls } = plan;
   const forDevices: TlsServer[] = [];
+  const handshakes: Handshakes[] = [];
   const servers: Server[] = [];
 
   async function openTls(port: number, asksDevices: boolean, listener: RequestListener): Promise<number> {
@@ -73,6 +75,7 @@ export async function openListeners(
     const server = createTlsServer(options, listener);
     // A handshake that fails is the business of the one who tried.
     server.on('tlsClientError', (_error, socket) => socket.destroy());
+    handshakes.push(limitHandshakes(server, () => performance.now()));
     if (asksDevices) forDevices.push(server);
     return await open(server, host, port);
   }
@@ -101,7 +104,10 @@ export async function openListeners(
       setAuthorities(pems) {
         if (tls !== null) for (const server of forDevices) server.setSecureContext(secureContextOptions(tls, pems));
       },
-      close: (graceMs) => closeAll(servers, graceMs),
+      close(graceMs) {
+        for (const waiting of handshakes) waiting.close();
+        return closeAll(servers, graceMs);
+      },
     };
   } catch (error) {
     await closeAll(servers, 0);
