@@ -1,6 +1,7 @@
 // Devices as the store gives them: joined, found by facts, and as their actor asks for them.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import type { DeviceAttestation } from '#contracts/attestation.ts';
 import { attestationStates, deviceStates, trustTiers } from '#contracts/states.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
 import type { DeviceFilter } from '#store/device-filter.ts';
@@ -180,6 +181,36 @@ describe('a device in the store', () => {
     await revoke(database.api, 'news', digest('news-1'));
     assert.deepEqual((await news('news-0')).revoked, [digest('news-1')]);
     assert.deepEqual((await news('news-1')).revoked, [digest('news-1')]);
+  });
+
+  it('keeps what its actor has bound it to, and tells the actor where its evidence stands', async () => {
+    const bound = {
+      attestation_provider: 'tpm_quote_v1',
+      attestation_key: digest('key'),
+      hardware_binding: digest('endorsement key'),
+      attested_generation: 3,
+    } as const;
+    const written = async () =>
+      (
+        await database.rows<object>(
+          `SELECT attestation_provider, attestation_key, hardware_binding, attested_generation FROM device
+           WHERE device_id = 'bound'`,
+        )
+      )[0];
+    await report(database.api, heartbeat('bound'));
+    await decide(database.worker, 'bound', grant(bound));
+    assert.deepEqual({ ...(await written()) }, bound);
+    const standing: DeviceAttestation = {
+      ...{ state: 'verified', generation: 3, verdict: 9, provider: 'tpm_quote_v1', manufacturer: 'IFX' },
+      ...{ key_id: digest('key'), binding_id: digest('endorsement key'), verified_at: noon, fresh_until: noon },
+      ...{ code: null, reason: null, detail: null, clock: null },
+    };
+    await database.rows(
+      'INSERT INTO device_attestation SELECT r.* FROM jsonb_populate_record(NULL::device_attestation, $1) r',
+      [JSON.stringify({ ...standing, project_id: 'default', device_id: 'bound', updated_at: noon })],
+    );
+    const news = await deviceNews(database.worker, { project: 'default', device_id: 'bound', pinned: null });
+    assert.deepEqual(news.standing, standing);
   });
 
   it('keeps its whole history, newest first, over all epochs', async () => {
