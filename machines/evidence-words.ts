@@ -1,6 +1,6 @@
 // How a device stands with its evidence, in words: what is missing and since when, why it failed, and what would change that.
 import type { AttestationStanding, DeviceAttestation } from '#contracts/attestation.ts';
-import { isConfirmed, standingOnceStale, type AttestedBy } from './attestation-standing.ts';
+import { standingOnceStale, type AttestedBy } from './attestation-standing.ts';
 import { moment, quoted } from './words.ts';
 
 /** What is known of the evidence of a device; never the evidence itself. */
@@ -13,8 +13,6 @@ export interface ExplainedEvidence {
   readonly fresh_until: string | null;
   /** How it relates to what people have bound the device to. */
   readonly binding: 'none' | 'this' | 'other';
-  /** Whether the device's actor has verified this evidence itself. */
-  readonly confirmed: boolean;
 }
 
 /** What there is to say of a standing. @param now RFC 3339 */
@@ -30,7 +28,6 @@ export function explainedEvidence(
   return {
     ...{ state, reason, detail, verified_at, fresh_until },
     binding: bound === null ? 'none' : same ? 'this' : 'other',
-    confirmed: isConfirmed(standing, grant),
   };
 }
 

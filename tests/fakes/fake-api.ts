@@ -261,7 +261,6 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
                 verified_at: attestation.verified_at,
                 fresh_until: null,
                 binding: 'this',
-                confirmed: attestation.state === 'verified',
               },
         review: pending_review && {
           ...pending_review,

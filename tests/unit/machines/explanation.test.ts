@@ -40,7 +40,6 @@ const anyEvidence: fc.Arbitrary<ExplainedEvidence> = fc.record({
   verified_at: instants,
   fresh_until: instants,
   binding: fc.constantFrom('none', 'this', 'other'),
-  confirmed: fc.boolean(),
 });
 const anyInputs: fc.Arbitrary<ExplanationInputs> = fc.record({
   tier: anyTierInputs,
