@@ -13,6 +13,8 @@ export interface DemoApproverDeps {
   readonly password: string;
   readonly log: Log;
   readonly decisionOn: (deviceId: string) => Decision;
+  /** Whether the device is about to show the key of its evidence, which is then approved with its certificate. */
+  readonly awaitsKey: (deviceId: string) => boolean;
   /** Told before a vote is cast, and of its answer: what it says holds from then on. */
   readonly watch: Pick<Judge, 'decides' | 'decided'>;
 }
@@ -75,7 +77,7 @@ export async function asApprover<Result>(
 async function voteFor(
   client: Client,
   { deviceId, fingerprint }: { deviceId: string; fingerprint: string },
-  { log, decisionOn, watch }: DemoApproverDeps,
+  { log, decisionOn, awaitsKey, watch }: DemoApproverDeps,
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
@@ -83,6 +85,7 @@ async function voteFor(
     if (isDecided(device, fingerprint)) return true;
     // The device was heard of, but its review is not open yet.
     if (device.pending_review === null) return false;
+    if (device.attestation.verified_at === null && awaitsKey(deviceId)) return false;
     const approval = await client.approvals.get(device.pending_review.id, { signal });
     if (!isAbout(approval, deviceId, fingerprint)) {
       log.warn({ device_id: deviceId, approval: approval.id }, 'This review is about a certificate of somebody else');
@@ -106,6 +109,7 @@ async function voteFor(
 
 function isDecided(device: Device, fingerprint: string): boolean {
   if (device.retired || device.approval_state === 'rejected') return true;
+  if (device.pending_review?.kind === 'hardware') return false;
   return device.approval_state === 'approved' && device.certificate?.fingerprint_sha256 === fingerprint;
 }
 

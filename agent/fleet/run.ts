@@ -40,6 +40,8 @@ export interface RunDeps {
 
 const pausedLookMs = 500;
 const censusLimitMs = 60_000;
+/** A device that has shown no key by then is approved without one. */
+const keyWithinSeconds = 120;
 const limits = { firstIntervalSeconds: 15, pendingSeconds: 5, longestSeconds: 60 };
 
 /** Runs until the time of the scenario is over or the signal aborts. */
@@ -73,6 +75,8 @@ export async function runScenario(
         {
           ...(await approverOf(deps, scenario)),
           decisionOn: (deviceId) => decisions.get(deviceId) ?? 'approve',
+          awaitsKey: (deviceId) =>
+            deps.evidenceFor(deviceId) !== null && secondsSince(deps, startMs) < keyWithinSeconds,
           watch: judge,
         },
         fingerprints,

@@ -316,6 +316,7 @@ describe('the approver of the demo', () => {
         password: 'secret',
         log: silent,
         decisionOn: () => 'approve',
+        awaitsKey: (id) => id.startsWith('tpm-'),
         watch: { decides() {}, decided() {} },
       },
       new Map(deviceIds.map((id) => [id, fingerprint])),
@@ -329,6 +330,23 @@ describe('the approver of the demo', () => {
     return { settled, failure, routes: seen.map(({ method, path }) => `${method} ${path}`), seen };
   }
   const reviewed = `POST /api/approvals/${approvalId}/review`;
+
+  it('waits for the key of a device that is about to show one, and votes on both at once', async (t) => {
+    const body = aPendingDevice({ device_id: 'tpm-1' });
+    const about = anApproval({
+      subject: { kind: 'device', id: 'tpm-1' },
+      content: { device_id: 'tpm-1', certificate: { fingerprint_sha256: fingerprint } },
+    });
+    const changes = { [`GET /api/approvals/${approvalId}`]: { body: about } };
+    const early = await vote(t, { ...changes, 'GET /api/devices/tpm-1': { body } }, ['tpm-1']);
+    assert.deepEqual([early.settled, early.failure], [[], null]);
+    const attestation = { ...body.attestation, verified_at: '2026-11-22T12:00:00.000Z' };
+    const later = await vote(t, { ...changes, 'GET /api/devices/tpm-1': { body: { ...body, attestation } } }, [
+      'tpm-1',
+    ]);
+    assert.deepEqual(later.settled, ['tpm-1']);
+    assert.ok(later.routes.includes(reviewed));
+  });
 
   it('signs in, votes on the digest of the review, and signs out', async (t) => {
     const { settled, routes, seen } = await vote(t);
