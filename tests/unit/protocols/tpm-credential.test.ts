@@ -1,72 +1,15 @@
 // Credentials for a TPM, opened here as a TPM would; tests/e2e/tpm.test.ts has real TPMs open them.
 import assert from 'node:assert/strict';
-import {
-  constants,
-  createDecipheriv,
-  createECDH,
-  createHash,
-  createHmac,
-  generateKeyPairSync,
-  privateDecrypt,
-  type KeyObject,
-} from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { systemRandom } from '#contracts/deps.ts';
-import {
-  credentialFile,
-  endorsementKeyOf,
-  makeCredential,
-  readEndorsementKey,
-  type Credential,
-  type EndorsementKey,
-} from '#protocols/tpm-credential.ts';
+import { credentialFile, endorsementKeyOf, makeCredential, readEndorsementKey } from '#protocols/tpm-credential.ts';
 import { parseCertificate } from '#protocols/certificate.ts';
-import { readWhole } from '#protocols/tpm-reader.ts';
+import { openCredential } from './credential-opener.ts';
 import { bytesOf, endorsementVector, flipped, quoteVector, refusalOf, refuses, vectors } from './tpm-vectors.ts';
 
 const akName = Buffer.from(`000b${'5a'.repeat(32)}`, 'hex');
 const secret = Buffer.alloc(32, 3);
-
-/** TPM2_ActivateCredential (Part 1 §24.4), for an endorsement key whose private half is known. */
-function activate(ek: EndorsementKey, privateKey: KeyObject, { credentialBlob, encryptedSecret }: Credential): Buffer {
-  const hash = ek.nameHash.name;
-  const encrypted = readWhole(encryptedSecret, (reader) => reader.sized(1024));
-  const seed = ek.curve === null ? openRsa(privateKey, encrypted, hash) : agree(ek, privateKey, encrypted);
-  const [integrity, identity] = readWhole(credentialBlob, (reader) =>
-    readWhole(reader.sized(1024), (object) => [object.sized(64), object.bytes(2 + secret.length)] as const),
-  );
-  const derive = (label: string, context: Buffer, bits: number): Buffer => {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(bits);
-    const input = Buffer.concat([Buffer.from('00000001', 'hex'), Buffer.from(`${label}\0`), context, length]);
-    return createHmac(hash, seed)
-      .update(input)
-      .digest()
-      .subarray(0, bits / 8);
-  };
-  const hmacKey = derive('INTEGRITY', Buffer.alloc(0), ek.nameHash.bytes * 8);
-  assert.deepEqual(integrity, createHmac(hash, hmacKey).update(identity).update(akName).digest());
-  const key = derive('STORAGE', akName, ek.symmetricBits);
-  const decipher = createDecipheriv(`aes-${ek.symmetricBits}-cfb`, key, Buffer.alloc(16));
-  return readWhole(Buffer.concat([decipher.update(identity), decipher.final()]), (reader) => reader.sized(64));
-}
-
-function openRsa(key: KeyObject, encrypted: Buffer, oaepHash: string): Buffer {
-  return privateDecrypt(
-    { key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash, oaepLabel: Buffer.from('IDENTITY\0') },
-    encrypted,
-  );
-}
-
-function agree(ek: EndorsementKey, privateKey: KeyObject, point: Buffer): Buffer {
-  const [x, y] = readWhole(point, (reader) => [reader.sized(48), reader.sized(48)] as const);
-  const { d = '', x: own = '' } = privateKey.export({ format: 'jwk' });
-  const ecdh = createECDH(ek.curve?.name === 'P-256' ? 'prime256v1' : 'secp384r1');
-  ecdh.setPrivateKey(bytesOf(d));
-  const z = ecdh.computeSecret(Buffer.concat([Buffer.of(4), x, y]));
-  const input = [Buffer.from('00000001', 'hex'), z, Buffer.from('IDENTITY\0'), x, bytesOf(own)];
-  return createHash(ek.nameHash.name).update(Buffer.concat(input)).digest();
-}
 
 describe('makeCredential', () => {
   const kinds = {
@@ -79,7 +22,7 @@ describe('makeCredential', () => {
     it(`makes a credential that opens with the endorsement key: ${kind}`, () => {
       const ek = endorsementKeyOf(publicKey);
       const credential = makeCredential({ endorsementKey: ek, akName, secret, random: systemRandom });
-      assert.deepEqual(activate(ek, privateKey, credential), secret);
+      assert.deepEqual(openCredential({ ek, privateKey, akName, credential }), secret);
       const again = makeCredential({ endorsementKey: ek, akName, secret, random: systemRandom });
       assert.notDeepEqual(again, credential, 'no two are the same');
       assert.equal(credentialFile(credential).subarray(0, 8).toString('hex'), 'badcc0de00000001');
