@@ -48,6 +48,8 @@ export interface AttestationDeps {
   readonly judge: (judgement: Judgement) => Promise<Verdict>;
   /** What the external verifier answers; null where there is none, and when it gave no answer. */
   readonly askVerifier: (request: VerifierRequest) => Promise<Json>;
+  /** Has the device's actor look: what it knows of the evidence is what people see in Temporal. */
+  readonly tellActor: (device: DeviceRef) => void;
   readonly metrics: Pick<Metrics, 'evidence' | 'evidenceDuration'>;
   readonly clock: Clock;
   readonly random: Random;
@@ -265,6 +267,9 @@ export function createAttestation(deps: AttestationDeps): Attestation {
         );
         if (recorded === null) continue;
         deps.metrics.evidence.inc({ outcome: verdict.outcome, reason: verdict.reason ?? 'none' });
+        const [was, is] = [standing.attestation, recorded.attestation];
+        if (verdict.outcome === 'refused' && (was?.state !== is?.state || was?.detail !== is?.detail))
+          deps.tellActor(device);
         if (verdict.outcome === 'refused') throw new EvidenceRefused(verdict, challengeOf(recorded));
         return { verdict, standing: recorded };
       }

@@ -264,6 +264,7 @@ const attestation =
         askForEvidence: (project, items, options) => askForEvidence(store, project, items, options),
         judge: (judgement) => evidenceJudge.judge(judgement),
         askVerifier: async (request) => (verifier === null ? null : verifier.ask(request)),
+        tellActor: (device) => notifier.notify(device, false),
         metrics,
         clock,
         random,

@@ -98,8 +98,9 @@ function attestationRow(context: DeviceContext) {
 
 function inWords(context: DeviceContext): string {
   const bound = bindingOf(context);
-  if (bound === null) return 'bound to no attestation key';
-  const { attested_generation, disputed_generation } = attestationIn(context);
+  const { attested_generation, disputed_generation, evidence_shown } = attestationIn(context);
+  const shown = evidence_shown === null ? '' : `, evidence ${evidence_shown}`;
+  if (bound === null) return `bound to no attestation key${shown}`;
   const hardware = bound.binding_id === null ? 'hardware unknown' : `hardware \`${bound.binding_id}\``;
   const evidence =
     attested_generation !== null
@@ -107,7 +108,7 @@ function inWords(context: DeviceContext): string {
       : disputed_generation === null
         ? 'no evidence confirmed'
         : `evidence of generation ${disputed_generation} not borne out`;
-  return `attestation key \`${bound.key_id}\`, ${hardware}, ${evidence}`;
+  return `attestation key \`${bound.key_id}\`, ${hardware}, ${evidence}${shown}`;
 }
 
 function refuseDevice({ value, context }: DeviceSnapshot, event: DeviceEvent): ProblemCode | null {

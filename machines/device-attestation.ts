@@ -36,12 +36,25 @@ export function claimOf({ policy, standing }: AttestationFacts): HardwareClaim |
   return { provider, key_id, binding_id, manufacturer };
 }
 
-/** The key that an approved device shows and that nobody has decided about; it is asked about once. */
+/**
+ * The key that an approved device shows and that nobody has decided about; it is asked about once. Of a device that is
+ * bound: another key of the very same hardware, where policy does not let that take over by itself.
+ */
 export function unboundClaim({ context, event }: Args): HardwareClaim | null {
-  if (event.type !== 'news.fetched' || event.attestation === undefined || bindingOf(context) !== null) return null;
+  if (event.type !== 'news.fetched' || event.attestation === undefined) return null;
   const { certificate, hardware: claim = null } = event.pinned ?? {};
   if (certificate === undefined || event.revoked.includes(certificate.fingerprint_sha256)) return null;
-  return claim === null || attestationIn(context).rejected_keys.includes(claim.key_id) ? null : claim;
+  if (claim === null || attestationIn(context).rejected_keys.includes(claim.key_id)) return null;
+  const bound = bindingOf(context);
+  return bound === null || rotates(bound, claim, event.attestation.policy) ? claim : null;
+}
+
+function rotates(bound: AttestationBinding, claim: HardwareClaim, policy: AttestationPolicy): boolean {
+  const sameHardware = bound.binding_id !== null && bound.binding_id === claim.binding_id;
+  const otherKey = bound.key_id !== claim.key_id;
+  return (
+    bound.provider === claim.provider && sameHardware && otherKey && !policy.allow_key_rotation_with_stable_binding
+  );
 }
 
 /** Whether the grant may rest on evidence: approved by enough people, with a certificate that nobody has revoked. */
@@ -153,13 +166,20 @@ export function rejectedKeys(context: DeviceContext): readonly string[] {
 export function underPolicy({ context, event }: Args): Change {
   if (event.type !== 'news.fetched') return {};
   const provider = event.attestation?.policy.provider ?? null;
-  const { asks_for_evidence, attested_generation, attestation_provider } = attestationIn(context);
+  const { asks_for_evidence, attested_generation, attestation_provider, evidence_shown } = attestationIn(context);
   const asks = provider !== null;
+  const shown = asks ? shownOf(event.attestation?.standing ?? null) : null;
   const lapsed = attested_generation !== null && provider !== attestation_provider;
   return {
     ...(asks === asks_for_evidence ? {} : { asks_for_evidence: asks }),
+    ...(shown === evidence_shown ? {} : { evidence_shown: shown }),
     ...(lapsed ? { attested_generation: null, tier: lowestTier([context.tier, 'monitored']) } : {}),
   };
+}
+
+function shownOf(standing: DeviceAttestation | null): string | null {
+  if (standing === null) return null;
+  return standing.detail === null ? standing.state : `${standing.state}: ${standing.detail}`;
 }
 
 /** What two states of one device agree on. Bound to different things, or to nothing on one side, people decide again. */

@@ -63,6 +63,8 @@ export interface DeviceContext {
   readonly rejected_keys: readonly string[];
   /** Whether devices are asked for evidence, as far as this actor has heard. */
   readonly asks_for_evidence: boolean;
+  /** Where the evidence stood when this actor looked last, for people. */
+  readonly evidence_shown: string | null;
   readonly deadlines: Deadlines;
 }
 
@@ -76,6 +78,7 @@ export type AttestationContext = Pick<
   | 'disputed_generation'
   | 'rejected_keys'
   | 'asks_for_evidence'
+  | 'evidence_shown'
 >;
 
 /** Bound to nothing, and nothing confirmed. */
@@ -87,7 +90,12 @@ export const unbound = {
   disputed_generation: null,
 } as const satisfies Partial<AttestationContext>;
 
-export const neverAttested: AttestationContext = { ...unbound, rejected_keys: [], asks_for_evidence: false };
+export const neverAttested: AttestationContext = {
+  ...unbound,
+  rejected_keys: [],
+  asks_for_evidence: false,
+  evidence_shown: null,
+};
 
 export function initialContext(input: DeviceInput): DeviceContext {
   return {

@@ -39,6 +39,7 @@ describe('evidence', () => {
     );
     assert.ok(setup !== null);
     const time = { now: new Date(noon) };
+    const told: string[] = [];
     const { api } = database;
     const attestation = createAttestation({
       basis: setup.basis,
@@ -49,12 +50,18 @@ describe('evidence', () => {
       askForEvidence: (own, items, options) => askForEvidence(api, own, items, options),
       judge: async (judgement) => judgeEvidence(judgement),
       askVerifier: async () => null,
+      tellActor: ({ id }) => void told.push(id),
       metrics: createMetrics('test'),
       clock: { now: () => time.now },
       random: systemRandom,
       ...change,
     });
-    return { attestation, time, pass: (seconds: number) => (time.now = new Date(time.now.getTime() + seconds * 1000)) };
+    return {
+      attestation,
+      told,
+      time,
+      pass: (seconds: number) => (time.now = new Date(time.now.getTime() + seconds * 1000)),
+    };
   }
 
   /** A device with a key, approved with its pinned certificate, and bound to the key where `bound` says so. */
@@ -209,7 +216,7 @@ describe('evidence', () => {
   });
 
   it('takes the trust of a device whose registers differ, at once, until it is verified again (AT-06)', async () => {
-    const { attestation } = attesting();
+    const { attestation, told } = attesting();
     const own = await device('changed');
     const first = await judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce));
     await bind(own.id, own.keyId, 1);
@@ -219,6 +226,7 @@ describe('evidence', () => {
     assert.deepEqual([failure.facts['reason'], failure.facts['pcr']], ['pcr_mismatch', 0]);
     assert.ok(failure.members.attestation_challenge !== null);
     assert.equal(attestation.stateOf(await attestation.readStanding({ project, id: own.id })), 'failed');
+    assert.deepEqual(told, [own.id]);
     // Neither silence nor an old answer mends it.
     assert.equal(attestation.stateOf(await ask(attestation, own.id)), 'failed');
     await refused(judge(attestation, own.id, answer(own, next?.nonce ?? '')));

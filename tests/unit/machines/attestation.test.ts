@@ -92,6 +92,24 @@ describe('a key of a device', () => {
   });
 });
 
+describe('another key in the hardware that the device is bound to', () => {
+  const other = standing({ generation: 2, key_id: 'key-2' });
+
+  it('waits for people where policy does not let it take over, and is bound once they approve', () => {
+    const asked = given(devices.trusted, news(devices.trusted, { asks, standing: other }));
+    assert.equal(asked.context.review?.kind, 'hardware');
+    assert.equal(asked.context.review?.hardware?.key_id, 'key-2');
+    assert.equal(asked.context.attestation_key, 'key-1');
+    const after = given(asked, approvedBy(asked, 'bob'));
+    assert.deepEqual(held(after), { ...bound, key: 'key-2' });
+  });
+
+  it('is not taken for the bound one before that, whatever its evidence proves (SA-04)', () => {
+    const asked = given(devices.trusted, news(devices.trusted, { asks, standing: other }));
+    assert.notEqual(given(asked, evidence(asked, {}, other)).context.tier, 'trusted');
+  });
+});
+
 describe('evidence', () => {
   it('makes a device trusted once the activity has verified it, and not before', () => {
     const heard = news(devices.bound, { standing: standing() });
@@ -136,8 +154,10 @@ describe('evidence', () => {
   it('of another key in the same hardware is taken over where policy allows it (AT-08)', () => {
     const next = standing({ generation: 2, verdict: 20, key_id: 'key-2' });
     const asked = (policy: typeof asks) =>
-      take(deviceActor, devices.trusted, news(devices.trusted, { asks: policy, standing: next })).calls.length;
-    assert.deepEqual([asked(asks), asked(rotates)], [0, 1]);
+      take(deviceActor, devices.trusted, news(devices.trusted, { asks: policy, standing: next })).calls.map(
+        ({ name }) => name,
+      );
+    assert.deepEqual([asked(asks), asked(rotates)], [['approval.open'], ['evidence.verify']]);
     const taken = take(deviceActor, devices.trusted, evidence(devices.trusted, { policy: rotates }, next));
     assert.deepEqual(held(taken.snapshot), { ...trusted, key: 'key-2', generation: 2 });
     assert.deepEqual(
@@ -253,5 +273,8 @@ describe('what the first version wrote', () => {
       /attestation key `key-1`, hardware `tpm-1`, no evidence confirmed/,
     );
     assert.match(deviceActor.describe(devices.trusted), /evidence of generation 1 confirmed/);
+    const failed = standing({ state: 'failed', code: 'attestation.failed', detail: 'PCR 7 is not an approved value' });
+    const heard = given(devices.trusted, news(devices.trusted, { standing: failed }));
+    assert.match(deviceActor.describe(heard), /evidence failed: PCR 7 is not an approved value/);
   });
 });
