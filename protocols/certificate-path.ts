@@ -96,6 +96,11 @@ export function requireValidAt({ path }: { path: readonly Certificate[] }, now: 
   if (problem !== null) throw new TrustError(problem);
 }
 
+/** Tells the same, for those who only want to know. */
+export function isValidAt(path: readonly Certificate[], now: Date): boolean {
+  return timeProblem(path, now) === null;
+}
+
 function* pathsFrom<Anchor extends { readonly certificate: Certificate }>(
   path: readonly [Certificate, ...Certificate[]],
   intermediates: readonly Certificate[],

@@ -3,11 +3,12 @@
 // TCG EK Credential Profile for TPM Family 2.0 §3.2: the subject is often empty, and who made the TPM stands in the
 // alternative names, in attributes of TCG's own.
 import { problems, TrustError } from '#contracts/problems.ts';
-import { parseAuthorities, provePath, type PathProfile } from './certificate-path.ts';
+import { isValidAt, parseAuthorities, provePath, type PathProfile } from './certificate-path.ts';
 import { parseCertificate, type Certificate } from './certificate.ts';
 import { explicitTag, fieldsOf, readDer, tags } from './der.ts';
 import { attributeText, readName, type DistinguishedName } from './distinguished-name.ts';
 import { evidenceFault, refusingMalformed } from './evidence-fault.ts';
+import { createKept, keptKeys, type Kept } from './kept.ts';
 import { endorsementKeyOf, readEndorsementKey, type EndorsementKey } from './tpm-credential.ts';
 
 /** tcg-kp-EKCertificate. */
@@ -84,9 +85,33 @@ export function verifyEndorsement({
   now: Date;
 }): VerifiedEndorsement {
   if (roots.length === 0) throw untrusted('no root of a manufacturer is configured');
+  let known = knownEndorsements.get(roots);
+  if (known === undefined) knownEndorsements.set(roots, (known = createKept(keptKeys)));
+  const exactly = JSON.stringify([certificate, chain, ekPublic?.toString('latin1') ?? null]);
+  const prove = (): ProvenEndorsement => proveEndorsement({ certificate, chain, ekPublic, roots, now });
+  const { path, endorsement } = known.get(exactly, prove);
+  // Everything else about it stays as it is.
+  return isValidAt(path, now) ? endorsement : prove().endorsement;
+}
+
+interface ProvenEndorsement {
+  readonly path: readonly Certificate[];
+  readonly endorsement: VerifiedEndorsement;
+}
+
+/** By the roots that they were proven by. */
+const knownEndorsements = new WeakMap<readonly EndorsementRoot[], Kept<ProvenEndorsement>>();
+
+function proveEndorsement({
+  certificate,
+  chain,
+  ekPublic,
+  roots,
+  now,
+}: Parameters<typeof verifyEndorsement>[0]): ProvenEndorsement {
   const [leafPem, ...others] = certificate === null ? chain : [certificate, ...chain];
   if (leafPem === undefined) throw evidenceFault('endorsement_missing', 'The evidence has no endorsement certificate');
-  const { leaf, anchor } = translated(() => {
+  const { leaf, path, anchor } = translated(() => {
     const parsed = parseCertificate(leafPem);
     const presentedChain = others.map(parseCertificate);
     return {
@@ -97,12 +122,13 @@ export function verifyEndorsement({
   requireEndorsementUsage(leaf);
   const key = ekPublic === null ? endorsementKeyOf(leaf.publicKey) : readEndorsementKey(ekPublic);
   if (!key.key.equals(leaf.publicKey)) throw untrusted('the endorsement certificate is for another key');
-  return {
+  const endorsement = {
     key,
     certificateFingerprint: leaf.fingerprintSha256,
     rootFingerprint: anchor.certificate.fingerprintSha256,
     manufacturer: refusingMalformed('The endorsement certificate', () => readManufacturer(leaf)),
   } as VerifiedEndorsement;
+  return { path, endorsement };
 }
 
 /** What evidence says about the endorsement key of its TPM. */

@@ -7,6 +7,7 @@ import type { Instant } from '#contracts/deps.ts';
 import { readBase64url } from './base64url.ts';
 import { canonicalBytes } from './canonical-json.ts';
 import { evidenceFault, evidenceRefusal, membersOf, refusingMalformed } from './evidence-fault.ts';
+import { createKept, keptKeys } from './kept.ts';
 import { Malformed } from './malformed.ts';
 import { readPcrValues, requireSelection, type PcrSelection, type PcrValues } from './pcr.ts';
 import { readPem, writePem } from './pem.ts';
@@ -97,8 +98,9 @@ export function verifySignedMeasurement({
       'measured_at',
       'pcrs',
     ]);
-    const spki = readPublicKey(public_key);
-    if (!isSignature(readBase64url(signature, signatureBytes), measurement, spki))
+    if (typeof public_key !== 'string') throw new Malformed('the public key is not PEM');
+    const { key, fingerprint } = knownKeys.get(public_key, () => readPublicKey(public_key));
+    if (!isSignature(readBase64url(signature, signatureBytes), measurement, key))
       throw evidenceFault('signature_invalid', 'The signature is not that of this key over this measurement');
     if (device_id !== deviceId) throw evidenceFault('other_device', 'The measurement is of another device');
     if (nonce !== challenge.nonce)
@@ -112,7 +114,7 @@ export function verifySignedMeasurement({
     return {
       measuredAt: measuredAt.toISOString(),
       pcrs: readPcrValues(pcrs, challenge.selection),
-      keyFingerprint: hash('sha256', spki),
+      keyFingerprint: fingerprint,
     } as VerifiedMeasurement;
   });
 }
@@ -151,8 +153,14 @@ export function makeSignedMeasurement({
   };
 }
 
-function readPublicKey(pem: unknown): Buffer {
-  if (typeof pem !== 'string') throw new Malformed('the public key is not PEM');
+interface MeasurementKey {
+  readonly key: KeyObject;
+  readonly fingerprint: string;
+}
+
+const knownKeys = createKept<MeasurementKey>(keptKeys);
+
+function readPublicKey(pem: string): MeasurementKey {
   const [spki] = readPem(pem, 'PUBLIC KEY', { blocks: 1, bytes: spkiBytes });
   if (spki?.length !== spkiBytes || !spki.subarray(0, spkiPrefix.length).equals(spkiPrefix))
     throw evidenceFault('key_unfit', 'The public key is not an Ed25519 key');
@@ -160,7 +168,10 @@ function readPublicKey(pem: unknown): Buffer {
   point[31] = (point[31] ?? 0) & 0x7f;
   if (smallOrderPoints.has(point.toString('hex')))
     throw evidenceFault('key_unfit', 'The public key is one that anybody can sign for');
-  return spki;
+  // As a JWK, since OpenSSL takes longer to decode a SubjectPublicKeyInfo than all else here.
+  const x = spki.toString('base64url', spkiPrefix.length);
+  const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
+  return { key, fingerprint: hash('sha256', spki) };
 }
 
 /** Points whose multiples are a handful (RFC 7748 §7), without the sign, in each spelling: signatures for them take no secret. */
@@ -174,12 +185,9 @@ const smallOrderPoints: ReadonlySet<string> = new Set([
   `ee${'ff'.repeat(30)}7f`,
 ]);
 
-function isSignature(signature: Buffer, measurement: unknown, spki: Buffer): boolean {
+function isSignature(signature: Buffer, measurement: unknown, key: KeyObject): boolean {
   if (signature.length !== signatureBytes) return false;
   try {
-    // As a JWK, since OpenSSL takes longer to decode a SubjectPublicKeyInfo than all else here.
-    const x = spki.toString('base64url', spkiPrefix.length);
-    const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
     return verify(null, canonicalBytes(measurement), key, signature);
   } catch {
     // Not JSON, or not a point of the curve.

@@ -14,6 +14,7 @@ import type { Random } from '#contracts/deps.ts';
 import { evidenceFault, refusingMalformed } from './evidence-fault.ts';
 import type { TpmCurve, TpmHash } from './tpm-algorithms.ts';
 import { tpmCurve, tpmHash } from './tpm-algorithms.ts';
+import { createKept, keptKeys } from './kept.ts';
 import { objectAttributes, readTpmPublic, type TpmPublic } from './tpm-public.ts';
 import { sizedField } from './tpm-reader.ts';
 
@@ -44,6 +45,12 @@ export interface Credential {
  * @see TCG EK Credential Profile for TPM Family 2.0, §B.3 (templates L-1, L-2) and §B.4 (H-1 … H-7)
  */
 export function readEndorsementKey(bytes: Buffer): EndorsementKey {
+  return knownKeys.get(bytes.toString('latin1'), () => readKey(bytes));
+}
+
+const knownKeys = createKept<EndorsementKey>(keptKeys);
+
+function readKey(bytes: Buffer): EndorsementKey {
   return refusingMalformed('The endorsement key', () => {
     const area = readTpmPublic(bytes);
     const policy = templates[area.attributes]?.[area.nameHash.name];

@@ -1,5 +1,6 @@
 // Public areas of TPM 2.0 keys (TPM2B_PUBLIC, Part 2 §12.2), and the names that follow from them (Part 1 §16).
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
+import { createKept, keptKeys } from './kept.ts';
 import { Malformed } from './malformed.ts';
 import { algorithmIds, hashId, tpmCurve, tpmHash, tpmSignatureScheme } from './tpm-algorithms.ts';
 import type { TpmCurve, TpmHash, TpmSignatureScheme } from './tpm-algorithms.ts';
@@ -59,6 +60,13 @@ export type TpmPublic = TpmRsaPublic | TpmEccPublic;
  * @throws Malformed, or what OpenSSL throws for a key that is none, such as a point beside the curve
  */
 export function readTpmPublic(bytes: Buffer): TpmPublic {
+  return knownAreas.get(bytes.toString('latin1'), () => readArea(bytes));
+}
+
+/** OpenSSL takes as long to make a key as to verify a signature with it. */
+const knownAreas = createKept<TpmPublic>(keptKeys);
+
+function readArea(bytes: Buffer): TpmPublic {
   const area = readWhole(bytes, (reader) => reader.sized(maximumAreaBytes));
   return readWhole(area, (reader) => {
     const type = reader.uint16();

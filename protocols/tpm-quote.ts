@@ -224,9 +224,10 @@ function parentOf(
     qualifiedSigner.length !== bytes + 2
   )
     throw evidenceFault('malformed', 'The quote names a signer that this key cannot be');
-  if (qualifiedName(hierarchies.endorsement, ak).equals(qualifiedSigner)) return 'endorsement_hierarchy';
-  if (qualifiedName(hierarchies.owner, ak).equals(qualifiedSigner)) return 'owner_hierarchy';
-  if (ekPublic === null) return null;
-  const ek = qualifiedName(hierarchies.endorsement, readTpmName(ekPublic));
-  return qualifiedName(ek, ak).equals(qualifiedSigner) ? 'endorsement_key' : null;
+  const isBelow = (parent: Buffer): boolean => qualifiedName(parent, ak).equals(qualifiedSigner);
+  // Where most keys are, first.
+  if (ekPublic !== null && isBelow(qualifiedName(hierarchies.endorsement, readTpmName(ekPublic))))
+    return 'endorsement_key';
+  if (isBelow(hierarchies.endorsement)) return 'endorsement_hierarchy';
+  return isBelow(hierarchies.owner) ? 'owner_hierarchy' : null;
 }

@@ -135,6 +135,21 @@ describe('verifyEndorsement', () => {
     refuses('endorsement_expired', () => judgeForged(below, { chain: [old.certificatePem] }));
   });
 
+  it('asks each time whether what it has proven before is still valid', async () => {
+    const leaf = await forgeEndorsement(intermediate);
+    const at = (time: Date) => () => judgeForged(leaf, { now: time });
+    assert.ok(at(now)());
+    assert.equal(at(now)(), at(now)(), 'kept');
+    refuses('endorsement_expired', at(new Date(now.getTime() + 91 * 86_400_000)));
+    refuses('endorsement_expired', at(new Date(now.getTime() - 2 * 86_400_000)));
+    refuses('endorsement_expired', at(new Date(Number.NaN)));
+    assert.ok(at(now)());
+    const others = parseEndorsementRoots((await forgeAuthority('Root')).certificatePem);
+    refuses('endorsement_untrusted', () => judgeForged(leaf, { roots: others }));
+    refuses('endorsement_untrusted', () => judgeForged(leaf, { ekPublic: bytesOf(rsa.ek_public) }));
+    refuses('endorsement_untrusted', () => judgeForged(leaf, { chain: [] }));
+  });
+
   it('checks leaf and authorities for what they are: a leaf as authority, an authority as leaf, usages (SA-11)', async () => {
     const leafAsAuthority = await forgeEndorsement(intermediate);
     const below = await forgeEndorsement(leafAsAuthority);
