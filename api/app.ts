@@ -6,6 +6,7 @@ import type { Clock, Log, Random } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { Traces } from '#telemetry/traces.ts';
 import { approvalRoutes, type ApprovalsDeps } from './approvals.ts';
+import { attestationRoutes, type AttestationVerdictsDeps } from './attestation-verdicts.ts';
 import { auditExportRoutes, type AuditExportDeps } from './audit-export.ts';
 import { auditRoutes, type AuditDeps } from './audit.ts';
 import { registerAuthentication, type AuthenticationDeps } from './authentication.ts';
@@ -54,6 +55,7 @@ export interface ApiDeps {
   readonly doctor: DoctorDeps;
   readonly certificates: CertificatesDeps;
   readonly timeline: TimelineDeps;
+  readonly attestation: AttestationVerdictsDeps;
   readonly trustAssertions: TrustAssertionsDeps;
   readonly events: EventsDeps;
   readonly sessions: SessionsDeps;
@@ -115,6 +117,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   await app.register(heartbeatRoutes, deps.heartbeat);
   await app.register(deviceRoutes, deps.devices);
   await app.register(timelineRoutes, deps.timeline);
+  await app.register(attestationRoutes, deps.attestation);
   await app.register(trustAssertionRoutes, deps.trustAssertions);
   await app.register(certificateRoutes, deps.certificates);
   await app.register(savedFilterRoutes, deps.savedFilters);

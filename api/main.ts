@@ -32,8 +32,10 @@ import { workflowId } from '#protocols/workflow-id.ts';
 import { actorContext } from '#store/actor.ts';
 import {
   askForEvidence,
+  listVerdicts,
   readStanding,
   recordVerdict,
+  verdictAt,
   type DeviceStanding,
   type Unanswered,
 } from '#store/attestation.ts';
@@ -470,6 +472,16 @@ const app = await buildApi({
     listSilences: (project, id, since) => listSilences(store, { project, device_id: id }, since),
     cursors,
     policy: settings,
+    clock,
+  },
+  attestation: {
+    basis: attesting?.basis ?? null,
+    required: attesting?.required ?? false,
+    isKnown: async (project, id) => (await findDevice(store, project, id)) !== null,
+    readStanding: (project, id) => readStanding(store, project, id),
+    listVerdicts: (project, id, page) => listVerdicts(store, project, id, page),
+    verdictAt: (project, id, at) => verdictAt(store, project, id, at),
+    cursors,
     clock,
   },
   trustAssertions: {

@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander';
 import type { Client } from '#client/client.ts';
 import type { Device, DeviceListQuery } from '#contracts/http/devices.ts';
 import { deviceApprovalStates, livenessStates, trustTiers } from '#contracts/states.ts';
+import { addAttestationCommands } from './attestation.ts';
 import { confirmByName } from './confirm.ts';
 import { withClient, type Target } from './connection.ts';
 import { globalsOf, present, type CliContext } from './context.ts';
@@ -136,6 +137,8 @@ export function addDeviceCommands(program: Command, context: CliContext): void {
       }),
     );
   withExamples(history, ['device history lab-1 --limit 10']);
+
+  addAttestationCommands(device, context);
 
   const assert = device
     .command('assert <device_id>')

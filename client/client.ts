@@ -1,6 +1,12 @@
 // The typed client of our API, for the console, the command line and tests; it runs in browsers too.
 import type { LoginAnswer, LoginBody, Me, Session, SessionList, SessionListQuery } from '#contracts/http/admin.ts';
 import type { Approval, ApprovalList, ApprovalListQuery } from '#contracts/http/approvals.ts';
+import type {
+  AttestationStatus,
+  AttestationVerdictList,
+  ReplayQuery,
+  VerdictReplay,
+} from '#contracts/http/attestation.ts';
 import type { AuditList, AuditListQuery, Integrity } from '#contracts/http/audit.ts';
 import type {
   CertificateList,
@@ -39,6 +45,10 @@ export interface Client {
     explanation(deviceId: string, options?: CallOptions): Promise<DeviceExplanation>;
     timeline(deviceId: string, query?: TimelineQuery, options?: CallOptions): Promise<DeviceTimeline>;
     history(deviceId: string, query?: PageQuery, options?: CallOptions): Promise<HistoryList>;
+    attestation(deviceId: string, options?: CallOptions): Promise<AttestationStatus>;
+    verdicts(deviceId: string, query?: PageQuery, options?: CallOptions): Promise<AttestationVerdictList>;
+    /** The verdict in force at a time (RFC 3339), computed again. */
+    replay(deviceId: string, query?: ReplayQuery, options?: CallOptions): Promise<VerdictReplay>;
     /** Each call makes a new one, which is written down. */
     trustAssertion(deviceId: string, query: { audience: string }, options?: CallOptions): Promise<TrustAssertion>;
     identityReview(deviceId: string, body: ReviewBody, options?: CallOptions): Promise<Device>;
@@ -110,6 +120,9 @@ export function createClient(options: CallerOptions): Client {
       explanation: (deviceId, also) => get(at`/api/devices/${deviceId}/explanation`, undefined, also),
       timeline: (deviceId, query, also) => get(at`/api/devices/${deviceId}/timeline`, query, also),
       history: (deviceId, query, also) => get(at`/api/devices/${deviceId}/history`, query, also),
+      attestation: (deviceId, also) => get(at`/api/devices/${deviceId}/attestation`, undefined, also),
+      verdicts: (deviceId, query, also) => get(at`/api/devices/${deviceId}/attestation/verdicts`, query, also),
+      replay: (deviceId, query, also) => get(at`/api/devices/${deviceId}/attestation/replay`, query, also),
       trustAssertion: (deviceId, query, also) => get(at`/api/devices/${deviceId}/trust-assertion`, query, also),
       identityReview: (deviceId, body, also) => post(at`/api/devices/${deviceId}/identity-review`, body, also),
       revoke: (deviceId, body, also) => post(at`/api/devices/${deviceId}/certificate/revoke`, body, also),

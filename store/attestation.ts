@@ -484,20 +484,23 @@ async function oneVerdict(
   return row ? { ...row, at: toInstant(row.at) } : null;
 }
 
-/** The last verdicts of a device, the newest first, without what they rest on. */
+/** A verdict without what it rests on. */
+export type ListedVerdict = Omit<StoredVerdict, 'evidence' | 'circumstances' | 'basis'>;
+
+/** The last verdicts of a device, the newest first. */
 export async function listVerdicts(
   store: Store,
   project: string,
   deviceId: string,
-  page: { readonly limit: number; readonly before: number | null },
-): Promise<readonly Omit<StoredVerdict, 'evidence' | 'circumstances' | 'basis'>[]> {
+  page: { readonly limit: number; readonly after: number | null },
+): Promise<readonly ListedVerdict[]> {
   const rows = await withProject(store, project, (tx) =>
     tx.query<StoredVerdict>(
       `SELECT v.verdict::float8 AS verdict, v.at, v.generation, v.changed, v.evidence_digest, v.basis_digest, v.result
        FROM attestation_verdict v
        WHERE v.project_id = $1 AND v.device_id = $2 AND ($4::bigint IS NULL OR v.verdict < $4)
        ORDER BY v.verdict DESC LIMIT $3`,
-      [project, deviceId, page.limit, page.before],
+      [project, deviceId, page.limit, page.after],
     ),
   );
   return rows.map((row) => ({ ...row, at: toInstant(row.at) }));

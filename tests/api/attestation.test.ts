@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, hash, type KeyObject } from 'node:crypto';
 import { before, describe, it } from 'node:test';
+import { replayVerdict } from '#api/attestation-verdicts.ts';
 import { createAttestation, EvidenceRefused, type Attestation, type AttestationDeps } from '#api/attestation.ts';
 import { createMetrics } from '#api/metrics.ts';
 import { systemRandom } from '#contracts/deps.ts';
@@ -11,7 +12,15 @@ import { readSettings } from '#contracts/settings.ts';
 import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
 import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { makeSignedMeasurement } from '#protocols/signed-measurement.ts';
-import { askForEvidence, findVerdict, readStanding, recordVerdict, type DeviceStanding } from '#store/attestation.ts';
+import {
+  askForEvidence,
+  findVerdict,
+  listVerdicts,
+  readStanding,
+  recordVerdict,
+  verdictAt,
+  type DeviceStanding,
+} from '#store/attestation.ts';
 import { approved, decide, digest, heartbeat, noon, report, revoke } from '#tests/store/builders.ts';
 import { storeTest, type StoreTest } from '#tests/store/database.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
@@ -303,6 +312,73 @@ describe('evidence', () => {
       assert.ok(kept);
       const { evidence, circumstances, basis, at, result } = kept;
       assert.deepEqual(judgeEvidence({ evidence, circumstances, basis, now: new Date(at) }), result);
+    }
+  });
+
+  it('comes to the answer that held at any time of the past, whatever is approved since', async () => {
+    const own = await device('replayed-later');
+    const { attestation, pass } = attesting();
+    const at = (seconds: number): string => new Date(Date.parse(noon) + seconds * 1000).toISOString();
+    await judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce));
+    pass(30);
+    // From now on something else is approved, and what was good is refused.
+    const later = attesting({ SENTINEL_ATTESTATION_PCR_BASELINES_JSON: JSON.stringify({ sha256: { 0: [bad] } }) });
+    later.pass(30);
+    const { nonce } = await challengeFor(later.attestation, own.id);
+    await refused(judge(later.attestation, own.id, answer(own, nonce, { at: new Date(at(30)) })));
+
+    assert.equal(await verdictAt(database.api, project, own.id, at(-1)), null);
+    const found = async (seconds: number) => {
+      const kept = await verdictAt(database.api, project, own.id, at(seconds));
+      assert.ok(kept);
+      return replayVerdict(kept);
+    };
+    for (const [seconds, number, outcome] of [
+      [0, 1, 'verified'],
+      [29, 1, 'verified'],
+      [30, 2, 'refused'],
+      [9000, 2, 'refused'],
+    ] as const) {
+      const { verdict, same, computed, stored } = await found(seconds);
+      assert.deepEqual(
+        { verdict, same, computed, outcome: stored.outcome },
+        { verdict: number, same: true, computed: stored, outcome },
+      );
+    }
+    const listed = await listVerdicts(database.api, project, own.id, { limit: 10, after: null });
+    assert.deepEqual(
+      listed.map(({ verdict, changed }) => [verdict, changed]),
+      [
+        [2, true],
+        [1, true],
+      ],
+    );
+    assert.deepEqual(
+      (await listVerdicts(database.api, project, own.id, { limit: 10, after: 2 })).map(({ verdict }) => verdict),
+      [1],
+    );
+  });
+
+  it('shows by its digests and by what differs that something stored was changed', async () => {
+    const own = await device('tampered');
+    const { attestation } = attesting();
+    await judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce));
+    const kept = await findVerdict(database.api, project, own.id, 1);
+    assert.ok(kept);
+    const otherBasis = { ...kept.basis, max_evidence_age_seconds: kept.basis.max_evidence_age_seconds + 1 };
+    const cases = [
+      [{}, true, []],
+      [{ evidence: { ...(kept.evidence as object), public_key: 'x' } }, false, ['outcome']],
+      [{ basis: otherBasis }, false, ['fresh_until']],
+      [{ result: { ...kept.result, key_id: 'ff'.repeat(32) } }, false, ['key_id']],
+      [{ result: { ...kept.result, facts: { rebooted: true } } }, false, ['facts']],
+    ] as const;
+    for (const [change, same, differing] of cases) {
+      const replay = replayVerdict({ ...kept, ...change } as typeof kept);
+      assert.equal(replay.same, same, JSON.stringify(differing));
+      for (const name of differing) assert.ok(replay.differing.includes(name), name);
+      assert.equal(replay.evidence_digest_matches, !('evidence' in change));
+      assert.equal(replay.basis_digest_matches, !('basis' in change));
     }
   });
 

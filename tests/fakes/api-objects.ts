@@ -1,5 +1,6 @@
 // Objects as the API answers them, to be changed by a test where it matters.
 import type { CertificatePlan } from '#contracts/http/certificates.ts';
+import type { AttestationStatus } from '#contracts/http/attestation.ts';
 import type { TrustAssertion } from '#contracts/http/trust-assertions.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { AuditEvent, Integrity } from '#contracts/http/audit.ts';
@@ -167,5 +168,33 @@ export function aCertificatePlan(changes: Partial<CertificatePlan> = {}): Certif
     ],
     counted_at: '2026-01-02T03:04:05.000Z',
     ...changes,
+  };
+}
+
+export function anAttestationStatus(): AttestationStatus {
+  return {
+    device_id: 'lab-1',
+    provider: 'tpm_quote_v1',
+    required: true,
+    state: 'failed',
+    standing: {
+      state: 'failed',
+      generation: 2,
+      confirmed_generation: 1,
+      verdict: 9,
+      provider: 'tpm_quote_v1',
+      key_id: 'ab',
+      binding_id: 'cd',
+      manufacturer: 'IBM',
+      verified_at: '2026-01-02T03:00:00.000Z',
+      fresh_until: '2026-01-02T03:00:00.000Z',
+      code: 'attestation.failed',
+      reason: 'pcr_mismatch',
+      detail: 'Register 7 differs',
+    },
+    binding: { provider: 'tpm_quote_v1', key_id: 'ab', binding_id: 'cd' },
+    registers: { sha256: [0, 7] },
+    baselines: [{ match_tags: ['lab'], pcrs: { sha256: { 7: ['ee', 'ff'] } } }],
+    challenge: { provider: 'tpm_quote_v1', expires_at: '2026-01-02T03:00:00.000Z' },
   };
 }

@@ -31,6 +31,7 @@ import { fakeIdempotency } from '#tests/fakes/fake-idempotency.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { fakeRegistry } from '#tests/fakes/fake-registry.ts';
 import { fakeSavedFilters } from '#tests/fakes/fake-saved-filters.ts';
+import { aVerdict } from '#tests/fakes/stored-verdict.ts';
 import { fakeSessions } from '#tests/fakes/fake-sessions.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 
@@ -181,6 +182,16 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
       listSilences: async () => registry.silences,
       cursors,
       policy: readSettings({}),
+      clock,
+    },
+    attestation: {
+      basis: null,
+      required: false,
+      isKnown: async (project, id) => (await registry.store.find(project, id)) !== null,
+      readStanding: async () => ({ grant: null, attestation: null, challenge: null, counted: 0 }),
+      listVerdicts: async () => [],
+      verdictAt: async (_project, id) => aVerdict(id),
+      cursors,
       clock,
     },
     trustAssertions: {

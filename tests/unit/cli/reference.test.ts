@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { replayVerdict } from '#api/attestation-verdicts.ts';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { createDevelopmentCa } from '#protocols/development-ca.ts';
 import {
   aCertificatePlan,
   aDevice,
+  anAttestationStatus,
   aHistoryEntry,
   anApproval,
   anAuditEvent,
@@ -15,6 +17,7 @@ import {
   aPendingDevice,
   aTrustAssertion,
 } from '#tests/fakes/api-objects.ts';
+import { aVerdict } from '#tests/fakes/stored-verdict.ts';
 import { checkpointFileName } from '#store/checkpoint-files.ts';
 import { blocksTypedBy } from '#tests/harness/page-commands.ts';
 import { fakeTerminal } from '#tests/fakes/fake-terminal.ts';
@@ -46,6 +49,11 @@ const device = (name: string): Routes => {
   return {
     [`GET /api/devices/${name}`]: { body: pending },
     [`GET /api/devices/${name}/explanation`]: { body: explanation },
+    [`GET /api/devices/${name}/attestation`]: { body: anAttestationStatus() },
+    [`GET /api/devices/${name}/attestation/verdicts`]: listed(),
+    [`GET /api/devices/${name}/attestation/replay`]: {
+      body: { device_id: name, at: now.toISOString(), ...replayVerdict(aVerdict(name)) },
+    },
     [`GET /api/devices/${name}/trust-assertion`]: { body: aTrustAssertion() },
     [`GET /api/devices/${name}/history`]: listed(aHistoryEntry()),
     [`GET /api/approvals/${approval.id}`]: { body: approval },
