@@ -85,12 +85,13 @@ async function voteFor(
     if (isDecided(device, fingerprint)) return true;
     // The device was heard of, but its review is not open yet.
     if (device.pending_review === null) return false;
-    if (device.attestation.verified_at === null && awaitsKey(deviceId)) return false;
     const approval = await client.approvals.get(device.pending_review.id, { signal });
     if (!isAbout(approval, deviceId, fingerprint)) {
       log.warn({ device_id: deviceId, approval: approval.id }, 'This review is about a certificate of somebody else');
       return false;
     }
+    // Its actor has not heard of the key yet: another review would follow for that alone.
+    if (approval.content['attestation'] === undefined && awaitsKey(deviceId)) return false;
     const decision = decisionOn(deviceId);
     const body = { decision, digest: approval.digest, reason: 'Simulated device of this demo' };
     watch.decides(deviceId, fingerprint, decision);

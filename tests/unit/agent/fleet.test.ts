@@ -340,10 +340,9 @@ describe('the approver of the demo', () => {
     const changes = { [`GET /api/approvals/${approvalId}`]: { body: about } };
     const early = await vote(t, { ...changes, 'GET /api/devices/tpm-1': { body } }, ['tpm-1']);
     assert.deepEqual([early.settled, early.failure], [[], null]);
-    const attestation = { ...body.attestation, verified_at: '2026-11-22T12:00:00.000Z' };
-    const later = await vote(t, { ...changes, 'GET /api/devices/tpm-1': { body: { ...body, attestation } } }, [
-      'tpm-1',
-    ]);
+    const content = { ...about.content, attestation: { provider: 'tpm_quote_v1', key_id: 'key', binding_id: 'tpm' } };
+    const shown = { [`GET /api/approvals/${approvalId}`]: { body: { ...about, content } } };
+    const later = await vote(t, { ...shown, 'GET /api/devices/tpm-1': { body } }, ['tpm-1']);
     assert.deepEqual(later.settled, ['tpm-1']);
     assert.ok(later.routes.includes(reviewed));
   });
