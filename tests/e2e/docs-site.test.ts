@@ -109,9 +109,15 @@ describe('the documentation site', { skip: requires('chromium') }, () => {
   });
 
   it('draws its diagrams into the page, in words too', async () => {
-    const { text } = await read('/docs/architecture/');
-    assert.match(text, /<svg [^>]*role="img" aria-label="The parts of Sentinel\. Devices send/);
-    assert.doesNotMatch(text, /mermaid|fonts\.googleapis/);
+    const diagrams = [
+      ['architecture', /<svg [^>]*role="img" aria-label="The parts of Sentinel\. Devices send/],
+      ['attestation', /<svg [^>]*role="img" aria-label="The chain of trust of a TPM quote\. The nonce of Sentinel/],
+    ] as const;
+    for (const [name, drawn] of diagrams) {
+      const { text } = await read(`/docs/${name}/`);
+      assert.match(text, drawn);
+      assert.doesNotMatch(text, /mermaid|fonts\.googleapis/);
+    }
   });
 
   it('asks nobody else for anything, and has no inline style', async () => {
@@ -142,7 +148,7 @@ describe('the documentation site', { skip: requires('chromium') }, () => {
   for (const [name, look] of Object.entries(looks)) {
     it(`is good to read on ${name}`, { timeout: 120_000 }, async (t) => {
       const { page, faults } = await browser.open(t, look);
-      for (const path of ['', 'installation_guide/', 'architecture/', 'problems/', 'audit/']) {
+      for (const path of ['', 'installation_guide/', 'architecture/', 'attestation/', 'problems/', 'audit/']) {
         await page.goto(`${url}/docs/${path}`);
         await page.getByRole('heading', { level: 1 }).first().waitFor();
         const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze();

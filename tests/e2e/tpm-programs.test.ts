@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,8 @@ import type { Evidence, EvidenceProblem } from '#agent/attestation/provider.ts';
 import type { AttestationChallenge } from '#agent/attestation/challenge.ts';
 import { systemRandom } from '#contracts/deps.ts';
 import { parseEndorsementRoots, verifyEndorsement } from '#protocols/endorsement.ts';
+import type { PcrValues } from '#protocols/pcr.ts';
+import { parsePcrBaselines, requireApproved } from '#protocols/pcr-baselines.ts';
 import { makeCredential, readEndorsementKey } from '#protocols/tpm-credential.ts';
 import { readVerifierAnswer } from '#protocols/verifier-answer.ts';
 import { verifyTpmQuote } from '#protocols/tpm-quote.ts';
@@ -21,7 +23,7 @@ import { blocksTypedBy } from '#tests/harness/page-commands.ts';
 import { requires } from '#tests/harness/requires.ts';
 import { startTpm, type Tpm } from '#tests/harness/tpm.ts';
 
-const skip = requires('swtpm') || requires('swtpm_setup') || requires('tpm2');
+const skip = requires('swtpm') || requires('swtpm_setup') || requires('tpm2') || requires('openssl');
 const program = (name: string): string => fileURLToPath(new URL(`../../deploy/tpm/${name}`, import.meta.url));
 const still = new AbortController().signal;
 
@@ -191,10 +193,19 @@ describe('the programs of deploy/tpm', { skip }, () => {
       TPM2TOOLS_TCTI: tpm.tcti,
       PATH: `${dirname(process.execPath)}:${process.env.PATH ?? ''}`,
     };
-    let said = '';
+    const said: string[] = [];
     for (const { text } of blocksTypedBy(import.meta.filename))
-      said = (await promisify(execFile)('bash', ['--norc', '-euc', text], { cwd: place, env: environment })).stdout;
-    assert.equal((JSON.parse(said) as { valid: boolean }).valid, true);
+      said.push((await promisify(execFile)('bash', ['--norc', '-euc', text], { cwd: place, env: environment })).stdout);
+    const verdict = said.find((text) => text.startsWith('{')) ?? '';
+    assert.equal((JSON.parse(verdict) as { valid: boolean }).valid, true);
+
+    // What the page about attestation makes of the last bundle: a baseline that approves of it, and the id of its hardware.
+    const read = (name: string): Promise<string> => readFile(join(place, name), 'utf8');
+    const { pcrs, ek_public } = JSON.parse(await read('bundle.json')) as { pcrs: PcrValues; ek_public: string };
+    assert.deepEqual(Object.keys(pcrs.sha256 ?? {}), ['0', '2', '4', '7']);
+    requireApproved(pcrs, parsePcrBaselines(await read('baselines.json')));
+    const { id } = readEndorsementKey(Buffer.from(ek_public, 'base64url'));
+    assert.ok(said.includes(`${id}  -\n`), said.join());
   });
 
   function typed(name: string, args: readonly string[], input: string): Promise<{ code: number; output: string }> {

@@ -33,6 +33,7 @@ export const sections: readonly Section[] = [
     files: [
       'docs/user_manual.md',
       'docs/operator_api_workflows.md',
+      'docs/attestation.md',
       'docs/trust-assertions.md',
       'docs/cli.md',
       'docs/problems.md',
