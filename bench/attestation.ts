@@ -11,6 +11,7 @@ import { readTpmPublic } from '#protocols/tpm-public.ts';
 import { verifyTpmQuote } from '#protocols/tpm-quote.ts';
 import { bytesOf, quoteVector } from '#tests/unit/protocols/tpm-vectors.ts';
 import { withCleanup } from './cleanup.ts';
+import { measureJudging } from './judging.ts';
 import type { Bench } from './main.ts';
 import { spread } from './percentile.ts';
 import { installPeer } from './peers/install.ts';
@@ -46,6 +47,8 @@ export const attestationBench: Bench = (say) =>
       say(name);
       took.get(name)?.push(...(contestants.get(name)?.() ?? []));
     }
+    say('judging in a thread');
+    notes.push(...(await measureJudging(vector)));
     const middle = (name: string): number => median(took.get(name) ?? []);
     const against = (name: string, key: string) =>
       contestants.has(name) ? { [key]: ratio(middle(name), middle('TPM quote')) } : {};
