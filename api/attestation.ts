@@ -15,6 +15,7 @@ import {
   attestationStateOf,
   isConfirmed,
   standingAfter,
+  standingOnceStale,
   standingWithoutEvidence,
 } from '#machines/attestation-standing.ts';
 import { effectiveTier } from '#machines/effective-tier.ts';
@@ -24,7 +25,7 @@ import { digestOf } from '#protocols/canonical-json.ts';
 import { activationFor } from '#protocols/key-activation.ts';
 import { verifierRequest, type VerifierRequest } from '#protocols/verifier-answer.ts';
 import type { AskOptions, DeviceStanding, RecordedVerdict, Unanswered } from '#store/attestation.ts';
-import type { recordVerdict } from '#store/attestation.ts';
+import type { lowerStandings, recordVerdict } from '#store/attestation.ts';
 import type { DeviceRef } from './actors.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -44,6 +45,11 @@ export interface AttestationDeps {
     items: readonly Unanswered[],
     options: AskOptions,
   ) => Promise<readonly DeviceStanding[]>;
+  readonly lowerStandings: (
+    project: string,
+    deviceIds: readonly string[],
+    options: Parameters<typeof lowerStandings>[3],
+  ) => Promise<readonly string[]>;
   /** Off the event loop. A judge that is away is a refusal; `service.overloaded` is passed on. */
   readonly judge: (judgement: Judgement) => Promise<Verdict>;
   /** What the external verifier answers; null where there is none, and when it gave no answer. */
@@ -80,6 +86,8 @@ export interface Attestation {
   judge(evidence: EvidenceOf): Promise<Judged | null>;
   /** Asks devices whose heartbeats brought no evidence; for a batch, one of each device. */
   ask(items: readonly Unanswered[]): Promise<readonly DeviceStanding[]>;
+  /** Lowers those of these devices whose evidence counts no longer, and says so. @returns which they were */
+  lowerStale(project: string, deviceIds: readonly string[]): Promise<readonly string[]>;
   stateOf(standing: DeviceStanding): AttestationState;
   /** Whether the device's actor has something to confirm that would raise its tier. */
   waitsForActor(standing: DeviceStanding): boolean;
@@ -104,6 +112,8 @@ export class EvidenceRefused extends TrustError {
 const nonceBytes = 32;
 /** Somebody else answered the same challenge in between: judged once more, against what is open then. */
 const attempts = 2;
+/** In one transaction: heartbeats of these devices wait for it. */
+const staleAtOnce = 100;
 
 export function createAttestation(deps: AttestationDeps): Attestation {
   const { basis, required, clock, random } = deps;
@@ -195,8 +205,10 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     requestId: string | null,
     { grant, attestation: before }: DeviceStanding,
     after: DeviceAttestation,
+    /** When it stood as before: evidence that has run out has lowered its tier already. */
+    stoodAt = now,
   ): { audit: AuditEntry[]; outbox: OutboxEntry[] } {
-    const [from, to] = [tierOf({ grant, attestation: before }, now), tierOf({ grant, attestation: after }, now)];
+    const [from, to] = [tierOf({ grant, attestation: before }, stoodAt), tierOf({ grant, attestation: after }, now)];
     const falls = trustTiers.indexOf(to) < trustTiers.indexOf(from);
     const entry = (action: string, outcome: AuditEntry['outcome'], details: JsonObject): AuditEntry => ({
       occurred_at: now,
@@ -292,6 +304,23 @@ export function createAttestation(deps: AttestationDeps): Attestation {
       return items.map((item) => answers.get(item) as DeviceStanding);
     },
 
+    async lowerStale(project, deviceIds) {
+      const now = clock.now().toISOString();
+      const lowered: string[] = [];
+      for (let first = 0; first < deviceIds.length; first += staleAtOnce) {
+        const some = deviceIds.slice(first, first + staleAtOnce);
+        lowered.push(
+          ...(await deps.lowerStandings(project, some, {
+            now,
+            onceStale: (before) => standingOnceStale(before, now),
+            announce: (before, after, deviceId) =>
+              announce(deviceId, now, null, before, after, lastMoment(before.attestation?.fresh_until ?? now)),
+          })),
+        );
+      }
+      return lowered;
+    },
+
     stateOf: ({ attestation, grant }) => attestationStateOf(policy, attestation, grant, clock.now().toISOString()),
 
     waitsForActor: ({ attestation, grant }) =>
@@ -342,6 +371,11 @@ function isOwn({ grant, counted }: DeviceStanding, fingerprint: string | null, c
   if (grant.pinned_revoked || grant.state === 'rejected' || grant.state === 'retired') return false;
   if (counter !== null && counter <= counted) return false;
   return grant.state !== 'approved' || fingerprint === null || fingerprint === grant.pinned_fingerprint;
+}
+
+/** In which evidence still counted. */
+function lastMoment(freshUntil: string): string {
+  return new Date(Date.parse(freshUntil) - 1).toISOString();
 }
 
 function primitives(facts: JsonObject): Record<string, string | number | boolean | null> {

@@ -33,6 +33,7 @@ import { actorContext } from '#store/actor.ts';
 import {
   askForEvidence,
   listVerdicts,
+  lowerStandings,
   readStanding,
   recordVerdict,
   verdictAt,
@@ -57,7 +58,7 @@ import { syncOperators } from '#store/operator.ts';
 import { listProjects, projectExists } from '#store/project.ts';
 import { deleteSavedFilter, listSavedFilters, saveFilter } from '#store/saved-filter.ts';
 import { checkpointEnvelopes, sealerError, sealerStatus } from '#store/sealer.ts';
-import { waitingNews } from '#store/reconcile.ts';
+import { staleStandings, waitingNews } from '#store/reconcile.ts';
 import {
   endSession,
   findPasswordRehash,
@@ -102,6 +103,7 @@ import { createDeviceRevocation } from './revocation.ts';
 import { countedSignIns, createSignIn } from './sign-in.ts';
 import { createRequestIds } from './request-id.ts';
 import { createSignInLimiter } from './sign-in-limiter.ts';
+import { createStaleEvidence } from './stale-evidence.ts';
 import { createStandings } from './standings.ts';
 import { measureTemporal, traceTemporal } from './temporal-metrics.ts';
 import { traceBatches } from './traced-requests.ts';
@@ -264,6 +266,7 @@ const attestation =
         readStanding: ({ project, id }) => readStanding(store, project, id),
         recordVerdict: (project, verdict, options) => recordVerdict(store, project, verdict, options),
         askForEvidence: (project, items, options) => askForEvidence(store, project, items, options),
+        lowerStandings: (project, ids, options) => lowerStandings(store, project, ids, options),
         judge: (judgement) => evidenceJudge.judge(judgement),
         askVerifier: async (request) => (verifier === null ? null : verifier.ask(request)),
         tellActor: (device) => notifier.notify(device, false),
@@ -283,6 +286,16 @@ const asking = createBatcher<Unanswered, DeviceStanding>(
   },
   { ...batcherDefaults, maximumInFlight: 1 },
 );
+const staleEvidence =
+  attestation === null
+    ? null
+    : createStaleEvidence({
+        staleStandings: (after, limit, at) => staleStandings(store, after, limit, at),
+        attestation,
+        notify: (device) => notifier.notify(device, false),
+        clock,
+        log,
+      });
 const directory = createDirectory(
   {
     list: settings.SENTINEL_ADMIN_USERS_JSON,
@@ -652,7 +665,7 @@ closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
   anchors.close();
   assertionKeys.close();
   revocationLists.close();
-  await revocation.close();
+  await Promise.all([revocation.close(), staleEvidence?.close()]);
   await listeners.close(closeGraceMs);
   verifier?.close();
   await Promise.all([batcher.close(), asking.close(), evidenceJudge?.close()]);

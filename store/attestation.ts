@@ -420,6 +420,40 @@ export async function askForEvidence(
   });
 }
 
+/**
+ * Writes down what time has done to standings. Whoever else does the same finds them lowered.
+ *
+ * @param onceStale the standing as it is now; null when it stays
+ * @returns the devices that this call lowered
+ */
+export async function lowerStandings(
+  store: Store,
+  project: string,
+  deviceIds: readonly string[],
+  options: {
+    readonly now: string;
+    readonly onceStale: (before: DeviceAttestation) => DeviceAttestation | null;
+    readonly announce: Announce;
+  },
+): Promise<readonly string[]> {
+  const { now, onceStale, announce } = options;
+  return withProject(store, project, async (tx) => {
+    await tx.query(
+      `SELECT FROM device_attestation WHERE project_id = $1 AND device_id = ANY ($2) ORDER BY device_id FOR UPDATE`,
+      [project, deviceIds],
+    );
+    const lowered: string[] = [];
+    for (const [deviceId, before] of await standingsOf(tx, deviceIds)) {
+      const after = before.attestation && onceStale(before.attestation);
+      if (after === null) continue;
+      await writeStanding(tx, deviceId, after, now);
+      await record(tx, announce(before, after, deviceId));
+      lowered.push(deviceId);
+    }
+    return lowered;
+  });
+}
+
 function isOpen(challenge: StoredChallenge | null, fresh: StoredChallenge, now: string): boolean {
   return (
     challenge !== null &&

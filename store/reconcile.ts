@@ -23,6 +23,9 @@ export interface Sweep<Item, Position> {
 
 /** Rows of one kind that one sweep removes at most; the next sweep goes on. */
 const pruneBatch = 10_000;
+/** Verdicts come with every heartbeat that carries evidence, so a sweep removes them in several steps. */
+const verdictSteps = 300;
+const dayMs = 86_400_000;
 
 /** Devices whose news has waited for longer than it takes to announce it, by project and id. */
 export async function devicesWithNews(
@@ -81,13 +84,52 @@ function readPosition(text: string): readonly [string, string] {
   return [project, id];
 }
 
-/** Removes what nobody will ask for again, a bounded number of rows. @returns how many of each kind */
-export async function prune(store: Store, now: Date): Promise<Readonly<Record<string, number>>> {
+/** Of the next page of standings in attestation, the devices whose evidence counts no longer. */
+export async function staleStandings(
+  store: Store,
+  after: DeviceKey | null,
+  limit: number,
+  now: Date,
+): Promise<Sweep<DeviceKey, DeviceKey>> {
+  const rows = await store.query<{ project_id: string; device_id: string; stale: boolean; goes_on: boolean }>(
+    'SELECT project_id, device_id, stale, goes_on FROM stale_standings($1, $2, $3, $4)',
+    [after?.project ?? '', after?.device_id ?? '', limit, now.toISOString()],
+  );
+  const keyOf = (row: (typeof rows)[number]): DeviceKey => ({ project: row.project_id, device_id: row.device_id });
+  const last = rows.at(-1);
+  return {
+    items: rows.filter(({ stale }) => stale).map(keyOf),
+    next: last?.goes_on === true ? keyOf(last) : null,
+  };
+}
+
+/**
+ * Removes what nobody will ask for again, a bounded number of rows.
+ *
+ * @param options.verdictDays how long verdicts on evidence are kept that moved no standing
+ * @returns how many of each kind
+ */
+export async function prune(
+  store: Store,
+  now: Date,
+  { verdictDays }: { readonly verdictDays: number },
+): Promise<Readonly<Record<string, number>>> {
   const [removed] = await store.query<Record<string, number>>(
     `SELECT inbox::float8 AS inbox, idempotency_keys::float8 AS idempotency_keys, sessions::float8 AS sessions,
        totp_uses::float8 AS totp_uses
      FROM prune_lapsed($1, $2)`,
     [now.toISOString(), pruneBatch],
   );
-  return removed ?? {};
+  const before = new Date(now.getTime() - verdictDays * dayMs).toISOString();
+  let [verdicts, bases] = [0, 0];
+  for (let step = 1; step <= verdictSteps; step += 1) {
+    const [more] = await store.query<{ verdicts: number; bases: number }>(
+      'SELECT verdicts::float8 AS verdicts, bases::float8 AS bases FROM prune_verdicts($1, $2)',
+      [before, pruneBatch],
+    );
+    verdicts += more?.verdicts ?? 0;
+    bases += more?.bases ?? 0;
+    if ((more?.verdicts ?? 0) < pruneBatch) break;
+  }
+  return { ...removed, attestation_verdicts: verdicts, attestation_bases: bases };
 }

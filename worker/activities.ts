@@ -31,6 +31,8 @@ export interface ActivityParts {
   readonly metrics: WorkerMetrics;
   readonly policy: IdentityPolicy;
   readonly attestation: AttestationParts;
+  /** How long verdicts on evidence are kept that moved no standing. */
+  readonly verdictDays: number;
 }
 
 /** What evidence is judged by, and whether it has to be there. */
@@ -51,7 +53,7 @@ export type ActivityDeps = ActorActivityDeps &
   ReconcileActivityDeps;
 
 export function activityDeps(parts: ActivityParts): ActivityDeps {
-  const { store, workflows, taskQueue, workflowId, clock, metrics, policy } = parts;
+  const { store, workflows, taskQueue, workflowId, clock, metrics, policy, verdictDays } = parts;
   const { basis, required, askVerifier } = parts.attestation;
   const now = (): string => clock.now().toISOString();
   return {
@@ -85,7 +87,7 @@ export function activityDeps(parts: ActivityParts): ActivityDeps {
     actorRuns: (after, limit) => actorRuns(store, after, limit),
     // A machine's context holds what the approval was opened with.
     approvalInput: async (ref) => (await actorContext(store, ref)) as ApprovalInput | null,
-    prune: () => prune(store, clock.now()),
+    prune: () => prune(store, clock.now(), { verdictDays }),
   };
 }
 

@@ -127,6 +127,7 @@ const worker = await createWorker({
         sensitive_approvals: settings.SENTINEL_SENSITIVE_IDENTITY_APPROVALS,
       },
       attestation: attesting === null ? neverAsked : { ...attesting, askVerifier: verifier?.ask ?? null },
+      verdictDays: settings.SENTINEL_ATTESTATION_VERDICT_RETENTION_DAYS,
     }),
     metrics,
   ),

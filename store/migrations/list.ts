@@ -2,6 +2,7 @@
 import type { MigrationObject } from '@mikro-orm/core';
 import { Actors } from './actors.ts';
 import { Attestation } from './attestation.ts';
+import { AttestationSweeps } from './attestation-sweeps.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { CertificateExpiry } from './certificate-expiry.ts';
 import { DeviceTimeline } from './device-timeline.ts';
@@ -38,4 +39,5 @@ export const migrations = [
   { name: '0016-restores', class: Restores },
   { name: '0017-attestation', class: Attestation },
   { name: '0018-steady-heartbeats', class: SteadyHeartbeats },
+  { name: '0019-attestation-sweeps', class: AttestationSweeps },
 ] as const satisfies readonly MigrationObject[];

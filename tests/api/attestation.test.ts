@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, hash, type KeyObject } from 'node:crypto';
 import { before, describe, it } from 'node:test';
 import { replayVerdict } from '#api/attestation-verdicts.ts';
+import { createStaleEvidence } from '#api/stale-evidence.ts';
 import { createAttestation, EvidenceRefused, type Attestation, type AttestationDeps } from '#api/attestation.ts';
 import { createMetrics } from '#api/metrics.ts';
 import { systemRandom } from '#contracts/deps.ts';
@@ -16,6 +17,7 @@ import {
   askForEvidence,
   findVerdict,
   listVerdicts,
+  lowerStandings,
   readStanding,
   recordVerdict,
   verdictAt,
@@ -57,6 +59,7 @@ describe('evidence', () => {
       readStanding: ({ project: own, id }) => readStanding(api, own, id),
       recordVerdict: (own, verdict, options) => recordVerdict(api, own, verdict, options),
       askForEvidence: (own, items, options) => askForEvidence(api, own, items, options),
+      lowerStandings: (own, ids, options) => lowerStandings(api, own, ids, options),
       judge: async (judgement) => judgeEvidence(judgement),
       askVerifier: async () => null,
       tellActor: ({ id }) => void told.push(id),
@@ -273,6 +276,47 @@ describe('evidence', () => {
     assert.equal(attestation.stateOf(standing), 'verified');
     pass(1);
     assert.equal(attestation.stateOf(standing), 'stale');
+  });
+
+  it('that has run out is announced once, however many look, with the tier that was lost (FT-19)', async () => {
+    const { attestation, pass } = attesting({ SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS: '100' });
+    const [own, fresh] = [await device('ran-out'), await device('still-fresh')];
+    await judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce));
+    await bind(own.id, own.keyId, 1);
+    pass(99);
+    assert.deepEqual(await attestation.lowerStale(project, [own.id]), []);
+    const late = { at: new Date(Date.parse(noon) + 99_000) };
+    await judge(attestation, fresh.id, answer(fresh, (await challengeFor(attestation, fresh.id)).nonce, late));
+    pass(1);
+    const told: string[] = [];
+    const processes = [1, 2].map(() =>
+      createStaleEvidence({
+        staleStandings: async () => ({
+          items: [own.id, fresh.id, 'unheard-of'].map((device_id) => ({ project, device_id })),
+          next: null,
+        }),
+        attestation,
+        notify: ({ id }) => void told.push(id),
+        clock: { now: () => new Date(noon) },
+        log: { error: (_facts, message) => assert.fail(message) },
+        intervalMs: 3_600_000,
+      }),
+    );
+    await Promise.all(processes.map(({ sweep }) => sweep()));
+    await Promise.all(processes.map(({ close }) => close()));
+    assert.deepEqual(told, [own.id]);
+    const standing = await attestation.readStanding({ project, id: own.id });
+    assert.deepEqual(
+      [standing.attestation?.state, standing.attestation?.reason, attestation.stateOf(standing)],
+      ['challenged', 'too_old', 'stale'],
+    );
+    assert.deepEqual(
+      (await auditOf(own.id)).map(({ action, details }) => [action, details['from'], details['to'], details['reason']]),
+      [['device.trust.updated', 'trusted', 'observed', 'too_old']],
+    );
+    const events = `SELECT type FROM outbox_event WHERE subject_id = $1 AND type = 'device.trust.updated'`;
+    assert.equal((await database.rows(events, [own.id])).length, 1);
+    assert.equal((await attestation.readStanding({ project, id: fresh.id })).attestation?.state, 'verified');
   });
 
   it('of another key than the bound one is refused, changes no binding, and stands out in the trail (AT-09, SA-05)', async () => {

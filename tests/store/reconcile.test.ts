@@ -1,7 +1,7 @@
 // What looks across projects: news that nobody took in, actors that may be running, and what is swept away.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
+import { actorRuns, devicesWithNews, prune, staleStandings } from '#store/reconcile.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { after, approved, decide, digest, grant, heartbeat, report, review, revoke } from './builders.ts';
 import { addProject, type StoreTest, storeTest } from './database.ts';
@@ -132,20 +132,81 @@ describe('what looks across projects', () => {
         claimed_until, created_at, expires_at)
       SELECT project, 'ann', '/r', lapsed, 'd', gen_random_uuid(), now(), now(), now() + lapsed::interval
       FROM unnest(ARRAY['default', 'other']) project, unnest(ARRAY['-1 second', '1 hour']) lapsed`);
-    assert.deepEqual(await prune(database.worker, new Date()), {
+    assert.deepEqual(await prune(database.worker, new Date(), { verdictDays: 30 }), {
       inbox: 2,
       idempotency_keys: 2,
       sessions: 1,
       totp_uses: 1,
+      attestation_verdicts: 0,
+      attestation_bases: 0,
     });
     assert.deepEqual(await database.rows('SELECT DISTINCT key FROM idempotency_key'), [{ key: '1 hour' }]);
-    assert.deepEqual(await prune(database.worker, new Date()), {
+    assert.deepEqual(await prune(database.worker, new Date(), { verdictDays: 30 }), {
       inbox: 0,
       idempotency_keys: 0,
       sessions: 0,
       totp_uses: 0,
+      attestation_verdicts: 0,
+      attestation_bases: 0,
     });
     assert.deepEqual(await database.rows('SELECT seq::integer FROM device_inbox'), [{ seq: 3 }]);
     assert.deepEqual(await database.rows('SELECT username FROM admin_session'), [{ username: 'recent' }]);
+  });
+
+  it('removes verdicts that moved nothing once they are old, but for the last of a device, and rules that none used', async () => {
+    const verdict = `INSERT INTO attestation_verdict (project_id, device_id, verdict, at, provider, outcome, changed,
+      generation, evidence_digest, evidence, circumstances, basis_digest, result)
+      SELECT v.project, 'judged', v.number, now() - v.days * interval '1 day', 'signed_measurement_v1', 'verified',
+        v.changed, 1, repeat('a', 64), '{}', '{}', repeat(v.basis, 64), '{}'`;
+    await database.rows(`INSERT INTO attestation_basis (project_id, digest, content, first_used_at)
+      SELECT project, repeat(digest, 64), '{}', now() - days * interval '1 day'
+      FROM (VALUES ('default', 'b', 90), ('default', 'c', 90), ('default', 'd', 1), ('other', 'b', 90))
+        v (project, digest, days)`);
+    await database.rows(`${verdict} FROM (VALUES
+      ('default', 1, 60, true, 'b'), ('default', 2, 59, false, 'c'), ('default', 3, 32, false, 'b'),
+      ('default', 4, 28, false, 'b'), ('default', 5, 40, false, 'b'), ('other', 1, 60, false, 'b'))
+      v (project, number, days, changed, basis)`);
+    await database.rows(`INSERT INTO device_attestation (project_id, device_id, state, generation, verdict, provider,
+      updated_at) VALUES ('default', 'judged', 'challenged', 1, 5, 'signed_measurement_v1', now())`);
+    const removed = await prune(database.worker, new Date(), { verdictDays: 30 });
+    assert.deepEqual([removed['attestation_verdicts'], removed['attestation_bases']], [3, 2]);
+    assert.deepEqual(
+      await database.rows('SELECT project_id, verdict::integer FROM attestation_verdict ORDER BY verdict'),
+      [
+        { project_id: 'default', verdict: 1 },
+        { project_id: 'default', verdict: 4 },
+        { project_id: 'default', verdict: 5 },
+      ],
+    );
+    assert.deepEqual(await database.rows('SELECT left(digest, 1) AS digest FROM attestation_basis ORDER BY digest'), [
+      { digest: 'b' },
+      { digest: 'd' },
+    ]);
+  });
+
+  it('finds standings whose evidence has run out, page by page', async () => {
+    const now = new Date();
+    const at = (seconds: number): string => new Date(now.getTime() + seconds * 1000).toISOString();
+    await database.rows(
+      `INSERT INTO device_attestation (project_id, device_id, state, generation, verdict, provider, key_id, verified_at,
+         fresh_until, updated_at)
+       SELECT v.project, v.device, v.state, 1, 1, 'signed_measurement_v1', 'k', $1::timestamptz, v.until::timestamptz, $1::timestamptz
+       FROM (VALUES ('default', 's1', 'verified', $2), ('default', 's2', 'verified', $3), ('default', 's3', 'failed', $2),
+         ('other', 's1', 'verified', $1::text), ('other', 's2', 'challenged', $2)) v (project, device, state, until)`,
+      [at(0), at(-1), at(1)],
+    );
+    const found = [];
+    let pages = 0;
+    for (let after: Awaited<ReturnType<typeof staleStandings>>['next'] = null; ; pages += 1) {
+      const page: Awaited<ReturnType<typeof staleStandings>> = await staleStandings(database.api, after, 2, now);
+      found.push(...page.items);
+      if (page.next === null) break;
+      after = page.next;
+    }
+    assert.deepEqual(found, [
+      { project: 'default', device_id: 's1' },
+      { project: 'other', device_id: 's1' },
+    ]);
+    assert.ok(pages >= 2);
   });
 });

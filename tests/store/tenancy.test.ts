@@ -94,8 +94,11 @@ const grants: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     actor: 'S',
     admin_session: 'SD',
     approval: 'S',
+    attestation_basis: 'SD',
+    attestation_verdict: 'SD',
     certificate_denylist: 'S',
     device: 'S',
+    device_attestation: 'S',
     device_candidate: 'S',
     device_first_contact: 'S',
     device_inbox: 'SD',
@@ -173,7 +176,9 @@ describe('the database', () => {
       heartbeat_news: 'sentinel_heartbeat',
       heartbeat_steady: 'sentinel_heartbeat',
       prune_lapsed: 'sentinel_reconciler',
+      prune_verdicts: 'sentinel_reconciler',
       seal_lag_seconds: 'sentinel_sealer',
+      stale_standings: 'sentinel_reconciler',
       waiting_news: 'sentinel_reconciler',
     });
     for (const { name, config } of functions) {
@@ -192,7 +197,9 @@ describe('the database', () => {
       heartbeat_news: 'sentinel_api',
       heartbeat_steady: 'sentinel_api',
       prune_lapsed: 'sentinel_worker',
+      prune_verdicts: 'sentinel_worker',
       seal_lag_seconds: 'sentinel_api,sentinel_worker',
+      stale_standings: 'sentinel_api',
       waiting_news: 'sentinel_api',
     });
   });

@@ -100,6 +100,7 @@ async function work(task: WorkerTask): Promise<void> {
       sensitive_approvals: 2,
     },
     attestation: { basis, required: false, askVerifier: null },
+    verdictDays: 30,
   });
   /** Whose approval it is, by its workflow. */
   const subjects = new Map<string, string>();
