@@ -19,10 +19,15 @@ export interface SecondApi {
   stop(): Promise<void>;
 }
 
-export async function startSecondApi(t: Cleanup, { instance }: Stack): Promise<SecondApi> {
+/** @param environment beside that of the first one */
+export async function startSecondApi(
+  t: Cleanup,
+  { instance }: Stack,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<SecondApi> {
   const port = await findFreePort();
   const child = spawn(process.execPath, [main], {
-    env: { ...(await environmentOfProcess(instance.pids['api'])), SENTINEL_PORT: String(port) },
+    env: { ...(await environmentOfProcess(instance.pids['api'])), SENTINEL_PORT: String(port), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
