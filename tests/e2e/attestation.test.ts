@@ -20,103 +20,115 @@ const deviceId = 'tpm-1';
 /** Evidence is asked for again well before it is too old. */
 const evidenceSeconds = '20';
 
-describe('a device with a TPM on a running installation', { skip }, () => {
-  const cleanup = cleanupAfterAll();
-  let stack: Stack;
-  let tpm: Tpm;
-  let ann: Client;
-  let root: Client;
-  let agent: RunningAgent;
+const exampleVerifier = fileURLToPath(new URL('../../deploy/tpm/example-verifier.ts', import.meta.url));
 
-  before(
-    async () => {
-      tpm = await startTpm(cleanup);
-      const [rootPem = '', issuerPem = ''] = tpm.authorities;
-      const roots = join(tpm.folder, 'root.pem');
-      await writeFile(roots, rootPem);
-      await writeFile(join(tpm.folder, 'chain.pem'), issuerPem);
-      const zeros = '00'.repeat(32);
-      stack = await startStack(cleanup, {
-        SENTINEL_HEARTBEAT_INTERVAL_SECONDS: '1',
-        SENTINEL_ATTESTATION_PROVIDER: 'tpm_quote_v1',
-        SENTINEL_ATTESTATION_REQUIRED: 'true',
-        SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS: evidenceSeconds,
-        SENTINEL_ATTESTATION_PCR_BASELINES_JSON: JSON.stringify({ sha256: { '0': [zeros], '7': [zeros] } }),
-        SENTINEL_ATTESTATION_REQUIRE_HARDWARE_BINDING: 'true',
-        SENTINEL_ATTESTATION_REQUIRE_ENDORSEMENT_CHAIN: 'true',
-        SENTINEL_ATTESTATION_TRUSTED_ENDORSEMENT_ROOT_PATHS: roots,
-      });
-      ann = await stack.as('ann');
-      root = await stack.as('root');
-      const folder = await agentFolder(cleanup);
-      await writeIdentity(folder, await stack.ca.issueDevice({ deviceId }), stack.ca.caCertificatePem);
-      const config = join(folder, 'config.json');
-      const source = {
-        device_id: deviceId,
-        server_url: stack.instance.api_url,
-        server_ca_path: 'ca.crt',
-        certificate_path: 'device.crt',
-        private_key_path: 'device.key',
-        state_path: 'state.json',
-        entra_device_id: 'e-1',
-        attestation_provider: 'tpm_quote_v1',
-        tpm_quote_command: [
-          ...[process.execPath, collector, '--folder', join(folder, 'keys')],
-          ...['--tcti', tpm.tcti, '--chain', join(tpm.folder, 'chain.pem')],
-        ],
-      };
-      await writeFile(config, JSON.stringify(source), { mode: 0o600 });
-      agent = startAgent(cleanup, ['run', '--config', config]);
-    },
-    { timeout: 240_000 },
-  );
+/** Who judges its quotes: we ourselves, or a program of the operator (AT-03). */
+const verifiers: Readonly<Record<string, (roots: string) => Record<string, string>>> = {
+  'the built-in verifier': () => ({}),
+  'a verifier command (AT-03, AT-14)': (roots) => ({
+    SENTINEL_TPM_QUOTE_VERIFIER_COMMAND: JSON.stringify([process.execPath, exampleVerifier, '--roots', roots]),
+  }),
+};
 
-  const device = (): Promise<Device> => ann.devices.get(deviceId);
-  const deviceWhere = (is: (found: Device) => boolean, what: string): Promise<Device> =>
-    eventually(async () => {
-      const found = await device();
-      return is(found) ? found : null;
-    }, what);
+for (const [verifier, settingsFor] of Object.entries(verifiers))
+  describe(`a device with a TPM on a running installation, by ${verifier}`, { skip }, () => {
+    const cleanup = cleanupAfterAll();
+    let stack: Stack;
+    let tpm: Tpm;
+    let ann: Client;
+    let root: Client;
+    let agent: RunningAgent;
 
-  it('proves its key while it waits for approval, so that approvers see it (AT-01, AG-06)', async () => {
-    await agent.line(/Waiting for approval/);
-    const proven = await deviceWhere(({ attestation }) => attestation.verified_at !== null, 'verified while pending');
-    assert.deepEqual([proven.approval_state, proven.trust_tier], ['pending', 'observed']);
-    assert.match(proven.hardware_identity ?? '', /^[0-9a-f]{64}$/);
-    assert.deepEqual(proven.directory, { entra_device_id: 'e-1' });
-  });
-
-  it('is trusted once people have approved device and key, bound to the hardware that it proved (AT-10, AT-15, AG-07)', async () => {
-    // The key is part of the enrollment where the actor knew it in time, and a review of its own where it did not.
-    const trusted = await eventually(async () => {
-      const found = await device();
-      if (found.trust_tier === 'trusted') return found;
-      const { pending_review: review } = found;
-      if (review !== null)
-        await ann.devices
-          .identityReview(deviceId, { decision: 'approve', digest: review.digest })
-          .catch((error: unknown) => {
-            if (!(error instanceof ApiProblem)) throw error;
-          });
-      return null;
-    }, 'trusted');
-    assert.equal(trusted.attestation.provider, 'tpm_quote_v1');
-    assert.notEqual(trusted.hardware_identity, null);
-    await agent.line(/trust tier of this device is trusted/);
-  });
-
-  it('is restricted by the heartbeat whose evidence shows another register, and that is audited (AT-06, HB-11)', async () => {
-    await tpm.run('tpm2_pcrextend', `7:sha256=${'11'.repeat(32)}`);
-    const refused = await agent.line(/Heartbeats are refused/);
-    assert.equal(refused['code'], 'attestation.failed');
-    const found = await device();
-    assert.equal(found.trust_tier, 'restricted', 'by the very heartbeat that was refused');
-    assert.equal(found.attestation.state, 'failed');
-    assert.match(found.attestation.reason ?? '', /PCR 7 of the sha256 bank/);
-    const { items } = await root.audit.list({ subject_id: deviceId });
-    assert.ok(
-      items.some(({ outcome, details }) => outcome === 'refused' && JSON.stringify(details).includes('pcr_mismatch')),
-      JSON.stringify(items),
+    before(
+      async () => {
+        tpm = await startTpm(cleanup);
+        const [rootPem = '', issuerPem = ''] = tpm.authorities;
+        const roots = join(tpm.folder, 'root.pem');
+        await writeFile(roots, rootPem);
+        await writeFile(join(tpm.folder, 'chain.pem'), issuerPem);
+        const zeros = '00'.repeat(32);
+        stack = await startStack(cleanup, {
+          SENTINEL_HEARTBEAT_INTERVAL_SECONDS: '1',
+          SENTINEL_ATTESTATION_PROVIDER: 'tpm_quote_v1',
+          SENTINEL_ATTESTATION_REQUIRED: 'true',
+          SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS: evidenceSeconds,
+          SENTINEL_ATTESTATION_PCR_BASELINES_JSON: JSON.stringify({ sha256: { '0': [zeros], '7': [zeros] } }),
+          SENTINEL_ATTESTATION_REQUIRE_HARDWARE_BINDING: 'true',
+          SENTINEL_ATTESTATION_REQUIRE_ENDORSEMENT_CHAIN: 'true',
+          SENTINEL_ATTESTATION_TRUSTED_ENDORSEMENT_ROOT_PATHS: roots,
+          ...settingsFor(roots),
+        });
+        ann = await stack.as('ann');
+        root = await stack.as('root');
+        const folder = await agentFolder(cleanup);
+        await writeIdentity(folder, await stack.ca.issueDevice({ deviceId }), stack.ca.caCertificatePem);
+        const config = join(folder, 'config.json');
+        const source = {
+          device_id: deviceId,
+          server_url: stack.instance.api_url,
+          server_ca_path: 'ca.crt',
+          certificate_path: 'device.crt',
+          private_key_path: 'device.key',
+          state_path: 'state.json',
+          entra_device_id: 'e-1',
+          attestation_provider: 'tpm_quote_v1',
+          tpm_quote_command: [
+            ...[process.execPath, collector, '--folder', join(folder, 'keys')],
+            ...['--tcti', tpm.tcti, '--chain', join(tpm.folder, 'chain.pem')],
+          ],
+        };
+        await writeFile(config, JSON.stringify(source), { mode: 0o600 });
+        agent = startAgent(cleanup, ['run', '--config', config]);
+      },
+      { timeout: 240_000 },
     );
+
+    const device = (): Promise<Device> => ann.devices.get(deviceId);
+    const deviceWhere = (is: (found: Device) => boolean, what: string): Promise<Device> =>
+      eventually(async () => {
+        const found = await device();
+        return is(found) ? found : null;
+      }, what);
+
+    it('proves its key while it waits for approval, so that approvers see it (AT-01, AG-06)', async () => {
+      await agent.line(/Waiting for approval/);
+      const proven = await deviceWhere(({ attestation }) => attestation.verified_at !== null, 'verified while pending');
+      assert.deepEqual([proven.approval_state, proven.trust_tier], ['pending', 'observed']);
+      assert.match(proven.hardware_identity ?? '', /^[0-9a-f]{64}$/);
+      assert.deepEqual(proven.directory, { entra_device_id: 'e-1' });
+    });
+
+    it('is trusted once people have approved device and key, bound to the hardware that it proved (AT-10, AT-15, AG-07)', async () => {
+      // The key is part of the enrollment where the actor knew it in time, and a review of its own where it did not.
+      const trusted = await eventually(async () => {
+        const found = await device();
+        if (found.trust_tier === 'trusted') return found;
+        const { pending_review: review } = found;
+        if (review !== null)
+          await ann.devices
+            .identityReview(deviceId, { decision: 'approve', digest: review.digest })
+            .catch((error: unknown) => {
+              if (!(error instanceof ApiProblem)) throw error;
+            });
+        return null;
+      }, 'trusted');
+      assert.equal(trusted.attestation.provider, 'tpm_quote_v1');
+      assert.notEqual(trusted.hardware_identity, null);
+      await agent.line(/trust tier of this device is trusted/);
+    });
+
+    it('is restricted by the heartbeat whose evidence shows another register, and that is audited (AT-06, HB-11)', async () => {
+      await tpm.run('tpm2_pcrextend', `7:sha256=${'11'.repeat(32)}`);
+      const refused = await agent.line(/Heartbeats are refused/);
+      assert.equal(refused['code'], 'attestation.failed');
+      const found = await device();
+      assert.equal(found.trust_tier, 'restricted', 'by the very heartbeat that was refused');
+      assert.equal(found.attestation.state, 'failed');
+      assert.match(found.attestation.reason ?? '', /PCR 7 of the sha256 bank/);
+      const { items } = await root.audit.list({ subject_id: deviceId });
+      assert.ok(
+        items.some(({ outcome, details }) => outcome === 'refused' && JSON.stringify(details).includes('pcr_mismatch')),
+        JSON.stringify(items),
+      );
+    });
   });
-});
