@@ -146,6 +146,8 @@ export function fewSql(filter: DeviceFilter, view: DeviceView, bind: Bind): Few 
   const endsBefore = (at: string): string =>
     `SELECT device_id FROM (${of(`pinned_not_after < ${bind(at)}::timestamptz`)} OFFSET 0) ending`;
   const unusual = `(state <> 'approved' OR tier <> 'monitored')`;
+  const asked = view.attestation_provider !== null;
+  const failed = `SELECT device_id FROM device_attestation WHERE project_id = $1 AND state = 'failed'`;
 
   if (filter.pending_review === true) return all(of('review IS NOT NULL'));
   if (filter.retired === true) return all(of(`state = 'retired'`));
@@ -164,9 +166,10 @@ export function fewSql(filter: DeviceFilter, view: DeviceView, bind: Bind): Few 
     case 'trusted':
       return all(of(`state = 'approved' AND tier = 'trusted'`));
     case 'observed':
-      return view.identity_verified ? all(of(unusual), untouched) : null;
+      // Where evidence has to be there, whoever has none is observed too.
+      return view.identity_verified && !(asked && view.attestation_required) ? all(of(unusual), untouched) : null;
     case 'restricted':
-      return all(of(unusual), endsBefore(shifted(view.now, 1)));
+      return all(of(unusual), endsBefore(shifted(view.now, 1)), ...(asked ? [failed] : []));
     case 'revoked':
       return { names: `${deniedNamesSql} UNION ${of(`tier = 'revoked'`)}`, plan: 'whole' };
     case 'monitored':

@@ -9,6 +9,7 @@ import { DeviceTimeline } from './device-timeline.ts';
 import { Devices } from './devices.ts';
 import { EventProjects } from './event-projects.ts';
 import { HeardRevocations } from './heard-revocations.ts';
+import { FailedEvidence } from './failed-evidence.ts';
 import { FleetLists } from './fleet-lists.ts';
 import { HeartbeatPath } from './heartbeat-path.ts';
 import { HeartbeatPlan } from './heartbeat-plan.ts';
@@ -40,4 +41,5 @@ export const migrations = [
   { name: '0017-attestation', class: Attestation },
   { name: '0018-steady-heartbeats', class: SteadyHeartbeats },
   { name: '0019-attestation-sweeps', class: AttestationSweeps },
+  { name: '0020-failed-evidence', class: FailedEvidence },
 ] as const satisfies readonly MigrationObject[];
