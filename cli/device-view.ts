@@ -1,4 +1,5 @@
 // A device on one screen.
+import type { AttestationStatus } from '#contracts/http/attestation.ts';
 import type { Device } from '#contracts/http/devices.ts';
 import type { DeviceExplanation } from '#contracts/http/explanation.ts';
 import type { Target } from './connection.ts';
@@ -8,8 +9,20 @@ import { longTime } from './when.ts';
 import { stateCell, tierCell } from './words.ts';
 import { workflowLink } from './workflow-link.ts';
 
-export function showDevice(context: CliContext, device: Device, target: Target): void {
+/** Whether there is more to say of its evidence than that there is none. */
+export function hasEvidence({ attestation, hardware_identity }: Device): boolean {
+  return attestation.provider !== null || attestation.verified_at !== null || hardware_identity !== null;
+}
+
+/** @param status What its evidence came to; null where that was not asked for. */
+export function showDevice(
+  context: CliContext,
+  device: Device,
+  target: Target,
+  status: AttestationStatus | null = null,
+): void {
   const { attestation, pending_review: review } = device;
+  const binding = status?.binding ?? null;
   facts(context.terminal, [
     ['Device', device.device_id],
     ['Project', device.project],
@@ -38,7 +51,9 @@ export function showDevice(context: CliContext, device: Device, target: Target):
     ['  provider', attestation.provider],
     ['  verified', attestation.verified_at === null ? null : longTime(context, attestation.verified_at)],
     ['  reason', attestation.reason],
-    ['Hardware', device.hardware_identity],
+    ...(binding === null
+      ? [[status === null ? 'Hardware' : 'Hardware, not approved', device.hardware_identity] as const]
+      : [['Bound key', binding.key_id] as const, ['Bound hardware', binding.binding_id ?? 'not known'] as const]),
     ['Review', review && `${review.kind}, ${review.approvals} of ${review.required} approvals`],
     ['  id', review && review.id],
     ['  digest', review && review.digest],

@@ -7,7 +7,7 @@ import { addAttestationCommands } from './attestation.ts';
 import { confirmByName } from './confirm.ts';
 import { withClient, type Target } from './connection.ts';
 import { globalsOf, present, type CliContext } from './context.ts';
-import { showDevice, showExplanation } from './device-view.ts';
+import { hasEvidence, showDevice, showExplanation } from './device-view.ts';
 import { withExamples } from './examples.ts';
 import { CliError } from './failure.ts';
 import { forEachId, readIds } from './many.ts';
@@ -93,7 +93,9 @@ export function addDeviceCommands(program: Command, context: CliContext): void {
       watching(context, command, async (view) => {
         await withClient(view, command, async (client, target) => {
           const found = await client.devices.get(id);
-          present(view, command, found, (item) => showDevice(view, item, target));
+          // What it is bound to is not in the object of the device.
+          const status = globalsOf(command).json || !hasEvidence(found) ? null : await client.devices.attestation(id);
+          present(view, command, found, (item) => showDevice(view, item, target, status));
         });
       }),
     );

@@ -1,6 +1,7 @@
 // Shows what is up for approval and votes on exactly that: the digest that was shown goes with the vote.
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
+import type { ApprovalKind } from '#contracts/states.ts';
 import type { Target } from './connection.ts';
 import type { CliContext } from './context.ts';
 import { confirmByName, confirmIfAsked } from './confirm.ts';
@@ -15,6 +16,13 @@ export interface ReviewOptions {
   readonly yes?: boolean;
 }
 
+/** What an approval of each kind does. */
+const questions: Record<ApprovalKind, string> = {
+  enrollment: 'Let this device in with this certificate?',
+  rotation: 'Accept this certificate from now on, and the one before no more?',
+  hardware: 'Bind the device to this attestation key and hardware, so that evidence of no other counts?',
+};
+
 /** Everything known of an approval. */
 export function showApproval(context: CliContext, approval: Approval, target: Target): void {
   const { terminal } = context;
@@ -22,6 +30,7 @@ export function showApproval(context: CliContext, approval: Approval, target: Ta
   facts(terminal, [
     ['Approval', approval.id],
     ['Kind', `${approval.kind} of ${approval.subject.kind} ${approval.subject.id}`],
+    ['Asks', questions[approval.kind]],
     ['State', stateCell(approval.state)],
     ['Approvals', `${approvals} of ${approval.required_approvals}`],
     ['Requested by', `${approval.requested_by.kind} ${approval.requested_by.id}`],

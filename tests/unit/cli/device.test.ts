@@ -5,6 +5,7 @@ import {
   aDevice,
   aHistoryEntry,
   anApproval,
+  anAttestationStatus,
   approvalId,
   aPendingDevice,
   aTrustAssertion,
@@ -181,7 +182,44 @@ describe('sentinel device show and history', () => {
     assert.match(out, /Trust tier\tobserved/);
     assert.match(out, /digest\td{64}/);
     assert.match(out, /fingerprint\tf{64}/);
-    assert.doesNotMatch(out, /Hardware|Reason/);
+    assert.doesNotMatch(out, /Hardware|Reason|Bound/);
+  });
+
+  it('shows why evidence does not count, and the key and hardware that people have approved (AT-15)', async (t) => {
+    const failed = aDevice({
+      attestation: {
+        state: 'failed',
+        provider: 'tpm_quote_v1',
+        verified_at: '2026-01-02T03:00:00.000Z',
+        reason: 'Register 7 differs',
+      },
+      hardware_identity: 'cd',
+    });
+    const status = anAttestationStatus();
+    const routes = {
+      'GET /api/devices/lab-1': { body: failed },
+      'GET /api/devices/lab-1/attestation': { body: status },
+    };
+    const { out } = await runCommand(t, 'device show lab-1', { routes });
+    assert.match(out, /reason\tRegister 7 differs/);
+    assert.match(out, /Bound key\tab\nBound hardware\tcd/);
+    const unbound = await runCommand(t, 'device show lab-1', {
+      routes: { ...routes, 'GET /api/devices/lab-1/attestation': { body: { ...status, binding: null } } },
+    });
+    assert.match(unbound.out, /Hardware, not approved\tcd/);
+    assert.doesNotMatch(unbound.out, /Bound/);
+    const { out: json } = await runCommand(t, 'device show lab-1 --json', { routes });
+    assert.deepEqual(JSON.parse(json), failed);
+  });
+
+  it('says what approving a key and its hardware does', async (t) => {
+    const hardware = anApproval({ kind: 'hardware', content: { attestation: { key_id: 'ab', binding_id: 'cd' } } });
+    const { out } = await runCommand(t, `approval show ${approvalId}`, {
+      routes: { [`GET /api/approvals/${approvalId}`]: { body: hardware } },
+    });
+    assert.match(out, /Asks\tBind the device to this attestation key and hardware/);
+    assert.match(out, /attestation\.key_id\tab/);
+    assert.match(out, /attestation\.binding_id\tcd/);
   });
 
   it('gives the workflow as an address to open, as the API said it with --json, and its id once it is gone', async (t) => {
