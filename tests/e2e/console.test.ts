@@ -244,11 +244,11 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
       assert.match(await tiers.getByRole('button', { name: /^Monitored/ }).innerText(), /–$/);
     });
 
-    it('shows the hardware that a device is bound to (UI-05)', async (t) => {
+    it('shows of which device the hardware is known (UI-05)', async (t) => {
       const { page } = await open(t, '/dashboard', { as: 'viewer1' });
       await fleetIsShown(page);
-      await row(page, 'gate-north-01').getByRole('img', { name: 'Bound to its hardware' }).waitFor();
-      assert.equal(await row(page, 'kiosk-berlin-01').getByRole('img', { name: 'Bound to its hardware' }).count(), 0);
+      await row(page, 'gate-north-01').getByRole('img', { name: 'Hardware is known' }).waitFor();
+      assert.equal(await row(page, 'kiosk-berlin-01').getByRole('img', { name: 'Hardware is known' }).count(), 0);
     });
 
     it('keeps filters under a name, goes to them and forgets them', async (t) => {
@@ -471,6 +471,36 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
       assert.deepEqual(faults, []);
     });
 
+    it('says what approving other hardware means, beside the key and hardware that the device is bound to (AT-15)', async (t) => {
+      const { api, page, faults } = await open(t, '/dashboard', { as: 'approver1' });
+      const device = api.fleet.devices.get('gate-north-02');
+      assert.ok(device);
+      const key = 'e1'.repeat(34);
+      const asked = (hardware: string | null) =>
+        putUnderReview(api.fleet, device, Date.now(), {
+          kind: 'hardware',
+          required: 1,
+          hardware: { provider: 'tpm_quote_v1', key_id: key, binding_id: hardware, manufacturer: 'IFX' },
+        });
+      const { id } = asked(device.hardware_identity);
+      await page.goto(`${api.url}/approvals/${id}`);
+      const claim = page.getByRole('region', { name: 'Attestation key and hardware' });
+      await claim.getByText(/^The hardware stays the same/).waitFor();
+      const line = (name: string) => claim.getByRole('row').filter({ hasText: name });
+      await line('Attestation key').getByText('Changed').waitFor();
+      await line('Attestation key').getByText(key).waitFor();
+      await line('Hardware').last().getByText('Same').waitFor();
+      await claim.getByText('IFX').waitFor();
+
+      asked('tpm:another');
+      await page.goto(`${api.url}/dashboard`);
+      await page.getByRole('button', { name: 'Review gate-north-02' }).click();
+      const dialog = page.getByRole('dialog');
+      await dialog.getByText(/^This is not the hardware that the device is bound to/).waitFor();
+      await dialog.getByText('tpm:another').waitFor();
+      assert.deepEqual(faults, []);
+    });
+
     it('is a queue for the keyboard, and moves nothing under the pointer (CP-37)', async (t) => {
       const { api, page, faults } = await open(t, '/approvals', { as: 'approver1' });
       const reviews = page.locator('[data-review]');
@@ -573,6 +603,16 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
   });
 
   describe('the device page', () => {
+    it('shows why its evidence stands where it stands, what it is bound to and its last verdicts (AT-15)', async (t) => {
+      const { page, faults } = await open(t, '/devices/meter-0042', { as: 'viewer1' });
+      const panel = page.getByRole('region', { name: 'Attestation and hardware' });
+      await panel.getByText(/^Its last evidence was refused \(“PCR 7 does not fit the baseline”\)/).waitFor();
+      await panel.getByText('Measurement signed by the agent').waitFor();
+      await panel.getByRole('button', { name: 'Copy the bound key' }).waitFor();
+      await panel.getByRole('list', { name: 'Last verdicts' }).getByText('Refused').waitFor();
+      assert.deepEqual(faults, []);
+    });
+
     it('says in words why a device stands where it stands', async (t) => {
       const { page } = await open(t, '/devices/meter-0042', { as: 'viewer1' });
       const why = page.getByRole('region', { name: 'Why it is restricted' });
@@ -787,6 +827,7 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
           '/dashboard',
           '/dashboard?search=nothing',
           '/devices/vault-door-01',
+          '/devices/gate-north-01',
           '/devices/kiosk-berlin-03?tab=timeline',
           '/devices/gate-north-01?tab=timeline&kind=heartbeat',
           '/devices/gate-north-01?tab=json',
@@ -808,6 +849,19 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
           await page.goto(`${api.url}/dashboard`);
           await page.getByRole('button', { name: 'Review kiosk-munich-01' }).click();
           await page.getByRole('dialog').getByRole('button', { name: 'Approve' }).waitFor();
+        });
+        judged('at a review of hardware', async (page) => {
+          const device = api.fleet.devices.get('gate-north-02');
+          assert.ok(device);
+          const hardware = {
+            provider: 'tpm_quote_v1',
+            key_id: 'e1'.repeat(34),
+            binding_id: 'other',
+            manufacturer: 'IFX',
+          };
+          const { id } = putUnderReview(api.fleet, device, Date.now(), { kind: 'hardware', required: 1, hardware });
+          await page.goto(`${api.url}/approvals/${id}`);
+          await page.getByRole('table', { name: /^What the device is bound to now/ }).waitFor();
         });
         judged('in the account menu', async (page) => {
           await page.keyboard.press('Escape');

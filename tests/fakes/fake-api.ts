@@ -27,7 +27,7 @@ import {
   timelineKinds,
 } from '#contracts/states.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
-import { appendAudit, type FakeFleet, fakeFleet, rotationPolicy } from './fake-fleet.ts';
+import { appendAudit, attestationOf, type FakeFleet, fakeFleet, rotationPolicy, verdictsOf } from './fake-fleet.ts';
 
 const accounts: Record<string, Role> = {
   admin: 'admin',
@@ -404,6 +404,10 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
             ),
             url,
           );
+        if (verb === 'attestation')
+          return url.pathname.endsWith('/verdicts')
+            ? list(verdictsOf(deviceOf(id), nowMs()), url)
+            : attestationOf(deviceOf(id), nowMs());
         if (verb === 'explanation') return explanationOf(deviceOf(id));
         if (verb === 'timeline') return timelineOf(deviceOf(id), url);
         if (verb === 'history') return list(fleet.history.get(id) ?? [], url);

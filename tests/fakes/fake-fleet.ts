@@ -1,5 +1,7 @@
 // A fleet made up for the console's tests: one device for every state that a page has to show.
 import { createHash } from 'node:crypto';
+import { attestationProviders } from '#contracts/attestation.ts';
+import type { AttestationStatus, AttestationVerdict } from '#contracts/http/attestation.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { AuditEvent } from '#contracts/http/audit.ts';
 import type { Device, HistoryEntry } from '#contracts/http/devices.ts';
@@ -93,11 +95,56 @@ const contentOf = (device: Device, certificate: Certificate) => {
   };
 };
 
+/** Where a made-up device stands with its evidence: bound to its hardware, where it has any. */
+export function attestationOf({ device_id, attestation, hardware_identity }: Device, nowMs: number): AttestationStatus {
+  const { state, verified_at, reason: detail } = attestation;
+  const provider = attestationProviders.find((name) => name === attestation.provider) ?? null;
+  const key = { provider: provider ?? 'tpm_quote_v1', key_id: hex(`${device_id} key`), binding_id: hardware_identity };
+  const standing = {
+    ...{ ...key, generation: 3, confirmed_generation: 3, verdict: 2, verified_at, detail },
+    manufacturer: hardware_identity === null ? null : 'IFX',
+    fresh_until: verified_at === null ? null : at(Date.parse(verified_at) + 300 * second),
+    code: state === 'failed' ? 'attestation.failed' : null,
+    reason: state === 'failed' ? 'pcr_mismatch' : null,
+  };
+  return {
+    ...{ device_id, provider, required: provider !== null, state },
+    standing:
+      provider === null
+        ? null
+        : { ...standing, state: state === 'verified' || state === 'failed' ? state : 'challenged' },
+    binding: provider === null ? null : key,
+    registers: provider === null ? null : { sha256: [0, 2, 4, 7] },
+    baselines: [],
+    challenge: provider === null ? null : { provider, expires_at: at(nowMs + 200 * second) },
+  };
+}
+
+/** Its last evidence, and the first that made it verified. */
+export function verdictsOf(device: Device, nowMs: number): AttestationVerdict[] {
+  const { standing } = attestationOf(device, nowMs);
+  if (standing === null) return [];
+  const { key_id, binding_id, manufacturer, code, reason, detail } = standing;
+  const verdict = {
+    ...{ key_id, binding_id, manufacturer, code: null, reason: null, detail: null, fresh_until: null, generation: 3 },
+    ...{ evidence_digest: hex('evidence'), basis_digest: hex('basis') },
+  };
+  return [
+    {
+      ...{ ...verdict, verdict: 2, at: at(nowMs - 40 * second), changed: standing.state === 'failed' },
+      ...(standing.state === 'failed' ? { outcome: 'refused', code, reason, detail } : { outcome: 'verified' }),
+    },
+    { ...verdict, verdict: 1, at: at(nowMs - 3 * day), changed: true, outcome: 'verified' },
+  ];
+}
+
 interface Review {
   readonly kind: Approval['kind'];
   readonly required: number;
   readonly votes?: Approval['votes'];
   readonly requestedBy?: Approval['requested_by'];
+  /** The attestation key and hardware that the device would be bound to. */
+  readonly hardware?: Readonly<Record<string, string | null>>;
 }
 
 /** Puts a device under review. */
@@ -110,7 +157,10 @@ export function putUnderReview(fleet: FakeFleet, device: Device, nowMs: number, 
     project: device.project,
     kind: review.kind,
     subject: { kind: 'device', id: device.device_id },
-    content: contentOf(device, certificate),
+    content: {
+      ...contentOf(device, certificate),
+      ...(review.hardware === undefined ? {} : { attestation: review.hardware }),
+    },
     digest: hex(`${id} ${certificate.fingerprint_sha256}`),
     state: 'open',
     requested_by: review.requestedBy ?? { kind: 'device', id: device.device_id },

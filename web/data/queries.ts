@@ -16,6 +16,8 @@ export type Area = 'devices' | 'approvals' | 'audit' | 'sessions' | 'health' | '
 const livenessMs = 5_000;
 const quietMs = 15_000;
 const waitingLimit = 50;
+/** The last few say how it came to this. */
+const verdictLimit = 5;
 
 export type Queries = ReturnType<typeof createQueries>;
 
@@ -54,6 +56,18 @@ export function createQueries(client: Client) {
         queryKey: ['devices', 'explanation', id] satisfies [Area, ...unknown[]],
         queryFn: ({ signal }) => client.devices.explanation(id, { signal }),
         refetchInterval: livenessMs,
+      }),
+    attestation: (id: string) =>
+      queryOptions({
+        queryKey: ['devices', 'attestation', id] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.devices.attestation(id, { signal }),
+        refetchInterval: quietMs,
+      }),
+    verdicts: (id: string) =>
+      queryOptions({
+        queryKey: ['devices', 'verdicts', id] satisfies [Area, ...unknown[]],
+        queryFn: ({ signal }) => client.devices.verdicts(id, { limit: verdictLimit }, { signal }),
+        refetchInterval: quietMs,
       }),
     timeline: (id: string, kind: TimelineKind | undefined) =>
       infiniteQueryOptions({

@@ -16,7 +16,8 @@ import { Barrier } from '../parts/barrier.tsx';
 import { WorkflowLink } from '../parts/workflow-link.tsx';
 import { deviceTabs, parseDeviceSearch } from '../search.ts';
 import { DeviceActions } from './device/device-actions.tsx';
-import { AttestationPanel, CommandPanel, IdentityPanel, PosturePanel, TagsPanel } from './device/device-facts.tsx';
+import { AttestationPanel } from './device/attestation-panel.tsx';
+import { CommandPanel, IdentityPanel, PosturePanel, TagsPanel } from './device/device-facts.tsx';
 import { CertificatePanel } from './device/certificate-panel.tsx';
 import { DeviceReview } from './device/device-review.tsx';
 import { DeviceTimeline } from './device/device-timeline.tsx';
@@ -175,7 +176,7 @@ function DeviceOverview({ device }: { readonly device: Device }) {
       </div>
       <div>
         <IdentityPanel device={device} />
-        <AttestationPanel device={device} />
+        <AttestationPanel deviceId={device.device_id} state={device.attestation.state} />
         <TagsPanel device={device} />
         <PosturePanel device={device} />
         <CommandPanel deviceId={device.device_id} />

@@ -15,7 +15,8 @@ import { Loading, Nothing, Page, Panel } from '../parts/page.tsx';
 import { ProblemAlert } from '../parts/problem.tsx';
 import tones from '../parts/tones.module.css';
 import { WaitingPanel } from '../parts/waiting.tsx';
-import { counted, plainName } from '../words/names.ts';
+import { actionTitle } from '../words/actions.ts';
+import { counted } from '../words/names.ts';
 import { livenessWords, tierWords } from '../words/states.ts';
 import { attentionFor, working, type Attention } from '../words/attention.ts';
 import classes from './overview.module.css';
@@ -223,7 +224,7 @@ function LatestPanel() {
           {latest.data.items.map((event) => (
             <li key={event.sequence}>
               <span className={classes['what']}>
-                {plainName(event.action)}
+                {actionTitle(event.action)}
                 {event.outcome !== 'success' && ` (${event.outcome})`}
               </span>
               <span>

@@ -5,7 +5,7 @@ import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import { createContext, use, useState } from 'react';
 import type { Held } from '../data/held.ts';
-import { plainName } from '../words/names.ts';
+import { actionTitle } from '../words/actions.ts';
 import classes from './audit-table.module.css';
 import { OutcomeBadge } from './badges.tsx';
 import { CopyText } from './copy.tsx';
@@ -100,7 +100,7 @@ function Expander({ event }: { readonly event: AuditEvent }) {
 function Action({ event }: { readonly event: AuditEvent }) {
   return (
     <span className={classes['action']} title={`${event.category}: ${event.action}`}>
-      {plainName(event.action)}
+      {actionTitle(event.action)}
       <small>{event.category}</small>
     </span>
   );

@@ -1,4 +1,5 @@
 // States as an icon and a word, so that colour alone never carries them.
+import type { VerdictOutcome } from '#contracts/attestation.ts';
 import type {
   ApprovalState,
   AttestationState,
@@ -38,6 +39,7 @@ import {
   outcomeWords,
   rotationWords,
   tierWords,
+  verdictWords,
   type StateWords,
 } from '../words/states.ts';
 import classes from './badges.module.css';
@@ -117,6 +119,16 @@ export const LivenessBadge = ({ liveness, ...size }: { liveness: Liveness } & Si
 
 export const AttestationBadge = ({ state, ...size }: { state: AttestationState } & Size) => (
   <StateBadge words={attestationWords[state]} icon={attestationIcons[state]} {...size} />
+);
+
+const verdictIcons: Record<VerdictOutcome, Icon> = {
+  verified: IconCircleCheck,
+  unproven: IconHelpCircle,
+  refused: IconCircleX,
+};
+
+export const VerdictBadge = ({ outcome, ...size }: { outcome: VerdictOutcome } & Size) => (
+  <StateBadge words={verdictWords[outcome]} icon={verdictIcons[outcome]} {...size} />
 );
 
 export const ApprovalBadge = ({ state, ...size }: { state: ApprovalState } & Size) => (

@@ -10,9 +10,10 @@ import { useBarrier, useMe, useServices } from '../data/services.tsx';
 import { reviewBarrier } from '../words/review.ts';
 import { kindWords } from '../words/states.ts';
 import { Barrier } from './barrier.tsx';
-import { CertificateComparison } from './certificate-comparison.tsx';
+import { Comparison } from './comparison.tsx';
 import { CopyText } from './copy.tsx';
 import { Fact, Facts, isObject, ObjectFacts } from './facts.tsx';
+import { HardwareClaim } from './hardware-claim.tsx';
 import { FullMoment, Moment, useNowMs } from './moment.tsx';
 import { ProblemAlert } from './problem.tsx';
 import { say } from './say.ts';
@@ -21,17 +22,30 @@ import classes from './review.module.css';
 /** Exactly what a vote is for, and the digest that binds the vote to it. */
 export function ReviewSubject({ approval }: { readonly approval: Approval }) {
   const pinned = usePinned(approval);
-  const { certificate, ...rest } = approval.content;
+  const { certificate, attestation } = approval.content;
   const isCompared = pinned !== null && isObject(certificate);
+  const claim = isObject(attestation) ? attestation : null;
+  const rest = Object.entries(approval.content).filter(
+    ([name]) => !(name === 'certificate' && isCompared) && !(name === 'attestation' && claim !== null),
+  );
   return (
     <Stack gap="sm">
       <p className={classes['asks']}>{kindWords[approval.kind].asks}</p>
-      {isCompared && <CertificateComparison before={pinned} after={certificate} />}
+      {claim !== null && <HardwareClaim approval={approval} claim={claim} />}
+      {isCompared && (
+        <Comparison
+          of="Certificate"
+          caption="The certificate that is pinned now, and the one that would replace it"
+          now="Pinned now"
+          before={pinned}
+          after={certificate}
+        />
+      )}
       <div className={classes['content']}>
-        <ObjectFacts value={isCompared ? rest : approval.content} />
+        <ObjectFacts value={Object.fromEntries(rest)} />
       </div>
       <Facts>
-        <Fact name={isCompared ? 'Digest of all asked for' : 'Digest of the above'}>
+        <Fact name={isCompared || claim !== null ? 'Digest of all asked for' : 'Digest of the above'}>
           <CopyText text={approval.digest} what="the digest" />
         </Fact>
         <Fact name="Requested by">

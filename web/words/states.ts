@@ -1,4 +1,5 @@
 // How each state of the API is called and coloured, once; `parts/badges.tsx` adds the icons.
+import type { VerdictOutcome } from '#contracts/attestation.ts';
 import type {
   ApprovalKind,
   ApprovalState,
@@ -22,7 +23,7 @@ export interface StateWords {
 
 export const tierWords: Record<TrustTier, StateWords> = {
   trusted: { label: 'Trusted', tone: 'good', meaning: 'Approved, and its attestation is verified and fresh.' },
-  monitored: { label: 'Monitored', tone: 'info', meaning: 'Approved; no attestation is asked of it.' },
+  monitored: { label: 'Monitored', tone: 'info', meaning: 'Approved, without evidence that would make it trusted.' },
   observed: { label: 'Observed', tone: 'quiet', meaning: 'Known but not trusted: a decision or evidence is missing.' },
   restricted: { label: 'Restricted', tone: 'watch', meaning: 'Something is wrong with it; it gets no commands.' },
   revoked: { label: 'Revoked', tone: 'bad', meaning: 'Its certificate was revoked and is refused for ever.' },
@@ -46,11 +47,29 @@ export const livenessWords: Record<Liveness, StateWords> = {
 };
 
 export const attestationWords: Record<AttestationState, StateWords> = {
-  verified: { label: 'Verified', tone: 'good', meaning: 'Its evidence fits the reference values and is fresh.' },
-  not_required: { label: 'Not required', tone: 'quiet', meaning: 'Policy asks no evidence of it.' },
-  challenged: { label: 'Challenged', tone: 'info', meaning: 'Evidence was asked for and has not come yet.' },
+  verified: {
+    label: 'Verified',
+    tone: 'good',
+    meaning: 'Its evidence fits, is fresh, and is of the key and hardware that people approved.',
+  },
+  not_required: {
+    label: 'Not required',
+    tone: 'quiet',
+    meaning: 'Policy demands no evidence of it, and none counts now.',
+  },
+  challenged: { label: 'Challenged', tone: 'info', meaning: 'Evidence was asked for, and none counts yet.' },
   stale: { label: 'Stale', tone: 'watch', meaning: 'Its last evidence is older than policy allows.' },
-  failed: { label: 'Failed', tone: 'bad', meaning: 'Its last evidence did not fit the reference values.' },
+  failed: { label: 'Failed', tone: 'bad', meaning: 'Its last evidence was refused.' },
+};
+
+export const verdictWords: Record<VerdictOutcome, StateWords> = {
+  verified: { label: 'Verified', tone: 'good', meaning: 'Everything that policy asks for was proven.' },
+  unproven: {
+    label: 'Unproven',
+    tone: 'info',
+    meaning: 'Nothing is wrong with it; its key has not shown yet that it lives in its TPM.',
+  },
+  refused: { label: 'Refused', tone: 'bad', meaning: 'It did not prove what policy asks for.' },
 };
 
 export const approvalWords: Record<ApprovalState, StateWords> = {

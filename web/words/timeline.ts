@@ -1,5 +1,6 @@
 // What happened to a device as one line of its timeline.
 import type { TimelineEntry } from '#contracts/http/timeline.ts';
+import { actionTitle } from './actions.ts';
 import { eventTitle, stateChange } from './history.ts';
 import { plainName } from './names.ts';
 import type { Tone } from './states.ts';
@@ -23,7 +24,7 @@ export function timelineWords({ transition, audit, silence }: TimelineEntry): Ti
     const said = [code, reason].filter((part) => typeof part === 'string' && part !== '').join(': ');
     const outcome = audit.outcome === 'success' ? '' : `${plainName(audit.outcome)}`;
     return {
-      title: plainName(audit.action),
+      title: actionTitle(audit.action),
       text: [outcome, said].filter((part) => part !== '').join(', '),
       tone: outcomeTones[audit.outcome],
     };

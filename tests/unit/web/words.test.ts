@@ -6,9 +6,11 @@ import { anAuditEvent } from '#tests/fakes/api-objects.ts';
 import { fakeDevice, fakeFleet, putUnderReview } from '#tests/fakes/fake-fleet.ts';
 import { facetsOf } from '#api/device-counts.ts';
 import type { DeviceCounts } from '#contracts/http/devices.ts';
+import { actionTitle } from '#web/words/actions.ts';
 import { attentionFor } from '#web/words/attention.ts';
 import { stringifySearch } from '#web/search.ts';
 import { eventTitle, stateChange } from '#web/words/history.ts';
+import { hardwareChange } from '#web/words/hardware.ts';
 import { plainName } from '#web/words/names.ts';
 import { missingPermission } from '#web/words/permission.ts';
 import { reviewBarrier } from '#web/words/review.ts';
@@ -119,6 +121,33 @@ describe('the history of a device', () => {
     assert.equal(eventTitle({ event: 'hardware.changed' }), 'Hardware changed');
     assert.equal(stateChange({ from_state: 'pending', to_state: 'approved' }), 'Pending → Approved');
     assert.equal(stateChange({ from_state: null, to_state: 'pending' }), 'Pending');
+  });
+});
+
+describe('what approving an attestation key means', () => {
+  const bound = { provider: 'tpm_quote_v1', key_id: 'ab', binding_id: 'cd' } as const;
+  for (const [what, now, change, says] of [
+    ['a first key', null, {}, /^It is bound to nothing yet/],
+    ['what it is bound to', bound, {}, /bound to already/],
+    ['another key of the same hardware', bound, { key_id: 'ef' }, /^The hardware stays the same/],
+    ['other hardware', bound, { key_id: 'ef', binding_id: '01' }, /^This is not the hardware/],
+    ['a key of no known hardware', null, { binding_id: null }, /Nothing says which hardware holds this key/],
+    [
+      'a key whose hardware is no longer known',
+      bound,
+      { binding_id: null },
+      /^This is not what the device is bound to/,
+    ],
+    ['a key, before it is known what there is now', undefined, {}, /^With this, only evidence of this key/],
+  ] as const) {
+    it(`says of ${what} what it is`, () => assert.match(hardwareChange(now, { ...bound, ...change }), says));
+  }
+});
+
+describe('audited actions', () => {
+  it('have words where their names say too little', () => {
+    assert.equal(actionTitle('hardware_identity_mismatch'), 'Evidence of other hardware or another key');
+    assert.equal(actionTitle('device.identity.approved'), 'Device identity approved');
   });
 });
 

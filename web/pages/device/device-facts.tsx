@@ -1,7 +1,7 @@
-// What is known of a device: identity, attestation, tags, posture, and the commands that show the same.
+// What is known of a device: identity, tags, posture, and the commands that show the same.
 import type { Device } from '#contracts/http/devices.ts';
 import { Stack } from '@mantine/core';
-import { AttestationBadge, DeviceApprovalBadge, Tags } from '../../parts/badges.tsx';
+import { DeviceApprovalBadge, Tags } from '../../parts/badges.tsx';
 import { Command, CopyText } from '../../parts/copy.tsx';
 import { Fact, Facts, ObjectFacts } from '../../parts/facts.tsx';
 import { FullMoment, Moment } from '../../parts/moment.tsx';
@@ -31,28 +31,6 @@ export function IdentityPanel({ device }: { readonly device: Device }) {
         <Fact name="Heartbeat counter">{device.heartbeat_counter?.toLocaleString() ?? 'None yet'}</Fact>
         <Fact name="Epoch">{device.token_version}</Fact>
         <Fact name="Project">{device.project}</Fact>
-      </Facts>
-    </Panel>
-  );
-}
-
-export function AttestationPanel({ device: { attestation, hardware_identity } }: { readonly device: Device }) {
-  return (
-    <Panel title="Attestation and hardware">
-      <Facts>
-        <Fact name="State">
-          <AttestationBadge state={attestation.state} plain />
-        </Fact>
-        {attestation.provider !== null && <Fact name="Provider">{attestation.provider}</Fact>}
-        {attestation.verified_at !== null && (
-          <Fact name="Verified">
-            <Moment at={attestation.verified_at} />
-          </Fact>
-        )}
-        {attestation.reason !== null && <Fact name="Reason">{attestation.reason}</Fact>}
-        <Fact name="Bound hardware">
-          {hardware_identity === null ? 'None' : <CopyText text={hardware_identity} what="the hardware identity" />}
-        </Fact>
       </Facts>
     </Panel>
   );
@@ -91,6 +69,7 @@ export function CommandPanel({ deviceId }: { readonly deviceId: string }) {
       <Stack gap="xs">
         <Command line={`npx --no-install sentinel device show ${deviceId}`} />
         <Command line={`npx --no-install sentinel device explain ${deviceId}`} />
+        <Command line={`npx --no-install sentinel device attestation show ${deviceId}`} />
         <Command line={`npx --no-install sentinel device history ${deviceId}`} />
       </Stack>
     </Panel>

@@ -76,8 +76,8 @@ function DeviceCell({ device }: { readonly device: Device }) {
           <IconCpu
             size={13}
             role="img"
-            aria-label="Bound to its hardware"
-            title={`Bound to the hardware ${shortened(device.hardware_identity)}`}
+            aria-label="Hardware is known"
+            title={`Its hardware: ${shortened(device.hardware_identity)}`}
           />
         )}
       </small>
