@@ -59,6 +59,8 @@ export interface AttestationDeps {
   readonly metrics: Pick<Metrics, 'evidence' | 'evidenceDuration'>;
   readonly clock: Clock;
   readonly random: Random;
+  /** Devices whose evidence is judged at once. */
+  readonly maximumAtOnce?: number;
 }
 
 /** A heartbeat that carries evidence. */
@@ -81,7 +83,8 @@ export interface Attestation {
    * Judges evidence and writes the verdict down.
    *
    * @returns null when the heartbeat is to be refused for another reason: its evidence is not looked at
-   * @throws EvidenceRefused when the evidence is refused; TrustError `service.overloaded`, `service.unavailable`
+   * @throws EvidenceRefused when the evidence is refused; TrustError `service.overloaded`, also while other evidence of the
+   *   device is judged; `service.unavailable`
    */
   judge(evidence: EvidenceOf): Promise<Judged | null>;
   /** Asks devices whose heartbeats brought no evidence; for a batch, one of each device. */
@@ -112,13 +115,16 @@ export class EvidenceRefused extends TrustError {
 const nonceBytes = 32;
 /** Somebody else answered the same challenge in between: judged once more, against what is open then. */
 const attempts = 2;
+/** Devices whose evidence is being judged: each holds a connection to the database for a while. */
+const judgementsAtOnce = 1_000;
 /** In one transaction: heartbeats of these devices wait for it. */
 const staleAtOnce = 100;
 
 export function createAttestation(deps: AttestationDeps): Attestation {
-  const { basis, required, clock, random } = deps;
+  const { basis, required, clock, random, maximumAtOnce = judgementsAtOnce } = deps;
   const policy = { provider: basis.provider, required };
   const digest = basisDigest(basis);
+  const judging = new Set<string>();
 
   function challengeFor(assignedTags: readonly string[]): StoredChallenge | null {
     const selection = registersToAsk(basis, assignedTags);
@@ -246,46 +252,58 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     return { audit, outbox: [] };
   }
 
+  async function judgeAlone(given: EvidenceOf): Promise<Judged | null> {
+    const { device, fingerprint, counter, requestId } = given;
+    for (let attempt = 1; attempt <= attempts; attempt += 1) {
+      const standing = await deps.readStanding(device);
+      if (!isOwn(standing, fingerprint, counter)) return null;
+      const judgedAt = clock.now();
+      const now = judgedAt.toISOString();
+      const end = deps.metrics.evidenceDuration.startTimer();
+      const { verdict, circumstances } = await verdictOn(given, standing, judgedAt);
+      end();
+      const recorded = await deps.recordVerdict(
+        device.project,
+        {
+          device_id: device.id,
+          evidence: given.evidence as Json,
+          evidence_digest: digestOf(given.evidence),
+          circumstances,
+          basis,
+          basis_digest: digest,
+          result: verdict,
+        },
+        {
+          now,
+          next: nextChallenge(given, verdict, standing, judgedAt),
+          standingAfter: (before) => standingAfter(before, verdict, { provider: basis.provider, at: now }),
+          announce: (before, after) => announce(device.id, now, requestId, before, after),
+        },
+      );
+      if (recorded === null) continue;
+      deps.metrics.evidence.inc({ outcome: verdict.outcome, reason: verdict.reason ?? 'none' });
+      const [was, is] = [standing.attestation, recorded.attestation];
+      if (verdict.outcome === 'refused' && (was?.state !== is?.state || was?.detail !== is?.detail))
+        deps.tellActor(device);
+      if (verdict.outcome === 'refused') throw new EvidenceRefused(verdict, challengeOf(recorded));
+      return { verdict, standing: recorded };
+    }
+    throw new TrustError('service.unavailable', { detail: 'Other evidence of this device is being judged' });
+  }
+
   return {
     readStanding: deps.readStanding,
 
     async judge(given) {
-      const { device, fingerprint, counter, requestId } = given;
-      for (let attempt = 1; attempt <= attempts; attempt += 1) {
-        const standing = await deps.readStanding(device);
-        if (!isOwn(standing, fingerprint, counter)) return null;
-        const judgedAt = clock.now();
-        const now = judgedAt.toISOString();
-        const end = deps.metrics.evidenceDuration.startTimer();
-        const { verdict, circumstances } = await verdictOn(given, standing, judgedAt);
-        end();
-        const recorded = await deps.recordVerdict(
-          device.project,
-          {
-            device_id: device.id,
-            evidence: given.evidence as Json,
-            evidence_digest: digestOf(given.evidence),
-            circumstances,
-            basis,
-            basis_digest: digest,
-            result: verdict,
-          },
-          {
-            now,
-            next: nextChallenge(given, verdict, standing, judgedAt),
-            standingAfter: (before) => standingAfter(before, verdict, { provider: basis.provider, at: now }),
-            announce: (before, after) => announce(device.id, now, requestId, before, after),
-          },
-        );
-        if (recorded === null) continue;
-        deps.metrics.evidence.inc({ outcome: verdict.outcome, reason: verdict.reason ?? 'none' });
-        const [was, is] = [standing.attestation, recorded.attestation];
-        if (verdict.outcome === 'refused' && (was?.state !== is?.state || was?.detail !== is?.detail))
-          deps.tellActor(device);
-        if (verdict.outcome === 'refused') throw new EvidenceRefused(verdict, challengeOf(recorded));
-        return { verdict, standing: recorded };
+      const { project, id } = given.device;
+      const name = JSON.stringify([project, id]);
+      if (judging.has(name) || judging.size >= maximumAtOnce) throw new TrustError('service.overloaded');
+      judging.add(name);
+      try {
+        return await judgeAlone(given);
+      } finally {
+        judging.delete(name);
       }
-      throw new TrustError('service.unavailable', { detail: 'Other evidence of this device is being judged' });
     },
 
     async ask(items) {

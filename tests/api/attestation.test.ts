@@ -217,14 +217,62 @@ describe('evidence', () => {
     const { attestation } = attesting();
     const own = await device('raced');
     const { nonce } = await challengeFor(attestation, own.id);
+    // Each by a process of its own: one process judges a device once at a time.
     const results = await Promise.allSettled(
-      Array.from({ length: 6 }, () => judge(attestation, own.id, answer(own, nonce))),
+      Array.from({ length: 6 }, () => judge(attesting().attestation, own.id, answer(own, nonce))),
     );
     const codes = results.map((result) =>
       result.status === 'fulfilled' ? 'ok' : (result.reason as EvidenceRefused).code,
     );
     assert.equal(codes.filter((code) => code === 'ok').length, 1);
     assert.equal(codes.filter((code) => code === 'attestation.nonce_unknown').length, 5);
+  });
+
+  it('judges one piece of a device at once, and of so many devices: who is too much comes again', async () => {
+    const gate = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    const { attestation } = attesting(
+      {},
+      {
+        judge: async (judgement) => {
+          if (judgement.circumstances.device_id === 'alone') {
+            begun.resolve();
+            await gate.promise;
+          }
+          return judgeEvidence(judgement);
+        },
+        maximumAtOnce: 2,
+      },
+    );
+    const [own, other] = [await device('alone'), await device('beside')];
+    const { nonce } = await challengeFor(attestation, own.id);
+    const first = judge(attestation, own.id, answer(own, nonce));
+    await begun.promise;
+    await assert.rejects(judge(attestation, own.id, answer(own, nonce)), { code: 'service.overloaded' });
+    const crowded = attesting({}, { maximumAtOnce: 0 }).attestation;
+    await assert.rejects(judge(crowded, other.id, {}), { code: 'service.overloaded' });
+    const beside = await judge(attestation, other.id, answer(other, (await challengeFor(attestation, other.id)).nonce));
+    assert.equal(beside?.verdict.outcome, 'verified');
+    gate.resolve();
+    const judged = await first;
+    const next = judged && attestation.challengeOf(judged.standing);
+    assert.equal((await judge(attestation, own.id, answer(own, next?.nonce ?? '')))?.verdict.outcome, 'verified');
+  });
+
+  it('of a steady device has nothing that its actor would have to hear', async () => {
+    const { attestation } = attesting();
+    const own = await device('quiet');
+    let judged = await judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce));
+    assert.ok(judged);
+    await bind(own.id, own.keyId, 1);
+    const noted = attestation.noted(judged);
+    for (let beat = 1; beat <= 3; beat += 1) {
+      const next = attestation.challengeOf(judged.standing);
+      judged = await judge(attestation, own.id, answer(own, next?.nonce ?? ''));
+      assert.ok(judged);
+      assert.equal(attestation.waitsForActor(judged.standing), false);
+      assert.deepEqual(attestation.noted(judged), noted);
+    }
   });
 
   it('takes the trust of a device whose registers differ, at once, until it is verified again (AT-06)', async () => {
