@@ -24,7 +24,7 @@ export function hardwareChange(bound: Bound, claim: Readonly<Record<string, unkn
   const unknown = claim['binding_id'] === null ? ' Nothing says which hardware holds this key.' : '';
   if (bound === undefined) return `With this, only evidence of this key and hardware counts for the device.${unknown}`;
   if (bound === null)
-    return `It is bound to nothing yet. Once this is approved, only evidence of this key and hardware counts for it.${unknown}`;
+    return `The device is bound to nothing yet. Once this is approved, only evidence of this key and hardware counts for it.${unknown}`;
   const sameKey = bound.key_id === claim['key_id'];
   if (sameKey && bound.binding_id === claim['binding_id'])
     return `This is the key and hardware that the device is bound to already.${unknown}`;

@@ -127,7 +127,7 @@ describe('the history of a device', () => {
 describe('what approving an attestation key means', () => {
   const bound = { provider: 'tpm_quote_v1', key_id: 'ab', binding_id: 'cd' } as const;
   for (const [what, now, change, says] of [
-    ['a first key', null, {}, /^It is bound to nothing yet/],
+    ['a first key', null, {}, /^The device is bound to nothing yet/],
     ['what it is bound to', bound, {}, /bound to already/],
     ['another key of the same hardware', bound, { key_id: 'ef' }, /^The hardware stays the same/],
     ['other hardware', bound, { key_id: 'ef', binding_id: '01' }, /^This is not the hardware/],
