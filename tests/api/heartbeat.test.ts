@@ -7,6 +7,7 @@ import type { Refused } from '#api/refusals.ts';
 import type { HeartbeatAnswer } from '#contracts/http/heartbeat.ts';
 import { TrustError, type ProblemCode } from '#contracts/problems.ts';
 import type { HeartbeatItem, HeartbeatVerdict } from '#store/heartbeat.ts';
+import { unjudged } from '#protocols/attestation-verdict.ts';
 import { parseCertificate } from '#protocols/certificate.ts';
 import { parseTrustAnchors, verifyDeviceCertificate } from '#protocols/device-certificate.ts';
 import { issueCertificate } from '#protocols/issue-certificate.ts';
@@ -31,6 +32,8 @@ interface Scripted {
   readonly verdicts?: readonly (HeartbeatVerdict | ProblemCode)[];
   readonly policy?: Partial<ApiDeps['heartbeat']['policy']>;
   readonly catchUp?: ApiDeps['heartbeat']['actors']['catchUp'];
+  readonly asking?: ApiDeps['heartbeat']['asking'];
+  readonly attestation?: ApiDeps['heartbeat']['attestation'];
 }
 
 async function scripted(t: Cleanup, script: Scripted = {}) {
@@ -43,6 +46,8 @@ async function scripted(t: Cleanup, script: Scripted = {}) {
       ...deps,
       heartbeat: {
         ...deps.heartbeat,
+        ...(script.asking === undefined ? {} : { asking: script.asking }),
+        attestation: script.attestation ?? null,
         identification: {
           identify() {
             const who = script.identity === undefined ? identity : script.identity;
@@ -102,6 +107,37 @@ describe('POST /api/heartbeat', () => {
       acknowledged: ['c-1'],
       next_heartbeat_seconds: 15,
     });
+  });
+
+  it('asks the store for nothing but its verdict where nobody has to give evidence', async (t) => {
+    let asked = 0;
+    const asking = { submit: () => Promise.reject(new Error(`asked ${(asked += 1)} times`)) };
+    const { send, items, caughtUp, notified } = await scripted(t, { asking });
+    for (const attestation of [{}, { attestation: { provider: 'tpm_quote_v1', nonce: 'n' } }])
+      assert.equal((await send({ ...body, ...attestation })).statusCode, 200);
+    assert.deepEqual([items.length, asked, caughtUp, notified], [2, 0, [], []]);
+    assert.equal(items[1]?.observed_digest, items[0]?.observed_digest);
+  });
+
+  it('tells no actor of a device that goes on answering, and one whose evidence waits for it', async (t) => {
+    for (const waits of [false, true]) {
+      const standing = { grant: null, attestation: null, challenge: null, counted: 0 };
+      const attestation = {
+        judge: async () => ({ verdict: unjudged, standing }),
+        ask: async () => [],
+        lowerStale: async () => [],
+        stateOf: () => 'verified' as const,
+        waitsForActor: () => waits,
+        challengeOf: () => null,
+        noted: () => ({ generation: 1 }),
+        readStanding: async () => standing,
+      };
+      const { send, items, caughtUp, notified } = await scripted(t, { attestation });
+      for (let beat = 1; beat <= 3; beat += 1)
+        await send({ ...body, heartbeat_counter: beat, attestation: { provider: 'tpm_quote_v1', nonce: `${beat}` } });
+      assert.equal(new Set(items.map(({ observed_digest }) => observed_digest)).size, 1);
+      assert.deepEqual([items.length, caughtUp.length, notified.length], [3, waits ? 3 : 0, 0]);
+    }
   });
 
   it('hands what was reported to the store, as the device that the certificate names', async (t) => {
