@@ -384,11 +384,16 @@ export function createAttestation(deps: AttestationDeps): Attestation {
  * Whether the heartbeat may speak for the device, as far as it can be told before it is judged itself: what would be
  * refused anyway neither uses up a challenge nor moves a standing.
  */
-function isOwn({ grant, counted }: DeviceStanding, fingerprint: string | null, counter: number | null): boolean {
-  if (grant === null) return true;
-  if (grant.pinned_revoked || grant.state === 'rejected' || grant.state === 'retired') return false;
+function isOwn(
+  { grant, candidate_fingerprint, counted }: DeviceStanding,
+  fingerprint: string | null,
+  counter: number | null,
+): boolean {
+  if (grant?.pinned_revoked === true || grant?.state === 'rejected' || grant?.state === 'retired') return false;
   if (counter !== null && counter <= counted) return false;
-  return grant.state !== 'approved' || fingerprint === null || fingerprint === grant.pinned_fingerprint;
+  if (fingerprint === null) return true;
+  // Before it is approved a device is who waits for that, and not whoever else has a certificate in its name.
+  return fingerprint === (grant?.state === 'approved' ? grant.pinned_fingerprint : candidate_fingerprint);
 }
 
 /** In which evidence still counted. */

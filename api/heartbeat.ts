@@ -123,7 +123,8 @@ export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (
     judged: Judged | null,
     requestId: string,
   ): Promise<DeviceStanding | null> {
-    if (attestation === null) return null;
+    // Whoever waits to take the place of an approved device's certificate is asked nothing in its name.
+    if (attestation === null || (verdict.code === 'pending' && verdict.grant?.state === 'approved')) return null;
     const own = verdict.code === 'accepted';
     if (judged === null) return deps.asking.submit({ project, device_id, own });
     const { standing } = judged;

@@ -13,6 +13,7 @@ import type { AuditEntry, OutboxEntry } from '#contracts/audit.ts';
 import type { Json } from '#contracts/deps.ts';
 import type { DeviceState, TrustTier } from '#contracts/states.ts';
 import { record } from './audit.ts';
+import { deniedSql } from './denylist.ts';
 import { pinnedDenied } from './device-filter.ts';
 import { toInstant } from './plain.ts';
 import type { Store } from './store.ts';
@@ -39,6 +40,8 @@ export interface DeviceStanding {
   readonly attestation: DeviceAttestation | null;
   /** What it was asked and has not answered, expired or not. */
   readonly challenge: StoredChallenge | null;
+  /** Of the certificate that waits for a decision, unless it was turned down or denied. */
+  readonly candidate_fingerprint: string | null;
   /** The last counter that was accepted since its last reset; 0 when none was. */
   readonly counted: number;
 }
@@ -46,11 +49,21 @@ export interface DeviceStanding {
 const standingColumns = `d.state, d.tier, d.epoch, d.counter_epoch, d.pinned_fingerprint, d.pinned_not_after,
   d.assigned_tags, d.attestation_provider, d.attestation_key, d.hardware_binding, d.attested_generation,
   ${pinnedDenied} AS pinned_revoked, l.heartbeat_counter::float8 AS heartbeat_counter, l.counter_epoch AS counted_epoch,
+  w.fingerprint AS candidate_fingerprint,
   to_jsonb(a) AS attestation, to_jsonb(c) AS challenge`;
 
 const standingTables = `
   LEFT JOIN device d ON d.project_id = $1 AND d.device_id = k.device_id
   LEFT JOIN device_liveness l ON l.project_id = $1 AND l.device_id = k.device_id
+  LEFT JOIN device_candidate w ON w.project_id = $1 AND w.device_id = k.device_id
+    AND w.fingerprint = l.candidate_fingerprint AND w.generation = coalesce(d.review_generation, 0)
+    AND NOT coalesce(w.fingerprint = ANY (d.rejected_fingerprints), false)
+    AND NOT ${deniedSql({
+      project: '$1',
+      fingerprint: 'w.fingerprint',
+      issuer: `w.certificate->>'issuer'`,
+      serial_number: `w.certificate->>'serial_number'`,
+    })}
   LEFT JOIN device_attestation a ON a.project_id = $1 AND a.device_id = k.device_id
   LEFT JOIN attestation_challenge c ON c.project_id = $1 AND c.device_id = k.device_id`;
 
@@ -70,6 +83,7 @@ interface FoundStanding {
   readonly attested_generation: number | null;
   readonly heartbeat_counter: number | null;
   readonly counted_epoch: number | null;
+  readonly candidate_fingerprint: string | null;
   readonly attestation: DeviceAttestation | null;
   readonly challenge: StoredChallenge | null;
 }
@@ -79,7 +93,13 @@ export async function readStanding(store: Store, project: string, deviceId: stri
   return withProject(store, project, async (tx) => (await standingsOf(tx, [deviceId])).get(deviceId) ?? unknown);
 }
 
-const unknown: DeviceStanding = { grant: null, attestation: null, challenge: null, counted: 0 };
+const unknown: DeviceStanding = {
+  grant: null,
+  attestation: null,
+  challenge: null,
+  candidate_fingerprint: null,
+  counted: 0,
+};
 
 async function standingsOf(
   tx: ProjectTransaction,
@@ -115,6 +135,7 @@ function toStanding(row: FoundStanding): DeviceStanding {
           },
     attestation: row.attestation && toAttestation(row.attestation),
     challenge: row.challenge && toChallenge(row.challenge),
+    candidate_fingerprint: row.candidate_fingerprint,
     counted: counts ? (row.heartbeat_counter ?? 0) : 0,
   };
 }

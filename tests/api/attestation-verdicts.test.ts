@@ -45,6 +45,7 @@ describe('attestation of a device', () => {
         },
         attestation: null,
         challenge: { ...challenge, expires_at },
+        candidate_fingerprint: null,
         counted: 0,
       }),
     });

@@ -393,6 +393,25 @@ describe('evidence', () => {
     assert.equal((await attestation.readStanding({ project, id: own.id })).challenge?.nonce, nonce);
   });
 
+  it('of a device that waits for approval comes with the certificate that waits, and with no other (SA-04, SA-05)', async () => {
+    const { attestation } = attesting();
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const id = 'waits';
+    await report(database.api, heartbeat(id));
+    const { nonce } = await challengeFor(attestation, id);
+    const given = { device: { project, id }, evidence: answer({ id, privateKey }, nonce), requestId: 'r' };
+    const other = { ...given, fingerprint: digest('another certificate'), counter: 2 };
+    assert.equal(await attestation.judge(other), null);
+    assert.equal((await attestation.readStanding({ project, id })).attestation, null);
+    const own = { fingerprint: digest(`${id}-1`), counter: 2 };
+    const judged = await attestation.judge({ ...given, ...own });
+    assert.equal(judged?.verdict.outcome, 'verified');
+    await revoke(database.api, id, digest(`${id}-1`));
+    const next = attestation.challengeOf(judged.standing)?.nonce ?? '';
+    const evidence = answer({ id, privateKey }, next);
+    assert.equal(await attestation.judge({ ...given, ...own, evidence }), null);
+  });
+
   it('is kept with what it was judged by, and comes to the same verdict again', async () => {
     const { attestation } = attesting();
     const own = await device('kept');
