@@ -227,7 +227,7 @@ export const settings = {
   },
   SENTINEL_ATTESTATION_VERDICT_RETENTION_DAYS: {
     kind: 'integer',
-    default: 30,
+    default: 7,
     minimum: 1,
     maximum: 3650,
     meaning: 'How long verdicts that changed nothing are kept; those that changed a standing are kept for ever.',
