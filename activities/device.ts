@@ -4,7 +4,7 @@ import type { CertificateFacts } from '#contracts/certificate.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
 import { claimOf } from '#machines/device-attestation.ts';
 import type { DeviceNews, NewsQuery } from '#machines/device-events.ts';
-import { allTags, reviewContent, type Proposal } from '#machines/identity-review.ts';
+import { allTags, reviewContent, type HardwareClaim, type Proposal } from '#machines/identity-review.ts';
 import type { Stamp } from '#machines/actor.ts';
 import type { StoredDeviceNews } from '#store/device.ts';
 
@@ -29,7 +29,10 @@ export function createDeviceActivities({ deviceNews, policy, attestation, digest
       const tags = allTags(reported_tags, query.assigned_tags);
       const facts = { policy: attestation, standing: found.standing };
       const hardware = claimOf(facts);
-      const propose = (certificate: CertificateFacts | null): Proposal | null => {
+      /** Evidence of before came with another certificate, and says nothing of whoever presents this one. */
+      const shownWith = (since: string): HardwareClaim | null =>
+        (found.standing?.verified_at ?? '') >= since ? hardware : null;
+      const propose = (certificate: CertificateFacts | null, hardware: HardwareClaim | null): Proposal | null => {
         if (certificate === null) return null;
         const { hostname = null, platform = null } = found.observed ?? {};
         const content = reviewContent({ project, device_id, epoch, certificate, tags, hostname, platform, hardware });
@@ -43,8 +46,9 @@ export function createDeviceActivities({ deviceNews, policy, attestation, digest
         reported_tags,
         inbox_through: found.inbox_through,
         revoked: found.revoked,
-        candidate: propose(current && found.candidate ? found.candidate.certificate : null),
-        pinned: propose(pinned),
+        candidate:
+          current && found.candidate ? propose(found.candidate.certificate, shownWith(found.candidate.seen_at)) : null,
+        pinned: propose(pinned, hardware),
         attestation: facts,
       };
     },

@@ -196,7 +196,12 @@ export interface StoredDeviceNews {
     readonly hostname: string | null;
     readonly platform: string | null;
   } | null;
-  readonly candidate: { readonly certificate: CertificateFacts; readonly generation: number } | null;
+  readonly candidate: {
+    readonly certificate: CertificateFacts;
+    readonly generation: number;
+    /** When it was presented first. */
+    readonly seen_at: string;
+  } | null;
   readonly inbox_through: number;
   /** Those of the pinned and the candidate certificate that are on the denylist. */
   readonly revoked: readonly string[];
@@ -213,7 +218,7 @@ export async function deviceNews(
   return withProject(store, project, async (tx) => {
     const [found] = await tx.query<FoundNews>(
       `SELECT l.inbox_seq::float8 AS inbox_seq, o.observed_digest, o.reported_tags, o.hostname, o.platform,
-         c.certificate, c.generation,
+         c.certificate, c.generation, c.seen_at,
          to_jsonb(a) AS standing
        FROM device_liveness l
        LEFT JOIN device_observation o ON o.project_id = l.project_id AND o.device_id = l.device_id
@@ -224,8 +229,8 @@ export async function deviceNews(
       [project, device_id],
     );
     const candidate =
-      found?.certificate && found.generation !== null
-        ? { certificate: found.certificate, generation: found.generation }
+      found?.certificate && found.generation !== null && found.seen_at !== null
+        ? { certificate: found.certificate, generation: found.generation, seen_at: toInstant(found.seen_at) }
         : null;
     const asked = [pinned, candidate?.certificate ?? null].filter((one) => one !== null);
     return {
@@ -254,6 +259,7 @@ interface FoundNews {
   readonly platform: string | null;
   readonly certificate: CertificateFacts | null;
   readonly generation: number | null;
+  readonly seen_at: string | null;
   readonly standing: DeviceAttestation | null;
 }
 

@@ -294,7 +294,7 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
       const tags = seen.tags ?? [];
       news.set(id, {
         observed: { digest: digestOf([name, tags]), reported_tags: tags, hostname: `${id}.example`, platform: 'linux' },
-        candidate: { certificate: certificate(name), generation },
+        candidate: { certificate: certificate(name), generation, seen_at: '2026-01-01T00:00:00.000Z' },
         inbox_through: 0,
         revoked: (seen.revoked ?? []).map((revoked) => certificate(revoked).fingerprint_sha256),
         standing: seen.standing ?? news.get(id)?.standing ?? null,

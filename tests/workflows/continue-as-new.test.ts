@@ -45,7 +45,7 @@ describe('an actor that continues as new', () => {
       const tags = [`round-${round}`];
       actors.news.set('long-1', {
         observed: { digest: digestOf(tags), reported_tags: tags, hostname: null, platform: null },
-        candidate: { certificate: certificate('long-1'), generation: 0 },
+        candidate: { certificate: certificate('long-1'), generation: 0, seen_at: '2026-01-01T00:00:00.000Z' },
         inbox_through: round,
         revoked: [],
         standing: null,

@@ -27,7 +27,7 @@ export async function soak(actors: TestActors, id: string, facts: readonly numbe
         const tags = [`fact-${fact}`];
         actors.news.set(id, {
           observed: { digest: digestOf(tags), reported_tags: tags, hostname: null, platform: null },
-          candidate: { certificate: certificate(id), generation: 1 },
+          candidate: { certificate: certificate(id), generation: 1, seen_at: '2026-01-01T00:00:00.000Z' },
           inbox_through: fact,
           revoked: [],
           standing: null,
