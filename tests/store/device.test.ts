@@ -173,7 +173,7 @@ describe('a device in the store', () => {
     await report(database.api, heartbeat('news', { observation: { ...heartbeat('x').observation, tags: ['a', 'b'] } }));
     assert.deepEqual(await news(), {
       observed: { digest: digest('observed'), reported_tags: ['a', 'b'], hostname: 'host', platform: 'linux' },
-      candidate: { certificate: facts('news-1'), generation: 0 },
+      candidate: { certificate: facts('news-1'), generation: 0, seen_at: noon },
       inbox_through: 0,
       revoked: [],
       standing: null,
