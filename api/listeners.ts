@@ -45,6 +45,8 @@ const limits = {
 /** A certificate in a header of the proxy is several kilobytes; nobody else sends more than a token. */
 const maximumHeaderBytes = { direct: 16 * 1024, proxied: 64 * 1024 } as const;
 const maximumConnections = 20_000;
+/** Connections that the system keeps while the process is held up; beyond that it drops them, and they try again seconds later. */
+const maximumUnaccepted = 4_096;
 const silenceMs = 120_000;
 const loopback = '127.0.0.1';
 const heartbeatPath = '/api/heartbeat';
@@ -84,7 +86,7 @@ export async function openListeners(
     server.maxConnections = maximumConnections;
     server.setTimeout(silenceMs, (socket) => socket.destroy());
     server.on('clientError', answerClientError);
-    server.listen(port, address);
+    server.listen({ port, host: address, backlog: maximumUnaccepted });
     // Rejects when the port cannot be had.
     await once(server, 'listening');
     servers.push(server);
