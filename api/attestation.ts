@@ -1,5 +1,5 @@
 // Attestation of devices: what each is asked, what its evidence comes to, and where that leaves it. Nothing here raises trust.
-import type { AuditEntry, OutboxEntry } from '#contracts/audit.ts';
+import type { AuditEntry } from '#contracts/audit.ts';
 import type {
   AttestationBasis,
   AttestationCircumstances,
@@ -24,7 +24,7 @@ import { registersToAsk, unjudged, type Judgement } from '#protocols/attestation
 import { digestOf } from '#protocols/canonical-json.ts';
 import { activationFor } from '#protocols/key-activation.ts';
 import { verifierRequest, type VerifierRequest } from '#protocols/verifier-answer.ts';
-import type { AskOptions, DeviceStanding, RecordedVerdict, Unanswered } from '#store/attestation.ts';
+import type { AskOptions, DeviceStanding, Question, RecordedVerdict, Unanswered } from '#store/attestation.ts';
 import type { lowerStandings, recordVerdict } from '#store/attestation.ts';
 import type { DeviceRef } from './actors.ts';
 import type { Metrics } from './metrics.ts';
@@ -126,14 +126,16 @@ export function createAttestation(deps: AttestationDeps): Attestation {
   const digest = basisDigest(basis);
   const judging = new Set<string>();
 
-  function challengeFor(assignedTags: readonly string[]): StoredChallenge | null {
+  function questionFor(assignedTags: readonly string[]): Question | null {
     const selection = registersToAsk(basis, assignedTags);
-    if (selection === null) return null;
+    return selection && { provider: basis.provider, selection };
+  }
+
+  function challengeFor(question: Question): StoredChallenge {
     const now = clock.now().getTime();
     return {
-      provider: basis.provider,
+      ...question,
       nonce: Buffer.from(random.bytes(nonceBytes)).toString('base64url'),
-      selection,
       issued_at: new Date(now).toISOString(),
       expires_at: new Date(now + basis.challenge_ttl_seconds * 1000).toISOString(),
       activation: null,
@@ -185,8 +187,10 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     // What is open stays open for whoever it was meant for.
     if (verdict.code === 'attestation.nonce_unknown' && challenge !== null && challenge.expires_at > now.toISOString())
       return null;
-    const next = challengeFor(grant?.assigned_tags ?? []);
-    if (next === null || verdict.outcome !== 'unproven') return next;
+    const question = questionFor(grant?.assigned_tags ?? []);
+    if (question === null) return null;
+    const next = challengeFor(question);
+    if (verdict.outcome !== 'unproven') return next;
     return { ...next, activation: activationFor({ evidence, verdict, basis, now, random }) };
   }
 
@@ -213,7 +217,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     after: DeviceAttestation,
     /** When it stood as before: evidence that has run out has lowered its tier already. */
     stoodAt = now,
-  ): { audit: AuditEntry[]; outbox: OutboxEntry[] } {
+  ): readonly AuditEntry[] {
     const [from, to] = [tierOf({ grant, attestation: before }, stoodAt), tierOf({ grant, attestation: after }, now)];
     const falls = trustTiers.indexOf(to) < trustTiers.indexOf(from);
     const entry = (action: string, outcome: AuditEntry['outcome'], details: JsonObject): AuditEntry => ({
@@ -249,7 +253,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
           state: grant?.state ?? 'pending',
         }),
       );
-    return { audit, outbox: [] };
+    return audit;
   }
 
   async function judgeAlone(given: EvidenceOf): Promise<Judged | null> {
@@ -312,8 +316,8 @@ export function createAttestation(deps: AttestationDeps): Attestation {
       for (const [project, group] of Map.groupBy(items, ({ project: own }) => own)) {
         const standings = await deps.askForEvidence(project, group, {
           now,
-          provider: basis.provider,
-          challengeFor: ({ assigned_tags }) => challengeFor(assigned_tags),
+          questionFor,
+          challengeFor,
           withoutEvidence: standingWithoutEvidence,
           announce: (before, after, deviceId) => announce(deviceId, now, null, before, after),
         });

@@ -9,12 +9,11 @@ import type {
   StoredChallenge,
   Verdict,
 } from '#contracts/attestation.ts';
-import type { AuditEntry, OutboxEntry } from '#contracts/audit.ts';
+import type { AuditEntry } from '#contracts/audit.ts';
 import type { Json } from '#contracts/deps.ts';
 import type { DeviceState, TrustTier } from '#contracts/states.ts';
 import { record } from './audit.ts';
-import { deniedSql } from './denylist.ts';
-import { pinnedDenied } from './device-filter.ts';
+import { pinnedDenied, waitingCandidate } from './device-filter.ts';
 import { toInstant } from './plain.ts';
 import type { Store } from './store.ts';
 import { type ProjectTransaction, withProject } from './with-project.ts';
@@ -49,23 +48,15 @@ export interface DeviceStanding {
 const standingColumns = `d.state, d.tier, d.epoch, d.counter_epoch, d.pinned_fingerprint, d.pinned_not_after,
   d.assigned_tags, d.attestation_provider, d.attestation_key, d.hardware_binding, d.attested_generation,
   ${pinnedDenied} AS pinned_revoked, l.heartbeat_counter::float8 AS heartbeat_counter, l.counter_epoch AS counted_epoch,
-  w.fingerprint AS candidate_fingerprint,
-  to_jsonb(a) AS attestation, to_jsonb(c) AS challenge`;
+  c.fingerprint AS candidate_fingerprint,
+  to_jsonb(a) AS attestation, to_jsonb(q) AS challenge`;
 
 const standingTables = `
   LEFT JOIN device d ON d.project_id = $1 AND d.device_id = k.device_id
   LEFT JOIN device_liveness l ON l.project_id = $1 AND l.device_id = k.device_id
-  LEFT JOIN device_candidate w ON w.project_id = $1 AND w.device_id = k.device_id
-    AND w.fingerprint = l.candidate_fingerprint AND w.generation = coalesce(d.review_generation, 0)
-    AND NOT coalesce(w.fingerprint = ANY (d.rejected_fingerprints), false)
-    AND NOT ${deniedSql({
-      project: '$1',
-      fingerprint: 'w.fingerprint',
-      issuer: `w.certificate->>'issuer'`,
-      serial_number: `w.certificate->>'serial_number'`,
-    })}
+  LEFT JOIN ${waitingCandidate}
   LEFT JOIN device_attestation a ON a.project_id = $1 AND a.device_id = k.device_id
-  LEFT JOIN attestation_challenge c ON c.project_id = $1 AND c.device_id = k.device_id`;
+  LEFT JOIN attestation_challenge q ON q.project_id = $1 AND q.device_id = k.device_id`;
 
 interface FoundStanding {
   readonly device_id: string;
@@ -171,11 +162,7 @@ function toChallenge(row: StoredChallenge): StoredChallenge {
 }
 
 /** Events that go with a change of a standing; the caller knows what the tier comes to. */
-export type Announce = (
-  before: DeviceStanding,
-  after: DeviceAttestation,
-  deviceId: string,
-) => { readonly audit: readonly AuditEntry[]; readonly outbox: readonly OutboxEntry[] };
+export type Announce = (before: DeviceStanding, after: DeviceAttestation, deviceId: string) => readonly AuditEntry[];
 
 export interface RecordedVerdict {
   readonly device_id: string;
@@ -209,7 +196,8 @@ export async function recordVerdict(
   const { device_id, circumstances, result } = verdict;
   const { now, standingAfter, next, announce } = options;
   return withProject(store, project, async (tx) => {
-    await lockStandings(tx, [device_id], circumstances.challenge?.provider ?? verdict.basis.provider, now);
+    await makeStanding(tx, device_id, verdict.basis.provider, now);
+    await lockStandings(tx, [device_id]);
     if (next !== null && circumstances.challenge !== null) {
       const answered = await tx.query(
         `DELETE FROM attestation_challenge WHERE project_id = $1 AND device_id = $2 AND nonce = $3 RETURNING nonce`,
@@ -223,8 +211,7 @@ export async function recordVerdict(
     await insertVerdict(tx, verdict, { after, changed: hasMoved(before.attestation, after), now });
     await writeStanding(tx, device_id, after, now);
     if (next !== null) await writeChallenges(tx, [{ device_id, challenge: next }], now);
-    const { audit, outbox } = announce(before, after, device_id);
-    await record(tx, { audit, outbox });
+    await record(tx, { audit: announce(before, after, device_id) });
     return { ...before, attestation: after, challenge: next ?? before.challenge };
   });
 
@@ -272,23 +259,47 @@ async function insertVerdict(
   );
 }
 
-/** Makes the rows that are missing, and locks all in the order of their names. */
-async function lockStandings(
+/** A row to lock, where there is none yet. */
+async function makeStanding(
   tx: ProjectTransaction,
-  deviceIds: readonly string[],
+  deviceId: string,
   provider: AttestationProvider,
   now: string,
 ): Promise<void> {
   await tx.query(
     `INSERT INTO device_attestation (project_id, device_id, state, generation, verdict, provider, updated_at)
-     SELECT $1, k, 'challenged', 0, 0, $3, $4 FROM unnest($2::text[]) k ORDER BY k
-     ON CONFLICT DO NOTHING`,
-    [tx.project, deviceIds, provider, now],
+     VALUES ($1, $2, 'challenged', 0, 0, $3, $4) ON CONFLICT DO NOTHING`,
+    [tx.project, deviceId, provider, now],
   );
+}
+
+/** In the order of their names. */
+async function lockStandings(tx: ProjectTransaction, deviceIds: readonly string[]): Promise<void> {
   await tx.query(
     `SELECT FROM device_attestation WHERE project_id = $1 AND device_id = ANY ($2) ORDER BY device_id FOR UPDATE`,
     [tx.project, deviceIds],
   );
+}
+
+/** What a standing becomes; null when it stays. */
+type Lowering = (before: DeviceAttestation) => DeviceAttestation | null;
+
+/** Lowers those that `lowering` changes as they are now, and says so. @returns where each of them stands then */
+async function lower(
+  tx: ProjectTransaction,
+  deviceIds: readonly string[],
+  { now, lowering, announce }: { readonly now: string; readonly lowering: Lowering; readonly announce: Announce },
+): Promise<ReadonlyMap<string, DeviceStanding>> {
+  await lockStandings(tx, deviceIds);
+  const lowered = new Map<string, DeviceStanding>();
+  for (const [deviceId, before] of await standingsOf(tx, deviceIds)) {
+    const after = before.attestation && lowering(before.attestation);
+    if (after === null) continue;
+    await writeStanding(tx, deviceId, after, now);
+    await record(tx, { audit: announce(before, after, deviceId) });
+    lowered.set(deviceId, { ...before, attestation: after });
+  }
+  return lowered;
 }
 
 async function writeStanding(
@@ -370,16 +381,16 @@ export interface Unanswered {
   readonly own: boolean;
 }
 
+/** What a device is asked for, before there is a challenge. */
+export type Question = Pick<StoredChallenge, 'provider' | 'selection'>;
+
 export interface AskOptions {
   readonly now: string;
-  readonly provider: AttestationProvider;
-  /** @returns null when there is nothing that the device could be asked */
-  readonly challengeFor: (device: {
-    readonly device_id: string;
-    readonly assigned_tags: readonly string[];
-  }) => StoredChallenge | null;
-  /** What becomes of a standing whose device has brought no evidence; null when it stays. */
-  readonly withoutEvidence: (before: DeviceAttestation) => DeviceAttestation | null;
+  /** @returns null when there is nothing that a device with these tags could be asked */
+  readonly questionFor: (assignedTags: readonly string[]) => Question | null;
+  readonly challengeFor: (question: Question) => StoredChallenge;
+  /** What becomes of a standing whose device has brought no evidence. */
+  readonly withoutEvidence: Lowering;
   readonly announce: Announce;
 }
 
@@ -394,93 +405,61 @@ export async function askForEvidence(
   store: Store,
   project: string,
   items: readonly Unanswered[],
-  { now, provider, challengeFor, withoutEvidence, announce }: AskOptions,
+  { now, questionFor, challengeFor, withoutEvidence, announce }: AskOptions,
 ): Promise<readonly DeviceStanding[]> {
   const deviceIds = items.map(({ device_id }) => device_id);
   return withProject(store, project, async (tx) => {
-    let standings = await standingsOf(tx, deviceIds);
-    const losing = items.filter(({ device_id, own }) => {
+    const standings = new Map(await standingsOf(tx, deviceIds));
+    const losing = items.flatMap(({ device_id, own }) => {
       const standing = standings.get(device_id)?.attestation;
-      return own && standing && withoutEvidence(standing) !== null;
+      return own && standing && withoutEvidence(standing) !== null ? [device_id] : [];
     });
     if (losing.length > 0) {
-      await lockStandings(
-        tx,
-        losing.map(({ device_id }) => device_id),
-        provider,
-        now,
-      );
-      standings = await standingsOf(tx, deviceIds);
+      const lowered = await lower(tx, losing, { now, lowering: withoutEvidence, announce });
+      for (const [deviceId, standing] of lowered) standings.set(deviceId, standing);
     }
-    const lowered = new Map<string, DeviceAttestation>();
-    for (const { device_id } of losing) {
-      const before = standings.get(device_id);
-      const after = before?.attestation && withoutEvidence(before.attestation);
-      if (!before || !after) continue;
-      await writeStanding(tx, device_id, after, now);
-      await record(tx, announce(before, after, device_id));
-      lowered.set(device_id, after);
-    }
-    const missing: NamedChallenge[] = [];
-    for (const device_id of deviceIds) {
+    const missing = deviceIds.flatMap((device_id): NamedChallenge[] => {
       const { challenge, grant } = standings.get(device_id) ?? unknown;
-      const fresh = challengeFor({ device_id, assigned_tags: grant?.assigned_tags ?? [] });
-      if (fresh !== null && !isOpen(challenge, fresh, now)) missing.push({ device_id, challenge: fresh });
-    }
-    const asked = missing.length === 0 ? new Map<string, StoredChallenge>() : await writeChallenges(tx, missing, now);
-    return deviceIds.map((device_id) => {
-      const standing = standings.get(device_id) ?? unknown;
-      const named = missing.some((one) => one.device_id === device_id);
-      return {
-        ...standing,
-        attestation: lowered.get(device_id) ?? standing.attestation,
-        // Somebody else asked in this very moment: the next heartbeat hears what.
-        challenge: named ? (asked.get(device_id) ?? null) : standing.challenge,
-      };
+      const question = questionFor(grant?.assigned_tags ?? []);
+      return question === null || isOpen(challenge, question, now)
+        ? []
+        : [{ device_id, challenge: challengeFor(question) }];
     });
+    if (missing.length > 0) {
+      const asked = await writeChallenges(tx, missing, now);
+      for (const { device_id } of missing) {
+        const standing = standings.get(device_id) ?? unknown;
+        // Somebody else asked in this very moment: the next heartbeat hears what.
+        standings.set(device_id, { ...standing, challenge: asked.get(device_id) ?? null });
+      }
+    }
+    return deviceIds.map((device_id) => standings.get(device_id) ?? unknown);
   });
 }
 
 /**
  * Writes down what time has done to standings. Whoever else does the same finds them lowered.
  *
- * @param onceStale the standing as it is now; null when it stays
  * @returns the devices that this call lowered
  */
 export async function lowerStandings(
   store: Store,
   project: string,
   deviceIds: readonly string[],
-  options: {
-    readonly now: string;
-    readonly onceStale: (before: DeviceAttestation) => DeviceAttestation | null;
-    readonly announce: Announce;
-  },
+  options: { readonly now: string; readonly onceStale: Lowering; readonly announce: Announce },
 ): Promise<readonly string[]> {
   const { now, onceStale, announce } = options;
-  return withProject(store, project, async (tx) => {
-    await tx.query(
-      `SELECT FROM device_attestation WHERE project_id = $1 AND device_id = ANY ($2) ORDER BY device_id FOR UPDATE`,
-      [project, deviceIds],
-    );
-    const lowered: string[] = [];
-    for (const [deviceId, before] of await standingsOf(tx, deviceIds)) {
-      const after = before.attestation && onceStale(before.attestation);
-      if (after === null) continue;
-      await writeStanding(tx, deviceId, after, now);
-      await record(tx, announce(before, after, deviceId));
-      lowered.push(deviceId);
-    }
-    return lowered;
-  });
+  return withProject(store, project, async (tx) => [
+    ...(await lower(tx, deviceIds, { now, lowering: onceStale, announce })).keys(),
+  ]);
 }
 
-function isOpen(challenge: StoredChallenge | null, fresh: StoredChallenge, now: string): boolean {
+function isOpen(challenge: StoredChallenge | null, { provider, selection }: Question, now: string): boolean {
   return (
     challenge !== null &&
     challenge.expires_at > now &&
-    challenge.provider === fresh.provider &&
-    JSON.stringify(challenge.selection) === JSON.stringify(fresh.selection)
+    challenge.provider === provider &&
+    JSON.stringify(challenge.selection) === JSON.stringify(selection)
   );
 }
 

@@ -53,6 +53,20 @@ export const deniedNamesSql = `SELECT d.device_id FROM device d
       AND r.serial_number = d.pinned_certificate->>'serial_number'
     WHERE d.project_id = $1`;
 
+/**
+ * The certificate that waits, as `c`, beside the device `d` and its liveness `l`: it belongs to the present review
+ * generation and was neither turned down nor denied.
+ */
+export const waitingCandidate = `device_candidate c ON c.project_id = $1 AND c.device_id = k.device_id
+    AND c.fingerprint = l.candidate_fingerprint AND c.generation = coalesce(d.review_generation, 0)
+    AND NOT coalesce(c.fingerprint = ANY (d.rejected_fingerprints), false)
+    AND NOT ${deniedSql({
+      project: '$1',
+      fingerprint: 'c.fingerprint',
+      issuer: `c.certificate->>'issuer'`,
+      serial_number: `c.certificate->>'serial_number'`,
+    })}`;
+
 /** The approval of the pending review. `OFFSET 0` has it looked up by its key, which row security would prevent. */
 export const reviewApproval = `SELECT a.id, a.votes, a.permission FROM approval a
   WHERE a.project_id = $1 AND a.id = (d.review->>'id')::uuid OFFSET 0`;

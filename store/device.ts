@@ -7,7 +7,7 @@ import { actorId, type ActorRef } from '#contracts/ids.ts';
 import type { ApprovalKind, DeviceOrder, DeviceState, TrustTier } from '#contracts/states.ts';
 import { toAttestation } from './attestation.ts';
 import { deniedSql } from './denylist.ts';
-import { pinnedDenied, reviewApproval, type DeviceFilter, type DeviceView } from './device-filter.ts';
+import { pinnedDenied, reviewApproval, waitingCandidate, type DeviceFilter, type DeviceView } from './device-filter.ts';
 import { byKey, known, namesOfPage, type DevicePosition } from './device-page.ts';
 import { ActorTransition } from './entities/actor.ts';
 import { newestFirst, type Page } from './page.ts';
@@ -70,17 +70,8 @@ export interface PendingReviewRow {
   readonly required: number;
 }
 
-/** A certificate waits while it belongs to the present review generation and was neither turned down nor denied. */
 const joined = `${known}
-  LEFT JOIN device_candidate c ON c.project_id = $1 AND c.device_id = k.device_id
-    AND c.fingerprint = l.candidate_fingerprint AND c.generation = coalesce(d.review_generation, 0)
-    AND NOT coalesce(c.fingerprint = ANY (d.rejected_fingerprints), false)
-    AND NOT ${deniedSql({
-      project: '$1',
-      fingerprint: 'c.fingerprint',
-      issuer: `c.certificate->>'issuer'`,
-      serial_number: `c.certificate->>'serial_number'`,
-    })}
+  LEFT JOIN ${waitingCandidate}
   LEFT JOIN LATERAL (${reviewApproval}) a ON true
   LEFT JOIN device_attestation t ON t.project_id = $1 AND t.device_id = k.device_id`;
 

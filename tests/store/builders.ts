@@ -251,10 +251,10 @@ export async function attest(store: Store, ref: { readonly project: string; read
     expires_at: after(300),
     activation: null,
   });
-  const announce = (): { audit: []; outbox: [] } => ({ audit: [], outbox: [] });
+  const announce = (): [] => [];
   const [standing] = await askForEvidence(store, project, [{ project, device_id, own: false }], {
     now: noon,
-    provider: 'signed_measurement_v1',
+    questionFor: () => challenge('A'),
     challengeFor: () => challenge('A'),
     withoutEvidence: () => null,
     announce,
