@@ -21,7 +21,7 @@ import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter, decodeForOperator } from '#protocols/payload-codec.ts';
 import { createOutboundAddresses } from '#protocols/outbound-address.ts';
 import { createOutbound } from '#outbound/request.ts';
-import { createVerifierCommand, verifierCommandDefaults, verifierEnvironment } from '#outbound/verifier-command.ts';
+import { configuredVerifier } from '#outbound/verifier-command.ts';
 import { writePem } from '#protocols/pem.ts';
 import { hashPassword, verifyPassword, verifyUnknownUser } from '#protocols/password.ts';
 import { readSecretKey } from '#protocols/secret-key.ts';
@@ -246,16 +246,7 @@ const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>(
 );
 const attesting = parseAttestationBasis(settings, (path) => readFileSync(path, 'utf8'));
 const evidenceJudge = attesting === null ? null : createEvidenceJudge({ log, ...evidenceJudgeDefaults });
-const verifier =
-  attesting === null || attesting.verifierCommand === null
-    ? null
-    : createVerifierCommand({
-        command: attesting.verifierCommand,
-        environment: verifierEnvironment(process.env),
-        timeoutMs: attesting.verifierTimeoutMs,
-        log,
-        ...verifierCommandDefaults,
-      });
+const verifier = attesting && configuredVerifier(attesting.verifier, process.env, log);
 const attestation =
   attesting === null || evidenceJudge === null
     ? null

@@ -43,6 +43,28 @@ export function verifierEnvironment(from: Readonly<Record<string, string | undef
   return Object.fromEntries(named.filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
+/**
+ * The verifier that the settings name, as every process runs it.
+ *
+ * @param from The environment of this process.
+ * @returns null when there is none
+ */
+export function configuredVerifier(
+  { command, timeoutMs }: { readonly command: VerifierCommandDeps['command'] | null; readonly timeoutMs: number },
+  from: Readonly<Record<string, string | undefined>>,
+  log: VerifierCommandDeps['log'],
+): VerifierCommand | null {
+  return command === null
+    ? null
+    : createVerifierCommand({
+        command,
+        timeoutMs,
+        environment: verifierEnvironment(from),
+        log,
+        ...verifierCommandDefaults,
+      });
+}
+
 export function createVerifierCommand(deps: VerifierCommandDeps): VerifierCommand {
   const { timeoutMs, maximumAtOnce, maximumWaiting, log } = deps;
   const running = new Set<(why: string) => void>();

@@ -5,7 +5,7 @@ import type { Settings } from '#contracts/settings.ts';
 import { digestOf } from './canonical-json.ts';
 import { parseEndorsementRoots, type EndorsementRoot } from './endorsement.ts';
 import { Malformed } from './malformed.ts';
-import { parsePcrBaselines } from './pcr-baselines.ts';
+import { readPcrBaselines } from './pcr-baselines.ts';
 
 const keyIdForm = /^[0-9a-f]{64}$/;
 const maximumArguments = 64;
@@ -14,9 +14,11 @@ const maximumArguments = 64;
 export interface AttestationSetup {
   readonly basis: AttestationBasis;
   readonly required: boolean;
-  /** Program and arguments; null for the built-in verifier. */
-  readonly verifierCommand: readonly [string, ...string[]] | null;
-  readonly verifierTimeoutMs: number;
+  readonly verifier: {
+    /** Program and arguments; null for the built-in verifier. */
+    readonly command: readonly [string, ...string[]] | null;
+    readonly timeoutMs: number;
+  };
 }
 
 /**
@@ -41,7 +43,7 @@ export function parseAttestationBasis(settings: Settings, readText: (path: strin
     basis: {
       provider,
       verifier: verifierCommand === null || provider !== 'tpm_quote_v1' ? 'built_in' : 'command',
-      baselines: baselines === null || baselines === undefined ? [] : parsePcrBaselines(JSON.stringify(baselines)),
+      baselines: baselines === null || baselines === undefined ? [] : readPcrBaselines(baselines),
       challenge_ttl_seconds: settings.SENTINEL_ATTESTATION_CHALLENGE_TTL_SECONDS,
       max_evidence_age_seconds: settings.SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS,
       max_clock_skew_seconds: settings.SENTINEL_ATTESTATION_MAX_CLOCK_SKEW_SECONDS,
@@ -53,8 +55,10 @@ export function parseAttestationBasis(settings: Settings, readText: (path: strin
       allowed_endorsement_keys: readKeyIds(settings.SENTINEL_ATTESTATION_ALLOWED_ENDORSEMENT_KEYS),
     },
     required: settings.SENTINEL_ATTESTATION_REQUIRED,
-    verifierCommand,
-    verifierTimeoutMs: settings.SENTINEL_TPM_QUOTE_VERIFIER_TIMEOUT_SECONDS * 1000,
+    verifier: {
+      command: verifierCommand,
+      timeoutMs: settings.SENTINEL_TPM_QUOTE_VERIFIER_TIMEOUT_SECONDS * 1000,
+    },
   };
 }
 
@@ -110,7 +114,7 @@ function readKeyIds(ids: readonly string[]): readonly string[] {
 }
 
 /** A path, or a JSON list of the program and its arguments. */
-function readCommand(text: string | null | undefined): AttestationSetup['verifierCommand'] {
+function readCommand(text: string | null | undefined): AttestationSetup['verifier']['command'] {
   if (text === null || text === undefined) return null;
   try {
     const words: unknown = text.startsWith('[') ? JSON.parse(text) : [text];

@@ -32,8 +32,22 @@ const maximumBaselines = 1000;
  * @throws TrustError `request.invalid`, which says what is wrong with it
  */
 export function parsePcrBaselines(json: string): readonly PcrBaseline[] {
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(json);
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw wrong('it is not JSON', cause);
+  }
+  return readPcrBaselines(value);
+}
+
+/**
+ * The same, once it has been parsed.
+ *
+ * @throws TrustError `request.invalid`, which says what is wrong with it
+ */
+export function readPcrBaselines(value: unknown): readonly PcrBaseline[] {
+  try {
     if (!Array.isArray(value)) return [{ matchTags: [], pcrs: readApproved(value) }];
     if (value.length > maximumBaselines) throw new Malformed(`more than ${maximumBaselines} baselines`);
     return value.map((entry: unknown) => {
@@ -43,9 +57,12 @@ export function parsePcrBaselines(json: string): readonly PcrBaseline[] {
       return { matchTags: match_tags as string[], pcrs: readApproved(pcrs) };
     });
   } catch (cause) {
-    const why = cause instanceof Malformed ? cause.message : 'it is not JSON';
-    throw new TrustError('request.invalid', { detail: `${setting}: ${why}`, cause });
+    throw wrong(cause instanceof Malformed ? cause.message : 'it cannot be read', cause);
   }
+}
+
+function wrong(why: string, cause: unknown): TrustError {
+  return new TrustError('request.invalid', { detail: `${setting}: ${why}`, cause });
 }
 
 /**

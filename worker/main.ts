@@ -7,7 +7,7 @@ import closeWithGrace from 'close-with-grace';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
 import { createOutbound } from '#outbound/request.ts';
-import { createVerifierCommand, verifierCommandDefaults, verifierEnvironment } from '#outbound/verifier-command.ts';
+import { configuredVerifier } from '#outbound/verifier-command.ts';
 import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
@@ -94,16 +94,7 @@ const connection = await Connection.connect(connectionOptions);
 const client = new Client({ connection, namespace, dataConverter });
 
 const attesting = parseAttestationBasis(settings, (path) => readFileSync(path, 'utf8'));
-const verifier =
-  attesting === null || attesting.verifierCommand === null
-    ? null
-    : createVerifierCommand({
-        command: attesting.verifierCommand,
-        environment: verifierEnvironment(process.env),
-        timeoutMs: attesting.verifierTimeoutMs,
-        log,
-        ...verifierCommandDefaults,
-      });
+const verifier = attesting && configuredVerifier(attesting.verifier, process.env, log);
 const worker = await createWorker({
   connection: await NativeConnection.connect(connectionOptions),
   namespace,

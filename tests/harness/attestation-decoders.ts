@@ -9,7 +9,7 @@ import { TrustError } from '#contracts/problems.ts';
 import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
 import { readBase64url } from '#protocols/base64url.ts';
 import { parseEndorsementRoots, verifyEndorsement } from '#protocols/endorsement.ts';
-import { parsePcrBaselines } from '#protocols/pcr-baselines.ts';
+import { parsePcrBaselines, readPcrBaselines } from '#protocols/pcr-baselines.ts';
 import { readPcrIndex, readPcrValue, readPcrValues } from '#protocols/pcr.ts';
 import { makeSignedMeasurement, verifySignedMeasurement } from '#protocols/signed-measurement.ts';
 import { readEndorsementKey } from '#protocols/tpm-credential.ts';
@@ -110,6 +110,10 @@ export function attestationDecoders(
           roots,
           now: new Date('2027-01-01T00:00:00Z'),
         }),
+    },
+    'protocols/pcr-baselines.ts#readPcrBaselines': {
+      samples: [JSON.stringify([{ match_tags: ['kiosk'], pcrs: { sha256: { '0': ['ab'.repeat(32)] } } }])],
+      decode: ofJson(readPcrBaselines),
     },
     'protocols/pcr-baselines.ts#parsePcrBaselines': {
       samples: [
