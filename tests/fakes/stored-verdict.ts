@@ -10,6 +10,31 @@ import type { StoredVerdict } from '#store/attestation.ts';
 const approvedValue = 'aa'.repeat(32);
 const { privateKey } = generateKeyPairSync('ed25519');
 
+/** What is known of a device that was asked for the first time, and is bound to nothing. */
+export function askedOnce(
+  device_id: string,
+  nonce: string,
+  at: Date,
+  ttlSeconds: number,
+): StoredVerdict['circumstances'] {
+  return {
+    device_id,
+    challenge: {
+      provider: 'signed_measurement_v1',
+      nonce,
+      selection: { sha256: [0] },
+      issued_at: at.toISOString(),
+      expires_at: new Date(at.getTime() + ttlSeconds * 1000).toISOString(),
+      activation: null,
+    },
+    bound: null,
+    proven: null,
+    last_clock: null,
+    assigned_tags: [],
+    external: null,
+  };
+}
+
 export function aVerdict(deviceId: string, changes: Partial<StoredVerdict> = {}): StoredVerdict {
   const setup = parseAttestationBasis(
     readSettings({
@@ -29,22 +54,7 @@ export function aVerdict(deviceId: string, changes: Partial<StoredVerdict> = {})
     pcrs: { sha256: { 0: approvedValue } },
     privateKey,
   });
-  const circumstances: StoredVerdict['circumstances'] = {
-    device_id: deviceId,
-    challenge: {
-      provider: basis.provider,
-      nonce,
-      selection: { sha256: [0] },
-      issued_at: now.toISOString(),
-      expires_at: new Date(now.getTime() + 60_000).toISOString(),
-      activation: null,
-    },
-    bound: null,
-    proven: null,
-    last_clock: null,
-    assigned_tags: [],
-    external: null,
-  };
+  const circumstances = askedOnce(deviceId, nonce, now, 60);
   return {
     verdict: 1,
     at: now.toISOString(),

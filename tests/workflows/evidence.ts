@@ -4,6 +4,7 @@ import type { AttestationBasis, AttestationCircumstances, DeviceAttestation, Ver
 import type { Json } from '#contracts/deps.ts';
 import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { makeSignedMeasurement } from '#protocols/signed-measurement.ts';
+import { askedOnce } from '#tests/fakes/stored-verdict.ts';
 
 const pcrs = { sha256: { 0: 'aa'.repeat(32) } };
 
@@ -35,22 +36,7 @@ export function giveEvidence(device_id: string, at = new Date()): GivenEvidence 
   const { privateKey } = generateKeyPairSync('ed25519');
   const nonce = Buffer.alloc(32, device_id).toString('base64url');
   const evidence = makeSignedMeasurement({ deviceId: device_id, nonce, measuredAt: at, pcrs, privateKey });
-  const circumstances: AttestationCircumstances = {
-    device_id,
-    challenge: {
-      provider: basis.provider,
-      nonce,
-      selection: { sha256: [0] },
-      issued_at: at.toISOString(),
-      expires_at: new Date(at.getTime() + 300_000).toISOString(),
-      activation: null,
-    },
-    bound: null,
-    proven: null,
-    last_clock: null,
-    assigned_tags: [],
-    external: null,
-  };
+  const circumstances = askedOnce(device_id, nonce, at, 300);
   const result = judgeEvidence({ evidence, circumstances, basis, now: at });
   const { outcome, key_id, binding_id, fresh_until, reason, detail } = result;
   if (outcome !== 'verified') throw new Error(`the evidence of ${device_id} is ${outcome}: ${detail ?? reason ?? ''}`);
