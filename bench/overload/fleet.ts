@@ -1,11 +1,8 @@
 // Devices of the overload bench, in a process of their own: each has a connection over mutual TLS and the agent's schedule.
 // Told what to do, and answers, by messages.
-import { setTimeout as sleep } from 'node:timers/promises';
-import { runDevice } from '#agent/device.ts';
 import type { HeartbeatOutcome } from '#agent/heartbeat-schedule.ts';
-import { createAgentTransport } from '#agent/transport.ts';
-import { createHeartbeatClient } from '#client/heartbeat.ts';
-import { systemRandom } from '#contracts/deps.ts';
+import type { HeartbeatBody } from '#contracts/http/heartbeat.ts';
+import { runLoneDevice } from '#tests/harness/lone-device.ts';
 import { deviceId, heartbeatBody, type Fleet } from '../heartbeat/fleet-names.ts';
 import type { Identity } from '../heartbeat/generator.ts';
 
@@ -60,26 +57,10 @@ async function live(
   delayMs: number,
   { url, ca, usedCounter }: Pick<StartFleet, 'url' | 'ca' | 'usedCounter'>,
 ): Promise<void> {
-  const { fetch } = createAgentTransport({ ca, certificate, key });
-  let counter = usedCounter;
-  const {
-    device_id: _,
-    heartbeat_counter: __,
-    ...said
-  } = JSON.parse(heartbeatBody(id, 0)) as never as Record<string, unknown>;
-  await sleep(delayMs);
-  await runDevice(
-    {
-      deviceId: id,
-      send: createHeartbeatClient({ baseUrl: url, fetch, random: systemRandom }),
-      nextCounter: async () => (counter += 1),
-      observe: () => said as never,
-      limits: { firstIntervalSeconds: 1, pendingSeconds: 15, longestSeconds: 300 },
-      random: systemRandom,
-      sleep: (ms, signal) => sleep(ms, undefined, { signal }),
-      mayProceed: async () => {},
-      onOutcome: (outcome) => note(id, outcome),
-    },
+  const { device_id: _, heartbeat_counter: __, ...observation } = JSON.parse(heartbeatBody(id, 0)) as HeartbeatBody;
+  const onOutcome = (outcome: HeartbeatOutcome): void => note(id, outcome);
+  await runLoneDevice(
+    { id, url, ca, certificate, key, usedCounter, observation, delayMs, onOutcome },
     new AbortController().signal,
   );
 }

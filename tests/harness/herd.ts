@@ -1,11 +1,7 @@
 // Many devices in this process, as the agent is: a connection over mutual TLS each, and the agent's own schedule.
-import { setTimeout as sleep } from 'node:timers/promises';
-import { createAgentTransport, type AgentTransport } from '#agent/transport.ts';
-import { runDevice } from '#agent/device.ts';
 import type { HeartbeatOutcome } from '#agent/heartbeat-schedule.ts';
-import { createHeartbeatClient } from '#client/heartbeat.ts';
-import { systemRandom } from '#contracts/deps.ts';
 import type { DevelopmentCa } from '#protocols/development-ca.ts';
+import { runLoneDevice } from './lone-device.ts';
 
 export interface Herd {
   readonly ids: readonly string[];
@@ -32,7 +28,6 @@ export async function startHerd({ ca, url, count, overMs }: HerdOptions): Promis
   const waiting = new Set<string>();
   const outcomes = new Map<string, number>();
   const stopping = new AbortController();
-  const transports: AgentTransport[] = [];
   const certificates = new Map<string, { certificatePem: string; keyPem: string }>();
   for (const id of ids) certificates.set(id, await ca.issueDevice({ deviceId: id }));
 
@@ -45,33 +40,27 @@ export async function startHerd({ ca, url, count, overMs }: HerdOptions): Promis
   const live = async (id: string, index: number): Promise<void> => {
     const identity = certificates.get(id);
     if (identity === undefined) throw new TypeError(`${id} has a certificate`);
-    const transport = createAgentTransport({
-      ca: ca.caCertificatePem,
-      certificate: identity.certificatePem,
-      key: identity.keyPem,
-    });
-    transports.push(transport);
-    const send = createHeartbeatClient({ baseUrl: url, fetch: transport.fetch, random: systemRandom });
-    let counter = 0;
-    await sleep((overMs * index) / count, undefined, { signal: stopping.signal });
-    await runDevice(
+    await runLoneDevice(
       {
-        deviceId: id,
-        send: async (...asked) => {
-          waiting.add(id);
-          try {
-            return await send(...asked);
-          } finally {
-            waiting.delete(id);
-          }
-        },
-        nextCounter: async () => (counter += 1),
-        observe: async () => ({ agent_version: '1.0.0', hostname: `${id}.example`, platform: 'linux' }) as never,
-        limits: { firstIntervalSeconds: 1, pendingSeconds: 15, longestSeconds: 300 },
-        random: systemRandom,
-        sleep: (ms, signal) => sleep(ms, undefined, { signal }),
-        mayProceed: async () => {},
+        id,
+        url,
+        ca: ca.caCertificatePem,
+        certificate: identity.certificatePem,
+        key: identity.keyPem,
+        usedCounter: 0,
+        observation: { agent_version: '1.0.0', hostname: `${id}.example`, platform: 'linux' },
+        delayMs: (overMs * index) / count,
         onOutcome: (outcome) => note(id, outcome),
+        around:
+          (send) =>
+          async (...asked) => {
+            waiting.add(id);
+            try {
+              return await send(...asked);
+            } finally {
+              waiting.delete(id);
+            }
+          },
       },
       stopping.signal,
     );
@@ -84,7 +73,6 @@ export async function startHerd({ ca, url, count, overMs }: HerdOptions): Promis
     outcomes,
     async stop() {
       stopping.abort();
-      for (const transport of transports) transport.close();
       await running;
     },
   };
