@@ -92,7 +92,8 @@ export const overloadBench: Bench = (say) =>
     const calm = people.take();
 
     say(`freezes the API for ${outage.frozenMs / 1000} s`);
-    people.pause();
+    // Nobody is left with a request that the outage itself holds up: what is measured is what comes after it.
+    await people.pause();
     process.kill(api.pid, 'SIGSTOP');
     await sleep(outage.frozenMs);
     await devices.ask({ kind: 'heard', since: 0 });
@@ -179,7 +180,8 @@ interface Asked {
 interface People {
   /** How long each request took that ended since the last time, in milliseconds, and how many had no answer. */
   take(): Asked;
-  pause(): void;
+  /** Resolves when nobody waits for an answer any more. */
+  pause(): Promise<void>;
   resume(): void;
   stop(): Promise<void>;
 }
@@ -199,6 +201,7 @@ async function startPeople(api: Api, ca: string): Promise<People> {
   const signedIn = client(token);
   let times: number[] = [];
   let failed = 0;
+  let asked = 0;
   let paused = false;
   let stopped = false;
   let revoked = 0;
@@ -215,12 +218,14 @@ async function startPeople(api: Api, ca: string): Promise<People> {
       await sleep(100);
       if (paused) continue;
       const began = performance.now();
+      asked += 1;
       try {
         await requests[turn % requests.length]?.();
       } catch {
         // Whoever is not answered has waited all the same.
         failed += 1;
       }
+      asked -= 1;
       times.push(performance.now() - began);
     }
   };
@@ -232,7 +237,10 @@ async function startPeople(api: Api, ca: string): Promise<People> {
       failed = 0;
       return taken;
     },
-    pause: () => void (paused = true),
+    async pause() {
+      paused = true;
+      while (asked > 0) await sleep(10);
+    },
     resume: () => void (paused = false),
     async stop() {
       stopped = true;
