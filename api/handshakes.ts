@@ -1,5 +1,5 @@
 // How many TLS handshakes are under way at once. After an outage a whole fleet connects at the same moment: unlimited, its
-// handshakes would keep the event loop busy for as long as they take together, and nobody who is connected would be heard.
+// handshakes hold up the heartbeats so long that these are taken for an overload, and devices are sent away to rest.
 import type { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
