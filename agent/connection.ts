@@ -1,5 +1,5 @@
 // The connection of an agent to its server. A certificate that is replaced on disk is shown from the next heartbeat on;
-// the one before it goes on until people have approved the new one.
+// the one before it goes on until people have approved the new one, also through a restart.
 import { stat } from 'node:fs/promises';
 import { ApiProblem, unreachable } from '#client/api-problem.ts';
 import { createHeartbeatClient, type SendHeartbeat } from '#client/heartbeat.ts';
@@ -9,7 +9,7 @@ import type { ProblemCode } from '#contracts/problems.ts';
 import { trustTiers } from '#contracts/states.ts';
 import type { AgentConfig } from './config.ts';
 import type { NextCounter } from './counter.ts';
-import { readIdentity, type Identity } from './identity.ts';
+import { readIdentity, restoreIdentity, type Identity, type KeptIdentity } from './identity.ts';
 import { createAgentTransport } from './transport.ts';
 
 export interface Connection {
@@ -18,7 +18,14 @@ export interface Connection {
   readonly identity: () => Identity;
   /** What is on disk in its place and not approved yet. */
   readonly waiting: () => Identity | null;
-  close(): void;
+  close(): Promise<void>;
+}
+
+/** Where the identity that was replaced on disk outlives the process while it is still in use. */
+export interface ReplacedStore {
+  readonly kept: unknown;
+  /** Resolves when it is on disk; `null` when the one of the files is the only one. */
+  keep(identity: KeptIdentity | null): Promise<void>;
 }
 
 export interface ConnectionDeps {
@@ -26,6 +33,7 @@ export interface ConnectionDeps {
   readonly random: Random;
   /** A heartbeat with another certificate is another one: it needs a counter of its own. */
   readonly nextCounter: NextCounter;
+  readonly replaced: ReplacedStore;
 }
 
 /** One certificate, and the connection that it is shown on. */
@@ -64,7 +72,7 @@ const refusesCertificate: readonly ProblemCode[] = [
  */
 export async function openConnection(
   config: AgentConfig,
-  { log, random, nextCounter }: ConnectionDeps,
+  { log, random, nextCounter, replaced }: ConnectionDeps,
 ): Promise<Connection> {
   const paths = [config.certificate_path, config.private_key_path, config.server_ca_path].filter(
     (path) => path !== null,
@@ -73,13 +81,40 @@ export async function openConnection(
   let looked = await stampOf(paths);
   let current = open(await readIdentity(config, config.device_id));
   let waiting: Waiting | null = null;
+  let isKept = replaced.kept !== undefined;
+  await restore();
+
+  /** Goes on where the agent before this one was: it wrote down whom the server took, and the new one waits. */
+  async function restore(): Promise<void> {
+    if (!isKept) return;
+    const found = current.identity;
+    const before = restoreIdentity(replaced.kept, found.ca, config.device_id);
+    if (before === null || isSame(before, found)) return keep(null);
+    waiting = beginWaiting(current);
+    current = Object.assign(open(before), { isTaken: true });
+    log.info(factsOf(found), 'The certificate on disk is new: the one before it goes on until the new one is approved');
+  }
+
+  /** What cannot be written down is lost with the process, and no reason to keep silent. */
+  async function keep(identity: Identity | null): Promise<void> {
+    if (identity === null && !isKept) return;
+    try {
+      await replaced.keep(identity === null ? null : { certificate: identity.certificate, private_key: identity.key });
+      isKept = identity !== null;
+    } catch (error) {
+      log.warn(
+        { reason: (error as Error).message },
+        'The certificate in use cannot be written down: a restart has only what is on disk',
+      );
+    }
+  }
 
   async function refresh(): Promise<void> {
     const stamp = await stampOf(paths);
     if (stamp === looked) return;
     looked = stamp;
     try {
-      take(await readIdentity(config, config.device_id));
+      await take(await readIdentity(config, config.device_id));
     } catch (error) {
       // Key and certificate are two files, so one of them may not be there yet: each change is looked at again.
       log.warn(
@@ -89,7 +124,7 @@ export async function openConnection(
     }
   }
 
-  function take(found: Identity): void {
+  async function take(found: Identity): Promise<void> {
     const { ca } = found;
     if (ca !== current.identity.ca) {
       // Whom to trust the server by does not depend on who the device is.
@@ -99,13 +134,15 @@ export async function openConnection(
     if (isSame(found, waiting?.link.identity)) return;
     waiting?.link.close();
     waiting = null;
-    if (isSame(found, current.identity)) return;
-    const fields = { fingerprint_sha256: found.fingerprint, not_after: found.notAfter.toISOString() };
+    if (isSame(found, current.identity)) return keep(null);
+    const fields = factsOf(found);
     if (current.isTaken) {
-      waiting = { link: open(found), told: '', isOver: false };
+      waiting = beginWaiting(open(found));
+      await keep(current.identity);
       log.info(fields, 'The certificate was replaced on disk: the one before it goes on until the new one is approved');
     } else {
       current = reopened(current, found);
+      await keep(null);
       log.info(fields, 'The certificate was replaced on disk and is used from now on');
     }
   }
@@ -116,10 +153,11 @@ export async function openConnection(
   }
 
   /** The new certificate is the only one from here on. */
-  function drop(old: Link, { link }: Waiting, why: string): void {
+  async function drop(old: Link, { link }: Waiting, why: string): Promise<void> {
     old.close();
     current = link;
     waiting = null;
+    await keep(null);
     log.info({ fingerprint_sha256: link.identity.fingerprint, before: old.identity.fingerprint }, why);
   }
 
@@ -162,7 +200,7 @@ export async function openConnection(
     if (!shown.isOver) {
       answer = await show(shown, body, signal);
       if (answer?.status === 'accepted') {
-        drop(old, shown, 'The new certificate is accepted, and the one before it is not used any more');
+        await drop(old, shown, 'The new certificate is accepted, and the one before it is not used any more');
         return answer;
       }
       ownBody = { ...body, heartbeat_counter: await nextCounter() };
@@ -171,7 +209,7 @@ export async function openConnection(
       return await old.send(ownBody, signal);
     } catch (error) {
       if (!isOneOf(refusesCertificate, error)) throw error;
-      drop(old, shown, 'The certificate before the new one is refused and not used any more');
+      await drop(old, shown, 'The certificate before the new one is refused and not used any more');
       if (answer !== null) return answer;
       throw error;
     }
@@ -181,7 +219,9 @@ export async function openConnection(
     send,
     identity: () => current.identity,
     waiting: () => waiting?.link.identity ?? null,
-    close: () => {
+    close: async () => {
+      // What was replaced since the last heartbeat is all that would be known after a restart.
+      await refresh();
       current.close();
       waiting?.link.close();
     },
@@ -208,6 +248,13 @@ function openLink(baseUrl: string, identity: Identity, random: Random): Link {
   };
   return link;
 }
+
+const beginWaiting = (link: Link): Waiting => ({ link, told: '', isOver: false });
+
+const factsOf = ({ fingerprint, notAfter }: Identity) => ({
+  fingerprint_sha256: fingerprint,
+  not_after: notAfter.toISOString(),
+});
 
 const isSame = (one: Identity, other: Identity | undefined): boolean =>
   one.certificate === other?.certificate && one.key === other.key;

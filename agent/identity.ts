@@ -48,11 +48,35 @@ export async function readIdentity(files: IdentityFiles, deviceId?: string): Pro
       'Take the two that were issued together.',
     );
   const ca = files.server_ca_path === null ? null : await readAuthorities(files.server_ca_path);
+  return { certificate, key, ca, commonName, ...factsOf(leaf) };
+}
+
+/** An identity as it is written down: that of a device whose files have another one by now. */
+export interface KeptIdentity {
+  readonly certificate: string;
+  readonly private_key: string;
+}
+
+/**
+ * Makes the identity of what was written down.
+ *
+ * @param kept As parsed from JSON.
+ * @returns null when that is no identity of this device
+ */
+export function restoreIdentity(kept: unknown, ca: string | null, deviceId: string): Identity | null {
+  const { certificate, private_key: key } = Object(kept) as Record<string, unknown>;
+  if (typeof certificate !== 'string' || typeof key !== 'string') return null;
+  try {
+    const leaf = new X509Certificate(certificate);
+    if (commonNameOf(leaf) !== deviceId || !leaf.checkPrivateKey(createPrivateKey(key))) return null;
+    return { certificate, key, ca, commonName: deviceId, ...factsOf(leaf) };
+  } catch {
+    return null;
+  }
+}
+
+function factsOf(leaf: X509Certificate): Pick<Identity, 'fingerprint' | 'notBefore' | 'notAfter'> {
   return {
-    certificate,
-    key,
-    ca,
-    commonName,
     fingerprint: leaf.fingerprint256.replaceAll(':', '').toLowerCase(),
     notBefore: leaf.validFromDate,
     notAfter: leaf.validToDate,

@@ -103,7 +103,12 @@ async function withDevice(
   const lock = await lockState(config.state_path);
   try {
     const state = await openState(config.state_path, config.device_id, random);
-    const connection = await openConnection(config, { log, random, nextCounter: state.nextCounter });
+    const connection = await openConnection(config, {
+      log,
+      random,
+      nextCounter: state.nextCounter,
+      replaced: state.replaced,
+    });
     const watchDates = createDateWatch({ clock, log });
     const attestation = createAttestation({
       store: state.challenge,
@@ -119,7 +124,7 @@ async function withDevice(
         watchDates(connection.identity(), connection.waiting());
       }
     });
-    watchDates(connection.identity(), null);
+    watchDates(connection.identity(), connection.waiting());
     const lookAround = createObserver({
       system,
       agentVersion: deps.agentVersion,
@@ -136,7 +141,7 @@ async function withDevice(
     try {
       await work({ deviceId: config.device_id, send, nextCounter: state.nextCounter, observe }, connection);
     } finally {
-      connection.close();
+      await connection.close();
     }
   } finally {
     lock.release();

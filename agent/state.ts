@@ -1,6 +1,8 @@
-// What an agent has to remember across restarts, in one file that only it writes: its next counter and the open challenge.
+// What an agent has to remember across restarts, in one file that only it writes: its next counter, the open challenge, and
+// the identity that goes on while a new one waits.
 import type { Random } from '#contracts/deps.ts';
 import type { ChallengeStore } from './attestation.ts';
+import type { ReplacedStore } from './connection.ts';
 import { countFrom, isUsableCounter, type NextCounter } from './counter.ts';
 import { FileProblem, fileProblem } from './file-problem.ts';
 import { readIfThere, replacePrivateFile } from './private-file.ts';
@@ -9,6 +11,7 @@ export interface AgentState {
   /** Gives counters that were never given before; written down before they are used. */
   readonly nextCounter: NextCounter;
   readonly challenge: ChallengeStore;
+  readonly replaced: ReplacedStore;
 }
 
 interface StoredState {
@@ -17,6 +20,8 @@ interface StoredState {
   readonly next_heartbeat_counter: number;
   /** The challenge that is to be answered; absent when there is none. */
   readonly attestation_challenge?: unknown;
+  /** The certificate and key before those on disk, for as long as they are in use; absent else. */
+  readonly replaced_identity?: unknown;
   /** A later version may keep more here, which goes through this one unchanged. */
   readonly [other: string]: unknown;
 }
@@ -43,6 +48,10 @@ export async function openState(path: string, deviceId: string, random: Random):
     challenge: {
       kept: stored.attestation_challenge,
       keep: (challenge) => write({ attestation_challenge: challenge ?? undefined }),
+    },
+    replaced: {
+      kept: stored.replaced_identity,
+      keep: (identity) => write({ replaced_identity: identity ?? undefined }),
     },
   };
 }

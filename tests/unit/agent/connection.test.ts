@@ -36,9 +36,17 @@ async function connected(t: TestContext) {
   );
   const config = device.configFor({ server_url: api.url });
   const log = fakeLog();
-  const { nextCounter } = await openState(config.state_path, 'lab-1', random);
-  const connection = await openConnection(config, { log, random, nextCounter });
+  const opened = async () => {
+    const { nextCounter, replaced } = await openState(config.state_path, 'lab-1', random);
+    return { nextCounter, connection: await openConnection(config, { log, random, nextCounter, replaced }) };
+  };
+  let { nextCounter, connection } = await opened();
   t.after(() => connection.close());
+  /** As the agent is after its process ended, or was killed, which leaves it no time to look at its files. */
+  async function restart(how: 'stopped' | 'killed') {
+    if (how === 'stopped') await connection.close();
+    ({ nextCounter, connection } = await opened());
+  }
 
   /** Whom the server saw since the last look (0 is the first certificate), and with what counters. */
   let looked = 0;
@@ -54,7 +62,16 @@ async function connected(t: TestContext) {
     await writeFile(join(folder, 'device.key'), next.keyPem);
   }
   const another = () => ca.issueDevice({ deviceId: 'lab-1' });
-  return { ...device, api, answers, log, connection, send, seen, counters, replace, another };
+  const stateText = () => readFile(config.state_path, 'utf8');
+  const onDisk = () => readIdentity(config);
+  return {
+    ...device,
+    ...{ api, answers, log, send, seen, counters, replace, another, restart, stateText, onDisk },
+    /** Of the agent that runs now. */
+    get connection() {
+      return connection;
+    },
+  };
 }
 
 describe('the connection of an agent', () => {
@@ -86,6 +103,86 @@ describe('the connection of an agent', () => {
       used.every((counter, index) => index === 0 || counter > (used[index - 1] ?? 0)),
       `each heartbeat has a counter of its own: ${used.join()}`,
     );
+  });
+
+  for (const how of ['stopped', 'killed'] as const)
+    it(`goes on with the old certificate also after it was ${how} while the new one waits (AG-08)`, async (t) => {
+      const device = await connected(t);
+      const { answers, send, seen, replace, another, restart, stateText, onDisk } = device;
+      await send();
+      const before = device.connection.identity();
+      await replace(await another());
+      answers[1] = pending;
+      await send();
+      assert.ok((await stateText()).includes(JSON.stringify(before.key)));
+      for (let round = 0; round < 2; round += 1) {
+        await restart(how);
+        assert.equal(device.connection.identity().fingerprint, before.fingerprint);
+        assert.equal(device.connection.waiting()?.fingerprint, (await onDisk()).fingerprint);
+        assert.equal((await send()).status, 'accepted', 'the device stays online');
+      }
+      answers[0] = rejected;
+      answers[1] = taken;
+      await send();
+      assert.deepEqual(seen(), [0, 1, 0, 1, 0, 1, 0, 1]);
+      assert.ok(!(await stateText()).includes('PRIVATE KEY'), 'the old key is not kept once it is of no use');
+      await restart(how);
+      assert.equal(device.connection.waiting(), null);
+      await send();
+      assert.deepEqual(seen(), [1]);
+    });
+
+  it('goes on with the old certificate when the files were replaced just before it was stopped (AG-08)', async (t) => {
+    const { answers, send, seen, replace, another, restart } = await connected(t);
+    await send();
+    await replace(await another());
+    await restart('stopped');
+    answers[1] = rejected;
+    await send();
+    await send();
+    assert.deepEqual(seen(), [0, 1, 0, 0]);
+  });
+
+  it('has no use for an old certificate that is on disk again, refused, or not one of this device (AG-08)', async (t) => {
+    const device = await connected(t);
+    const { answers, send, seen, replace, another, restart, stateText, configFor, log } = device;
+    await send();
+    const { certificate: certificatePem, key: keyPem } = device.connection.identity();
+    await replace(await another());
+    answers[1] = pending;
+    await send();
+    await replace({ certificatePem, keyPem });
+    await restart('killed');
+    assert.equal(device.connection.waiting(), null);
+    await send();
+    assert.deepEqual(seen(), [0, 1, 0, 0]);
+
+    await replace(await another());
+    answers[2] = pending;
+    await send();
+    answers[0] = problemAnswer(403, 'certificate.expired');
+    await restart('killed');
+    assert.equal((await send()).status, 'pending');
+    assert.equal((await send()).status, 'pending');
+    assert.deepEqual(seen(), [2, 0, 2, 0, 2]);
+
+    const state = JSON.parse(await stateText()) as object;
+    const other = await device.ca.issueDevice({ deviceId: 'lab-2' });
+    for (const replaced_identity of [
+      null,
+      'lab-1',
+      {},
+      { certificate: certificatePem },
+      { certificate: certificatePem, private_key: other.keyPem },
+      { certificate: other.certificatePem, private_key: other.keyPem },
+      { certificate: 'none', private_key: 'none' },
+    ]) {
+      await writeFile(configFor().state_path, JSON.stringify({ ...state, replaced_identity }));
+      await restart('killed');
+      assert.equal(device.connection.waiting(), null);
+      assert.ok(!(await stateText()).includes('replaced_identity'));
+    }
+    assert.ok(!log.text().includes('PRIVATE KEY'));
   });
 
   it('leaves the evidence to the certificate that is in use while the new one waits', async (t) => {
