@@ -10,15 +10,13 @@ import type { Certificate } from './certificate.ts';
 import { readPem } from './pem.ts';
 
 const maximumAnchors = 256;
-/** All that a path can use; every one more multiplies what a hostile chain costs. */
-const maximumPresented = 4;
-/** Certificates of one path, leaf and anchor included. */
-const maximumPathCertificates = 5;
 
 /** What the certificates of one kind of path are for. */
 export interface PathProfile {
   /** Extended key usage of the leaf; an authority that names purposes may only issue for these. */
   readonly purpose: string;
+  /** Certificates of one path, leaf and anchor included; no more may be presented than it can use. */
+  readonly longestPath: number;
 }
 
 interface ProvenPath<Anchor> {
@@ -71,14 +69,14 @@ export function provePath<Anchor extends { readonly certificate: Certificate }>(
   now: Date;
   profile: PathProfile;
 }): ProvenPath<Anchor> {
-  if (presentedChain.length > maximumPresented) throw untrusted('Too many certificates were presented');
+  if (presentedChain.length >= profile.longestPath) throw untrusted('Too many certificates were presented');
   if (leaf.parts.extensions.unprocessed.length > 0)
     throw untrusted('The certificate has an extension that is not processed here');
   if (!leaf.parts.publicKey.strong) throw untrusted('The key of the certificate is too weak');
   const intermediates = presentedChain.filter(
     (authority) => mayIssue(authority, profile) && authority.keyUsage?.includes('keyCertSign') === true,
   );
-  const paths = [...pathsFrom([leaf], intermediates, anchors)];
+  const paths = [...pathsFrom([leaf], { intermediates, anchors, longestPath: profile.longestPath })];
   const [first] = paths;
   if (first === undefined) throw untrusted();
   const proven = paths.find((found) => timeProblem(found.path, now) === null) ?? first;
@@ -103,8 +101,11 @@ export function isValidAt(path: readonly Certificate[], now: Date): boolean {
 
 function* pathsFrom<Anchor extends { readonly certificate: Certificate }>(
   path: readonly [Certificate, ...Certificate[]],
-  intermediates: readonly Certificate[],
-  anchors: readonly Anchor[],
+  among: {
+    readonly intermediates: readonly Certificate[];
+    readonly anchors: readonly Anchor[];
+    readonly longestPath: number;
+  },
 ): Generator<ProvenPath<Anchor>> {
   const last = path.at(-1) ?? path[0];
   const authoritiesBelow = path.length - 1;
@@ -112,15 +113,20 @@ function* pathsFrom<Anchor extends { readonly certificate: Certificate }>(
     const limit = issuer.parts.extensions.pathLength;
     return (limit === null || limit >= authoritiesBelow) && isIssuedBy(last, issuer);
   };
-  for (const anchor of anchors) {
+  for (const anchor of among.anchors) {
     if (canExtend(anchor.certificate)) yield { path: [...path, anchor.certificate], anchor };
   }
-  if (path.length === maximumPathCertificates - 1) return;
-  for (const issuer of intermediates) {
-    // One less to choose from at each step: the search ends, and no certificate stands in a path twice.
-    const others = intermediates.filter((other) => other !== issuer);
-    if (canExtend(issuer)) yield* pathsFrom([...path, issuer], others, anchors);
+  if (path.length === among.longestPath - 1) return;
+  for (const issuer of among.intermediates) {
+    if (!canExtend(issuer)) continue;
+    // An authority that stands in a path twice vouches for nothing more; without it, hostile ones make few paths.
+    const intermediates = among.intermediates.filter((other) => !isSameAuthority(other, issuer));
+    yield* pathsFrom([...path, issuer], { ...among, intermediates });
   }
+}
+
+function isSameAuthority({ parts: one }: Certificate, { parts: other }: Certificate): boolean {
+  return one.subject.raw.equals(other.subject.raw) && one.spki.raw.equals(other.spki.raw);
 }
 
 function mayIssue({ parts: { publicKey, extensions, subjectName } }: Certificate, { purpose }: PathProfile): boolean {

@@ -6,7 +6,7 @@ import type { Certificate } from './certificate.ts';
 import { tags } from './der.ts';
 import { commonName } from './distinguished-name.ts';
 
-const deviceProfile: PathProfile = { purpose: clientAuth };
+const deviceProfile: PathProfile = { purpose: clientAuth, longestPath: 5 };
 
 declare const anchorBrand: unique symbol;
 declare const verifiedBrand: unique symbol;

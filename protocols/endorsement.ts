@@ -11,8 +11,13 @@ import { evidenceFault, refusingMalformed } from './evidence-fault.ts';
 import { createKept, keptKeys, type Kept } from './kept.ts';
 import { endorsementKeyOf, readEndorsementKey, type EndorsementKey } from './tpm-credential.ts';
 
-/** tcg-kp-EKCertificate. */
-const endorsementProfile: PathProfile = { purpose: '2.23.133.8.1' };
+/**
+ * tcg-kp-EKCertificate. The longest chains are those of processors that certify the TPM of their firmware themselves:
+ * below the root an authority for the line, one for the product, and three in the processor, for its ROM, kernel and TPM.
+ */
+const endorsementProfile: PathProfile = { purpose: '2.23.133.8.1', longestPath: 7 };
+/** All certificates of a path, since the one of the endorsement key may be the first of them, and the root the last. */
+export const longestEndorsementChain = endorsementProfile.longestPath;
 const attributeTypes = {
   organization: '2.5.4.10',
   manufacturer: '2.23.133.2.1',

@@ -1,5 +1,6 @@
 // The bundle of the provider tpm_quote_v1 as it comes over the wire: decoded, bounded, and nothing of it proven.
 import { readBase64url } from './base64url.ts';
+import { longestEndorsementChain } from './endorsement.ts';
 import { membersOf, refusingMalformed } from './evidence-fault.ts';
 import { Malformed } from './malformed.ts';
 import type { PcrValues } from './pcr.ts';
@@ -9,7 +10,6 @@ export const tpmQuote = 'tpm_quote_v1';
 const maximumStructureBytes = 2048;
 const maximumNonceBytes = 64;
 const maximumSecretBytes = 64;
-const maximumChain = 4;
 const maximumPemCharacters = 24 * 1024;
 const manufacturerForm = /^[\x20-\x7e]{1,64}$/;
 
@@ -87,7 +87,8 @@ function readText(value: unknown): string {
 }
 
 function readChain(value: unknown): string[] {
-  if (!Array.isArray(value) || value.length > maximumChain) throw new Malformed('the endorsement chain is too long');
+  if (!Array.isArray(value) || value.length > longestEndorsementChain)
+    throw new Malformed('the endorsement chain is too long');
   return value.map(readText);
 }
 

@@ -1,11 +1,11 @@
 // What an external verifier command is asked, and its answer: JSON that counts only when it is of exactly this form.
 import type { AttestationBasis, StoredChallenge } from '#contracts/attestation.ts';
 import type { JsonObject } from '#contracts/deps.ts';
+import { longestEndorsementChain } from './endorsement.ts';
 import { evidenceFault, membersOf } from './evidence-fault.ts';
 import { Malformed } from './malformed.ts';
 import { readPcrValues, type PcrSelection, type PcrValues } from './pcr.ts';
 
-const maximumChain = 5;
 const maximumPemCharacters = 24 * 1024;
 const maximumReasonCharacters = 500;
 /** A fingerprint, or whatever the verifier calls the hardware by. */
@@ -108,7 +108,7 @@ function readBindingId(value: unknown): string {
 }
 
 function readChain(value: unknown): string[] {
-  if (!Array.isArray(value) || value.length === 0 || value.length > maximumChain)
+  if (!Array.isArray(value) || value.length === 0 || value.length > longestEndorsementChain)
     throw new Malformed('the endorsement chain is no list, or is empty or too long');
   return value.map((pem: unknown) => {
     if (typeof pem !== 'string' || pem.length > maximumPemCharacters) throw new Malformed('a certificate is not PEM');

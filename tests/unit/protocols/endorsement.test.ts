@@ -207,6 +207,29 @@ describe('verifyEndorsement', () => {
     );
   });
 
+  it('follows the chains of processors that certify their own TPM, and none that is longer (AT-10)', async () => {
+    const chain = [root];
+    for (const name of ['Line', 'Product', 'ROM', 'Kernel', 'TPM', 'Below'])
+      chain.unshift(await forgeAuthority(name, { issuer: chain[0] ?? root }));
+    const [below = root, tpm = root] = chain;
+    const pems = chain.map(({ certificatePem }) => certificatePem);
+    const leaf = await forgeEndorsement(tpm);
+    assert.ok(judgeForged(leaf, { chain: pems.slice(1) }), 'the root among them');
+    assert.ok(judgeForged(leaf, { chain: pems.slice(1, -1).toReversed() }));
+    const deepest = await forgeEndorsement(below);
+    refuses('endorsement_untrusted', () => judgeForged(deepest, { chain: pems.slice(0, -1) }));
+  });
+
+  it('makes little of authorities that vouch for each other in a circle', async () => {
+    const first = await forgeAuthority('Circle');
+    const circle = [first];
+    while (circle.length < 6) circle.push(await forgeAuthority('Circle', { issuer: first, keyPem: first.keyPem }));
+    const leaf = await forgeEndorsement(first);
+    refuses('endorsement_untrusted', () =>
+      judgeForged(leaf, { chain: circle.map(({ certificatePem }) => certificatePem) }),
+    );
+  });
+
   it('refuses the certificate, and the intermediate, with any one byte changed (SA-02)', () => {
     for (const [pem, name] of [
       [rsa.certificate ?? '', 'leaf'],
@@ -221,7 +244,7 @@ describe('verifyEndorsement', () => {
   });
 
   it('refuses more certificates than a path can use, and what is no certificate', () => {
-    refuses('endorsement_untrusted', () => judge({ chain: Array.from({ length: 5 }, () => swtpmIntermediate) }));
+    refuses('endorsement_untrusted', () => judge({ chain: Array.from({ length: 7 }, () => swtpmIntermediate) }));
     for (const certificate of ['', 'x', swtpmIntermediate.repeat(2)])
       refuses('endorsement_untrusted', () => judge({ certificate }));
     refuses('endorsement_untrusted', () => judge({ chain: ['x'] }));
