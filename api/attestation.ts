@@ -27,6 +27,7 @@ import { verifierRequest, type VerifierRequest } from '#protocols/verifier-answe
 import type { AskOptions, DeviceStanding, Question, RecordedVerdict, Unanswered } from '#store/attestation.ts';
 import type { lowerStandings, recordVerdict } from '#store/attestation.ts';
 import type { DeviceRef } from './actors.ts';
+import type { EvidencePace } from './evidence-pace.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface AttestationDeps {
@@ -56,6 +57,7 @@ export interface AttestationDeps {
   readonly askVerifier: (request: VerifierRequest) => Promise<Json>;
   /** Has the device's actor look: what it knows of the evidence is what people see in Temporal. */
   readonly tellActor: (device: DeviceRef) => void;
+  readonly pace: EvidencePace;
   readonly metrics: Pick<Metrics, 'evidence' | 'evidenceDuration'>;
   readonly clock: Clock;
   readonly random: Random;
@@ -84,7 +86,7 @@ export interface Attestation {
    *
    * @returns null when the heartbeat is to be refused for another reason: its evidence is not looked at
    * @throws EvidenceRefused when the evidence is refused; TrustError `service.overloaded`, also while other evidence of the
-   *   device is judged; `service.unavailable`
+   *   device is judged; `rate.limited`; `request.too_large`; `service.unavailable`
    */
   judge(evidence: EvidenceOf): Promise<Judged | null>;
   /** Asks devices whose heartbeats brought no evidence; for a batch, one of each device. */
@@ -115,6 +117,8 @@ export class EvidenceRefused extends TrustError {
 const nonceBytes = 32;
 /** Somebody else answered the same challenge in between: judged once more, against what is open then. */
 const attempts = 2;
+/** Seven certificates of a usual size and all else are a third of it. A verifier command may need more, such as logs. */
+const maximumEvidenceCharacters = 64 * 1024;
 /** Devices whose evidence is being judged: each holds a connection to the database for a while. */
 const judgementsAtOnce = 1_000;
 /** In one transaction: heartbeats of these devices wait for it. */
@@ -301,7 +305,11 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     async judge(given) {
       const { project, id } = given.device;
       const name = JSON.stringify([project, id]);
+      if (basis.verifier === 'built_in' && JSON.stringify(given.evidence).length > maximumEvidenceCharacters)
+        throw new TrustError('request.too_large', { detail: 'The evidence is larger than any that can be verified' });
       if (judging.has(name) || judging.size >= maximumAtOnce) throw new TrustError('service.overloaded');
+      // Counted by certificate: nobody else who has one in the name of the device takes its turn.
+      deps.pace.count(JSON.stringify([project, id, given.fingerprint]));
       judging.add(name);
       try {
         return await judgeAlone(given);

@@ -89,6 +89,7 @@ import { createDeviceCounts } from './device-counts.ts';
 import { createDeviceIdentification } from './device-identity.ts';
 import { createAttestation } from './attestation.ts';
 import { createEvidenceJudge, evidenceJudgeDefaults } from './evidence-judge.ts';
+import { createEvidencePace } from './evidence-pace.ts';
 import { createDirectory } from './directory.ts';
 import type { Checks } from './health.ts';
 import { createHealthChecks, newsCountedTo } from './health-checks.ts';
@@ -261,6 +262,7 @@ const attestation =
         judge: (judgement) => evidenceJudge.judge(judgement),
         askVerifier: async (request) => (verifier === null ? null : verifier.ask(request)),
         tellActor: (device) => notifier.notify(device, false),
+        pace: createEvidencePace(clock, settings.SENTINEL_HEARTBEAT_INTERVAL_SECONDS),
         metrics,
         clock,
         random,

@@ -5,6 +5,7 @@ import { before, describe, it } from 'node:test';
 import { replayVerdict } from '#api/attestation-verdicts.ts';
 import { createStaleEvidence } from '#api/stale-evidence.ts';
 import { createAttestation, EvidenceRefused, type Attestation, type AttestationDeps } from '#api/attestation.ts';
+import { createEvidencePace } from '#api/evidence-pace.ts';
 import { createMetrics } from '#api/metrics.ts';
 import { systemRandom } from '#contracts/deps.ts';
 import type { AttestationChallenge } from '#contracts/http/heartbeat.ts';
@@ -63,6 +64,7 @@ describe('evidence', () => {
       judge: async (judgement) => judgeEvidence(judgement),
       askVerifier: async () => null,
       tellActor: ({ id }) => void told.push(id),
+      pace: createEvidencePace({ now: () => time.now }, 15),
       metrics: createMetrics('test'),
       clock: { now: () => time.now },
       random: systemRandom,
@@ -514,5 +516,41 @@ describe('evidence', () => {
     await assert.rejects(judge(full, own.id, answer(own, nonce)), { code: 'service.overloaded' });
     assert.deepEqual(await full.readStanding({ project, id: own.id }), before);
     await judge(sound, own.id, answer(own, nonce));
+  });
+
+  it('is not looked at when a device sends more than it is asked for, so that its verdicts fill no disk (SA-21)', async () => {
+    const { attestation, pass } = attesting();
+    const own = await device('flooding');
+    await challengeFor(attestation, own.id);
+    const wrong = { provider: 'signed_measurement_v1' };
+    for (let sent = 0; sent < 120; sent += 1) await refused(judge(attestation, own.id, wrong));
+    const limited = (evidence: unknown) => judge(attestation, own.id, evidence);
+    await assert.rejects(limited(wrong), { code: 'rate.limited', facts: { retry_after_seconds: 600 } });
+    pass(599);
+    await assert.rejects(limited(wrong), { code: 'rate.limited', facts: { retry_after_seconds: 1 } });
+    const [{ stored } = { stored: null }] = await database.rows<{ stored: number }>(
+      `SELECT count(*)::int AS stored FROM attestation_verdict WHERE device_id = $1`,
+      [own.id],
+    );
+    assert.equal(stored, 120);
+    const ofAnother = { device: { project, id: own.id }, evidence: wrong, fingerprint: digest('another') };
+    assert.equal(await attestation.judge({ ...ofAnother, counter: 101, requestId: 'r' }), null, 'a turn of its own');
+    const beside = await device('beside-flooding');
+    const { nonce } = await challengeFor(attestation, beside.id);
+    const at = new Date(Date.parse(noon) + 599_000);
+    assert.equal((await judge(attestation, beside.id, answer(beside, nonce, { at })))?.verdict.outcome, 'verified');
+    pass(1);
+    await refused(limited(wrong));
+    pass(-3600);
+    await refused(limited(wrong));
+  });
+
+  it('is not looked at when it is larger than any that can be verified (SA-21)', async () => {
+    const own = await device('large');
+    const { attestation } = attesting();
+    const { nonce } = await challengeFor(attestation, own.id);
+    const evidence = { ...answer(own, nonce), more: 'x'.repeat(64 * 1024) };
+    await assert.rejects(judge(attestation, own.id, evidence), { code: 'request.too_large' });
+    assert.equal((await judge(attestation, own.id, answer(own, nonce)))?.verdict.outcome, 'verified');
   });
 });
