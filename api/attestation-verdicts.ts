@@ -86,11 +86,12 @@ export const attestationRoutes: FastifyPluginAsyncTypebox<AttestationVerdictsDep
         ({ verdict }) => verdict,
       );
       return {
-        items: rows.map(({ verdict, at, generation, changed, evidence_digest, basis_digest, result }) => ({
+        items: rows.map(({ verdict, at, generation, changed, unrecorded, evidence_digest, basis_digest, result }) => ({
           verdict,
           at,
           generation,
           changed,
+          unrecorded,
           evidence_digest,
           basis_digest,
           ...presentResult(result),
@@ -129,7 +130,10 @@ export const attestationRoutes: FastifyPluginAsyncTypebox<AttestationVerdictsDep
     if (!(await deps.isKnown(project, id))) throw new TrustError('resource.not_found');
   }
 
-  function presentStatus(deviceId: string, { grant, attestation, challenge }: DeviceStanding): AttestationStatus {
+  function presentStatus(
+    deviceId: string,
+    { grant, attestation, challenge, unrecorded }: DeviceStanding,
+  ): AttestationStatus {
     const now = clock.now().toISOString();
     const tags = grant?.assigned_tags ?? [];
     const provider = basis?.provider ?? null;
@@ -144,6 +148,7 @@ export const attestationRoutes: FastifyPluginAsyncTypebox<AttestationVerdictsDep
         generation: attestation.generation,
         confirmed_generation: grant?.attested_generation ?? null,
         verdict: attestation.verdict,
+        unrecorded,
         provider: attestation.provider,
         key_id: attestation.key_id,
         binding_id: attestation.binding_id,

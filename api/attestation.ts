@@ -123,6 +123,11 @@ const maximumEvidenceCharacters = 64 * 1024;
 const judgementsAtOnce = 1_000;
 /** In one transaction: heartbeats of these devices wait for it. */
 const staleAtOnce = 100;
+/**
+ * Verdicts of one device that moved nothing, and are written down within a minute: all of them at the usual interval of
+ * heartbeats. Besides, the first of each kind is.
+ */
+const mostUnmoving = 4;
 
 export function createAttestation(deps: AttestationDeps): Attestation {
   const { basis, required, clock, random, maximumAtOnce = judgementsAtOnce } = deps;
@@ -212,7 +217,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     ).tier;
   }
 
-  /** What goes out when a standing moves. A flood of the same is counted where refusals are written down. */
+  /** What goes out when a standing moves, or the reason for it. A flood is counted where refusals are written down. */
   function announce(
     deviceId: string,
     now: string,
@@ -284,6 +289,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
         {
           now,
           next: nextChallenge(given, verdict, standing, judgedAt),
+          mostUnmoving,
           standingAfter: (before) => standingAfter(before, verdict, { provider: basis.provider, at: now }),
           announce: (before, after) => announce(device.id, now, requestId, before, after),
         },

@@ -70,7 +70,10 @@ function showStatus(context: CliContext, status: AttestationStatus): void {
     ['Provider', status.provider],
     ['Required', status.required ? 'yes' : 'no'],
     ['Last evidence', standing && stateCell(standing.state)],
-    ['  verdict', standing && String(standing.verdict)],
+    [
+      '  verdict',
+      standing && `${standing.verdict}${standing.unrecorded === 0 ? '' : `, ${standing.unrecorded} more only counted`}`,
+    ],
     [
       '  generation',
       standing && `${standing.generation}, confirmed ${standing.confirmed_generation?.toString() ?? 'none'}`,
@@ -103,17 +106,18 @@ function showStatus(context: CliContext, status: AttestationStatus): void {
 function listVerdicts(context: CliContext, verdicts: readonly AttestationVerdict[]): void {
   table(
     context.terminal,
-    ['verdict', 'when', 'outcome', 'generation', 'moved', 'reason', 'key'],
+    ['verdict', 'when', 'outcome', 'generation', 'moved', 'only counted', 'reason', 'key'],
     verdicts.map((verdict) => [
       String(verdict.verdict),
       shortTime(context, verdict.at),
       stateCell(verdict.outcome),
       String(verdict.generation),
       verdict.changed ? 'yes' : '',
+      verdict.unrecorded === 0 ? '' : String(verdict.unrecorded),
       verdict.reason ?? '',
       verdict.key_id ?? '',
     ]),
-    { spare: ['key', 'moved', 'generation'] },
+    { spare: ['key', 'moved', 'only counted', 'generation'] },
   );
 }
 

@@ -43,6 +43,8 @@ export interface DeviceStanding {
   readonly candidate_fingerprint: string | null;
   /** The last counter that was accepted since its last reset; 0 when none was. */
   readonly counted: number;
+  /** Pieces of evidence since its last verdict that moved nothing, and were counted only. */
+  readonly unrecorded: number;
 }
 
 const standingColumns = `d.state, d.tier, d.epoch, d.counter_epoch, d.pinned_fingerprint, d.pinned_not_after,
@@ -75,7 +77,7 @@ interface FoundStanding {
   readonly heartbeat_counter: number | null;
   readonly counted_epoch: number | null;
   readonly candidate_fingerprint: string | null;
-  readonly attestation: DeviceAttestation | null;
+  readonly attestation: (DeviceAttestation & { readonly unrecorded: number }) | null;
   readonly challenge: StoredChallenge | null;
 }
 
@@ -90,6 +92,7 @@ const unknown: DeviceStanding = {
   challenge: null,
   candidate_fingerprint: null,
   counted: 0,
+  unrecorded: 0,
 };
 
 async function standingsOf(
@@ -128,6 +131,7 @@ function toStanding(row: FoundStanding): DeviceStanding {
     challenge: row.challenge && toChallenge(row.challenge),
     candidate_fingerprint: row.candidate_fingerprint,
     counted: counts ? (row.heartbeat_counter ?? 0) : 0,
+    unrecorded: row.attestation?.unrecorded ?? 0,
   };
 }
 
@@ -178,8 +182,12 @@ export interface RecordedVerdict {
  * Writes a verdict down, moves the standing and asks anew, in one transaction. An answer uses its challenge up: of two that
  * answer the same one, the second finds it gone, and nothing is written of it.
  *
- * @param options.standingAfter what the verdict makes of the standing as it is then
- * @param options.next          what the device is asked now; null leaves the present challenge open
+ * Whatever moves the standing is written down, and so is all verified evidence. Of the rest there is no end to what a
+ * device can send: beyond so much of it within a minute it is counted in the row of its standing, which stays as it was.
+ *
+ * @param options.standingAfter  what the verdict makes of the standing as it is then
+ * @param options.next           what the device is asked now; null leaves the present challenge open
+ * @param options.mostUnmoving   of a device, within a minute, of what moves nothing
  * @returns null when the challenge was answered by somebody else in between
  */
 export async function recordVerdict(
@@ -190,11 +198,12 @@ export async function recordVerdict(
     readonly now: string;
     readonly standingAfter: (before: DeviceAttestation | null) => DeviceAttestation;
     readonly next: StoredChallenge | null;
+    readonly mostUnmoving: number;
     readonly announce: Announce;
   },
 ): Promise<DeviceStanding | null> {
   const { device_id, circumstances, result } = verdict;
-  const { now, standingAfter, next, announce } = options;
+  const { now, standingAfter, next, mostUnmoving, announce } = options;
   return withProject(store, project, async (tx) => {
     await makeStanding(tx, device_id, verdict.basis.provider, now);
     await lockStandings(tx, [device_id]);
@@ -207,28 +216,72 @@ export async function recordVerdict(
     }
     const before = (await standingsOf(tx, [device_id])).get(device_id) ?? unknown;
     const moved = standingAfter(before.attestation);
-    const after = { ...moved, verdict: (before.attestation?.verdict ?? 0) + 1 };
-    await insertVerdict(tx, verdict, { after, changed: hasMoved(before.attestation, after), now });
-    await writeStanding(tx, device_id, after, now);
+    const last = before.attestation?.verdict ?? 0;
+    const changed = isMoved(before.attestation, moved);
     if (next !== null) await writeChallenges(tx, [{ device_id, challenge: next }], now);
+    const asked = { ...before, challenge: next ?? before.challenge };
+    if (!changed && result.outcome !== 'verified' && !(await mayRecord(tx, verdict, { last, now, mostUnmoving }))) {
+      await countUnrecorded(tx, device_id);
+      return { ...asked, unrecorded: before.unrecorded + 1 };
+    }
+    const after = { ...moved, verdict: last + 1 };
+    await insertVerdict(tx, verdict, { after, changed, unrecorded: before.unrecorded, now });
+    await writeStanding(tx, device_id, after, { unrecorded: 0, now });
     await record(tx, { audit: announce(before, after, device_id) });
-    return { ...before, attestation: after, challenge: next ?? before.challenge };
+    return { ...asked, attestation: after, unrecorded: 0 };
   });
+}
 
-  function hasMoved(before: DeviceAttestation | null, after: DeviceAttestation): boolean {
-    return (
-      before?.state !== after.state ||
-      before.generation !== after.generation ||
-      before.reason !== after.reason ||
-      result.outcome === 'unproven'
-    );
-  }
+/** Whether readers would make something else of it. Why it stands there is no part of that: a device could go to and fro. */
+function isMoved(before: DeviceAttestation | null, after: DeviceAttestation): boolean {
+  return before?.state !== after.state || before.generation !== after.generation || before.provider !== after.provider;
+}
+
+/** How far back verdicts are looked at; more than one device may have recorded within a minute that moves nothing. */
+const lookedAt = 64;
+
+/**
+ * Whether one more that moves nothing may be written down: few were within the minute, or none of its kind, so that what
+ * happens rarely is not hidden behind what happens often. Asked under the lock of the standing, for all processes together.
+ */
+async function mayRecord(
+  tx: ProjectTransaction,
+  { device_id, result }: RecordedVerdict,
+  { last, now, mostUnmoving }: { readonly last: number; readonly now: string; readonly mostUnmoving: number },
+): Promise<boolean> {
+  const [found] = await tx.query<{ some: number; alike: number }>(
+    `SELECT count(*)::integer AS some,
+       (count(*) FILTER (WHERE v.outcome = $5 AND v.code IS NOT DISTINCT FROM $6))::integer AS alike
+     FROM attestation_verdict v
+     WHERE v.project_id = $1 AND v.device_id = $2 AND v.verdict > $3::bigint - ${lookedAt}
+       AND v.at > $4::timestamptz - interval '1 minute' AND v.outcome <> 'verified'`,
+    [tx.project, device_id, last, now, result.outcome, result.code],
+  );
+  return found === undefined || found.some < mostUnmoving || found.alike === 0;
+}
+
+async function countUnrecorded(tx: ProjectTransaction, deviceId: string): Promise<void> {
+  await tx.query(`UPDATE device_attestation SET unrecorded = unrecorded + 1 WHERE project_id = $1 AND device_id = $2`, [
+    tx.project,
+    deviceId,
+  ]);
 }
 
 async function insertVerdict(
   tx: ProjectTransaction,
   { device_id, evidence, evidence_digest, circumstances, basis, basis_digest, result }: RecordedVerdict,
-  { after, changed, now }: { after: DeviceAttestation; changed: boolean; now: string },
+  {
+    after,
+    changed,
+    unrecorded,
+    now,
+  }: {
+    readonly after: DeviceAttestation;
+    readonly changed: boolean;
+    /** Before it, since the verdict before. */
+    readonly unrecorded: number;
+    readonly now: string;
+  },
 ): Promise<void> {
   await tx.query(
     `INSERT INTO attestation_basis (project_id, digest, content, first_used_at) VALUES ($1, $2, $3, $4)
@@ -237,8 +290,8 @@ async function insertVerdict(
   );
   await tx.query(
     `INSERT INTO attestation_verdict (project_id, device_id, verdict, at, provider, outcome, code, reason, changed,
-       generation, evidence_digest, evidence, circumstances, basis_digest, result)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+       generation, unrecorded, evidence_digest, evidence, circumstances, basis_digest, result)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
     [
       tx.project,
       device_id,
@@ -250,6 +303,7 @@ async function insertVerdict(
       result.reason,
       changed,
       after.generation,
+      unrecorded,
       evidence_digest,
       JSON.stringify(evidence),
       JSON.stringify(circumstances),
@@ -295,7 +349,7 @@ async function lower(
   for (const [deviceId, before] of await standingsOf(tx, deviceIds)) {
     const after = before.attestation && lowering(before.attestation);
     if (after === null) continue;
-    await writeStanding(tx, deviceId, after, now);
+    await writeStanding(tx, deviceId, after, { unrecorded: before.unrecorded, now });
     await record(tx, { audit: announce(before, after, deviceId) });
     lowered.set(deviceId, { ...before, attestation: after });
   }
@@ -306,12 +360,12 @@ async function writeStanding(
   tx: ProjectTransaction,
   deviceId: string,
   after: DeviceAttestation,
-  now: string,
+  { unrecorded, now }: { readonly unrecorded: number; readonly now: string },
 ): Promise<void> {
   await tx.query(
     `UPDATE device_attestation SET state = $3, generation = $4, verdict = $5, provider = $6, key_id = $7,
        binding_id = $8, manufacturer = $9, verified_at = $10, fresh_until = $11, code = $12, reason = $13, detail = $14,
-       clock = $15, updated_at = $16
+       clock = $15, unrecorded = $16, updated_at = $17
      WHERE project_id = $1 AND device_id = $2`,
     [
       tx.project,
@@ -329,6 +383,7 @@ async function writeStanding(
       after.reason,
       after.detail,
       after.clock && JSON.stringify(after.clock),
+      unrecorded,
       now,
     ],
   );
@@ -469,6 +524,8 @@ export interface StoredVerdict {
   readonly at: string;
   readonly generation: number;
   readonly changed: boolean;
+  /** Pieces of evidence between the verdict before and this one that moved nothing, and were counted only. */
+  readonly unrecorded: number;
   readonly evidence_digest: string;
   readonly evidence: Json;
   readonly circumstances: AttestationCircumstances;
@@ -477,8 +534,8 @@ export interface StoredVerdict {
   readonly result: Verdict;
 }
 
-const verdictColumns = `v.verdict::float8 AS verdict, v.at, v.generation, v.changed, v.evidence_digest, v.evidence,
-  v.circumstances, v.basis_digest, b.content AS basis, v.result`;
+const verdictColumns = `v.verdict::float8 AS verdict, v.at, v.generation, v.changed, v.unrecorded::float8 AS unrecorded,
+  v.evidence_digest, v.evidence, v.circumstances, v.basis_digest, b.content AS basis, v.result`;
 const verdictTables = `attestation_verdict v
   JOIN attestation_basis b ON b.project_id = v.project_id AND b.digest = v.basis_digest`;
 
@@ -530,7 +587,8 @@ export async function listVerdicts(
 ): Promise<readonly ListedVerdict[]> {
   const rows = await withProject(store, project, (tx) =>
     tx.query<StoredVerdict>(
-      `SELECT v.verdict::float8 AS verdict, v.at, v.generation, v.changed, v.evidence_digest, v.basis_digest, v.result
+      `SELECT v.verdict::float8 AS verdict, v.at, v.generation, v.changed, v.unrecorded::float8 AS unrecorded,
+         v.evidence_digest, v.basis_digest, v.result
        FROM attestation_verdict v
        WHERE v.project_id = $1 AND v.device_id = $2 AND ($4::bigint IS NULL OR v.verdict < $4)
        ORDER BY v.verdict DESC LIMIT $3`,

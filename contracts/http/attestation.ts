@@ -20,6 +20,9 @@ export const AttestationStatus = Type.Object({
         generation: Type.Integer(),
         confirmed_generation: Nullable(Type.Integer()),
         verdict: Type.Integer({ description: 'Number of the last verdict; 0 before the first' }),
+        unrecorded: Type.Integer({
+          description: 'Pieces of evidence since then that moved nothing, and were counted only',
+        }),
         provider: Names(attestationProviders),
         key_id: Nullable(Type.String()),
         binding_id: Nullable(Type.String()),
@@ -68,6 +71,9 @@ export const AttestationVerdict = Type.Object({
   at: Instant,
   generation: Type.Integer(),
   changed: Type.Boolean({ description: 'Whether it moved the standing of the device' }),
+  unrecorded: Type.Integer({
+    description: 'Pieces of evidence between the verdict before and this one that moved nothing, and were counted only',
+  }),
   evidence_digest: Digest,
   basis_digest: Digest,
   ...VerdictResult.properties,

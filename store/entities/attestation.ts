@@ -57,6 +57,7 @@ export const AttestationVerdict = defineEntity({
     reason: p.text().nullable(),
     changed: p.boolean(),
     generation: p.integer(),
+    unrecorded: count(),
     evidence_digest: p.text(),
     evidence: p.json<Json>(),
     circumstances: p.json<AttestationCircumstances>(),
@@ -85,6 +86,7 @@ export const DeviceAttestationRow = defineEntity({
     reason: p.text().nullable(),
     detail: p.text().nullable(),
     clock: p.json<QuotedClock>().nullable(),
+    unrecorded: count(),
     updated_at: instant(),
   },
 });

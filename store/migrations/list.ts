@@ -19,6 +19,7 @@ import { Restores } from './restores.ts';
 import { SavedFilters } from './saved-filters.ts';
 import { SteadyHeartbeats } from './steady-heartbeats.ts';
 import { Tenancy } from './tenancy.ts';
+import { UnrecordedEvidence } from './unrecorded-evidence.ts';
 import { WaitingNews } from './waiting-news.ts';
 
 export const migrations = [
@@ -42,4 +43,5 @@ export const migrations = [
   { name: '0018-steady-heartbeats', class: SteadyHeartbeats },
   { name: '0019-attestation-sweeps', class: AttestationSweeps },
   { name: '0020-failed-evidence', class: FailedEvidence },
+  { name: '0021-unrecorded-evidence', class: UnrecordedEvidence },
 ] as const satisfies readonly MigrationObject[];

@@ -302,6 +302,91 @@ describe('evidence', () => {
     );
   });
 
+  it('that fails as fast as it is answered is refused each time, and recorded so often (AT-06, AT-09, SA-02)', async () => {
+    const { attestation, told } = attesting();
+    const processes = [attestation, attesting().attestation];
+    const own = await device('floods');
+    const thief = { id: own.id, privateKey: generateKeyPairSync('ed25519').privateKey };
+    const first = await judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce));
+    await bind(own.id, own.keyId, 1);
+    let next = first && attestation.challengeOf(first.standing);
+    const used = new Set<string>();
+    // Each moves the reason, and each answers what was asked.
+    const kinds = [
+      ['attestation.failed', 'pcr_mismatch', (nonce: string) => answer(own, nonce, { value: bad })],
+      ['attestation.failed', 'malformed', (nonce: string) => ({ ...answer(own, nonce), junk: 'j'.repeat(100_000) })],
+      ['attestation.hardware_mismatch', 'other_key', (nonce: string) => answer(thief, nonce)],
+    ] as const;
+    const rounds = 10;
+    for (let sent = 0; sent < rounds * kinds.length; sent += 1) {
+      const [code, reason, evidence] = kinds[sent % kinds.length] ?? kinds[0];
+      const nonce = next?.nonce ?? '';
+      assert.ok(!used.has(nonce));
+      used.add(nonce);
+      const refusal = await refused(judge(processes[sent % 2] ?? attestation, own.id, evidence(nonce)));
+      assert.deepEqual([refusal.code, refusal.facts['reason']], [code, reason], `${sent}`);
+      next = refusal.members.attestation_challenge;
+      assert.equal(attestation.stateOf(await attestation.readStanding({ project, id: own.id })), 'failed', `${sent}`);
+    }
+    const standing = await attestation.readStanding({ project, id: own.id });
+    // The verified one, that which failed it, and three more.
+    assert.deepEqual([standing.attestation?.verdict, standing.unrecorded], [5, rounds * kinds.length - 4]);
+    assert.deepEqual(
+      (await auditOf(own.id)).map(({ action, details }) => `${action} ${String(details['reason'])}`).toSorted(),
+      [
+        'attestation.failed malformed',
+        'attestation.failed pcr_mismatch',
+        'attestation.failed pcr_mismatch',
+        'device.trust.updated pcr_mismatch',
+        'hardware_identity_mismatch other_key',
+      ],
+    );
+    const outbox = `SELECT count(*)::integer AS events FROM outbox_event WHERE subject_id = $1`;
+    assert.deepEqual(await database.rows(outbox, [own.id]), [{ events: 5 }]);
+    assert.ok(told.length <= 4);
+  });
+
+  it('that was only counted leaves the verdict before in force, which comes to the same again (AT-06)', async () => {
+    const { attestation, pass, time } = attesting();
+    const own = await device('counted');
+    await judge(attestation, own.id, answer(own, (await challengeFor(attestation, own.id)).nonce));
+    await bind(own.id, own.keyId, 1);
+    for (let sent = 1; sent <= 9; sent += 1) {
+      pass(1);
+      const { nonce } = await challengeFor(attestation, own.id);
+      await refused(judge(attestation, own.id, answer(own, nonce, { value: bad, at: time.now })));
+    }
+    const replayAt = async (seconds: number) => {
+      const kept = await verdictAt(
+        database.api,
+        project,
+        own.id,
+        new Date(Date.parse(noon) + seconds * 1000).toISOString(),
+      );
+      assert.ok(kept);
+      const { verdict, same, stored } = replayVerdict(kept);
+      return [verdict, same, stored.outcome];
+    };
+    assert.deepEqual(await replayAt(0), [1, true, 'verified']);
+    assert.deepEqual(await replayAt(4), [5, true, 'refused']);
+    assert.deepEqual(await replayAt(9), [5, true, 'refused']);
+    const mended = answer(own, (await challengeFor(attestation, own.id)).nonce, { at: time.now });
+    assert.equal((await judge(attestation, own.id, mended))?.standing.attestation?.verdict, 6);
+    assert.deepEqual(await replayAt(9), [6, true, 'verified']);
+    const listed = await listVerdicts(database.api, project, own.id, { limit: 10, after: null });
+    assert.deepEqual(
+      listed.map(({ verdict, changed, unrecorded }) => [verdict, changed, unrecorded]),
+      [
+        [6, true, 5],
+        [5, false, 0],
+        [4, false, 0],
+        [3, false, 0],
+        [2, true, 0],
+        [1, true, 0],
+      ],
+    );
+  });
+
   it('is refused when it is too old or from the future, as policy has it (AT-04)', async () => {
     const { attestation } = attesting({
       SENTINEL_ATTESTATION_MAX_EVIDENCE_AGE_SECONDS: '100',

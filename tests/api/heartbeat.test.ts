@@ -121,7 +121,14 @@ describe('POST /api/heartbeat', () => {
 
   it('tells no actor of a device that goes on answering, and one whose evidence waits for it', async (t) => {
     for (const waits of [false, true]) {
-      const standing = { grant: null, attestation: null, challenge: null, candidate_fingerprint: null, counted: 0 };
+      const standing = {
+        grant: null,
+        attestation: null,
+        challenge: null,
+        candidate_fingerprint: null,
+        counted: 0,
+        unrecorded: 0,
+      };
       const attestation = {
         judge: async () => ({ verdict: unjudged, standing }),
         ask: async () => [],

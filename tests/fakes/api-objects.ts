@@ -182,6 +182,7 @@ export function anAttestationStatus(): AttestationStatus {
       generation: 2,
       confirmed_generation: 1,
       verdict: 9,
+      unrecorded: 12,
       provider: 'tpm_quote_v1',
       key_id: 'ab',
       binding_id: 'cd',

@@ -194,6 +194,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
         challenge: null,
         candidate_fingerprint: null,
         counted: 0,
+        unrecorded: 0,
       }),
       listVerdicts: async () => [],
       verdictAt: async (_project, id) => aVerdict(id),

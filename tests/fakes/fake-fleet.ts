@@ -101,7 +101,7 @@ export function attestationOf({ device_id, attestation, hardware_identity }: Dev
   const provider = attestationProviders.find((name) => name === attestation.provider) ?? null;
   const key = { provider: provider ?? 'tpm_quote_v1', key_id: hex(`${device_id} key`), binding_id: hardware_identity };
   const standing = {
-    ...{ ...key, generation: 3, confirmed_generation: 3, verdict: 2, verified_at, detail },
+    ...{ ...key, generation: 3, confirmed_generation: 3, verdict: 2, unrecorded: 0, verified_at, detail },
     manufacturer: hardware_identity === null ? null : 'IFX',
     fresh_until: verified_at === null ? null : at(Date.parse(verified_at) + 300 * second),
     code: state === 'failed' ? 'attestation.failed' : null,
@@ -127,7 +127,7 @@ export function verdictsOf(device: Device, nowMs: number): AttestationVerdict[] 
   const { key_id, binding_id, manufacturer, code, reason, detail } = standing;
   const verdict = {
     ...{ key_id, binding_id, manufacturer, code: null, reason: null, detail: null, fresh_until: null, generation: 3 },
-    ...{ evidence_digest: hex('evidence'), basis_digest: hex('basis') },
+    ...{ evidence_digest: hex('evidence'), basis_digest: hex('basis'), unrecorded: 0 },
   };
   return [
     {

@@ -60,6 +60,7 @@ export function aVerdict(deviceId: string, changes: Partial<StoredVerdict> = {})
     at: now.toISOString(),
     generation: 1,
     changed: true,
+    unrecorded: 0,
     evidence_digest: digestOf(evidence),
     evidence: evidence as unknown as StoredVerdict['evidence'],
     circumstances,

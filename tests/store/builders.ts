@@ -284,6 +284,7 @@ export async function attest(store: Store, ref: { readonly project: string; read
     {
       now: noon,
       next: challenge('B'),
+      mostUnmoving: 1,
       announce,
       standingAfter: (before) => standingAfter(before, unjudged, { provider: 'signed_measurement_v1', at: noon }),
     },

@@ -207,7 +207,7 @@ describe('a device in the store', () => {
     };
     await database.rows(
       'INSERT INTO device_attestation SELECT r.* FROM jsonb_populate_record(NULL::device_attestation, $1) r',
-      [JSON.stringify({ ...standing, project_id: 'default', device_id: 'bound', updated_at: noon })],
+      [JSON.stringify({ ...standing, project_id: 'default', device_id: 'bound', unrecorded: 0, updated_at: noon })],
     );
     const news = await deviceNews(database.worker, { project: 'default', device_id: 'bound', pinned: null });
     assert.deepEqual(news.standing, standing);

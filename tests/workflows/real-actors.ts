@@ -254,7 +254,7 @@ export async function realActors(t: Cleanup, other?: { readonly address: string 
       );
       await database.rows(
         `INSERT INTO device_attestation SELECT r.* FROM jsonb_populate_record(NULL::device_attestation, $1) r`,
-        [JSON.stringify({ ...standing, project_id: 'default', device_id: id, updated_at: at })],
+        [JSON.stringify({ ...standing, project_id: 'default', device_id: id, unrecorded: 0, updated_at: at })],
       );
       await handle(device(id)).signal(newsSignal);
     },

@@ -21,6 +21,7 @@ describe('sentinel device attestation', () => {
     assert.equal(exit, 0);
     for (const line of [
       'Attestation\tfailed',
+      '  verdict\t9, 12 more only counted',
       '  generation\t2, confirmed 1',
       '  reason\tpcr_mismatch',
       'Bound key\tab',
@@ -34,13 +35,14 @@ describe('sentinel device attestation', () => {
   });
 
   it('lists verdicts, the newest first', async (t) => {
-    const page: AttestationVerdictList = { items: [{ ...listed, ...replay.stored }], next_cursor: null };
+    const item = { ...listed, ...replay.stored, unrecorded: 12 };
+    const page: AttestationVerdictList = { items: [item], next_cursor: null };
     const routes = { [`GET ${path}/verdicts`]: { body: page } };
     const { terminal, seen } = await runCommand(t, 'device attestation verdicts lab-1 --limit 3', { routes });
     assert.equal(seen[0]?.path, `${path}/verdicts?limit=3`);
     assert.deepEqual(terminal.dataLines, [
-      'verdict\twhen\toutcome\tgeneration\tmoved\treason\tkey',
-      `1\t2026-11-22 12:00:00Z\tverified\t1\tyes\t\t${result.key_id}`,
+      'verdict\twhen\toutcome\tgeneration\tmoved\tonly counted\treason\tkey',
+      `1\t2026-11-22 12:00:00Z\tverified\t1\tyes\t12\t\t${result.key_id}`,
     ]);
   });
 

@@ -105,12 +105,13 @@ function Verdicts({ deviceId }: { readonly deviceId: string }) {
         <Note>No evidence was judged yet.</Note>
       ) : (
         <ol aria-label="Last verdicts">
-          {data.items.map(({ verdict, at, outcome, changed, detail }) => (
+          {data.items.map(({ verdict, at, outcome, changed, unrecorded, detail }) => (
             <li key={verdict}>
               <span>
                 <VerdictBadge outcome={outcome} plain /> <Moment at={at} />
                 {changed && <small>moved the device</small>}
               </span>
+              {unrecorded > 0 && <small>Before it, {unrecorded} more that moved nothing were only counted.</small>}
               {detail !== null && <small>{detail}</small>}
             </li>
           ))}
