@@ -1,6 +1,7 @@
 // The keys and signatures that are good enough to rest a decision on: one table, and everything that is not in it is refused.
 import { createPublicKey, verify, type KeyObject } from 'node:crypto';
 import { fieldsOf, readOid, tags, type DerElement } from './der.ts';
+import { Malformed } from './malformed.ts';
 
 export interface SignatureAlgorithm {
   readonly keyType: 'rsa' | 'ec' | 'ed25519' | 'ed448';
@@ -68,13 +69,15 @@ function isStrong({ asymmetricKeyType: type, asymmetricKeyDetails: details = {} 
   }
 }
 
-/** Reads an AlgorithmIdentifier; `null` when it is not of the table. */
+/** Reads an AlgorithmIdentifier; `null` when it is not of the table. @throws Malformed */
 export function readSignatureAlgorithm(element: DerElement): SignatureAlgorithm | null {
   const fields = fieldsOf(element, tags.sequence);
   const algorithm = signatureAlgorithms[readOid(fields.take(tags.objectIdentifier))];
   if (algorithm === undefined) return null;
-  // RFC 4055 §5: the parameters of RSA are NULL, though some leave them out; the others have none (RFC 5758, RFC 8410).
-  if (algorithm.keyType === 'rsa') fields.takeIf(tags.null);
+  // RFC 4055 §5: the parameters of RSA are NULL, though some leave them out. ECDSA has none (RFC 5758 §3.2), though a root of
+  // Intel says NULL; EdDSA has none either (RFC 8410 §3), and nobody who says so.
+  if (algorithm.digest !== null && (fields.takeIf(tags.null)?.content.length ?? 0) > 0)
+    throw new Malformed('not a NULL');
   fields.end();
   return algorithm;
 }

@@ -51,6 +51,8 @@ const oids = {
   subjectAlternativeName: '2.5.29.17',
   basicConstraints: '2.5.29.19',
   nameConstraints: '2.5.29.30',
+  certificatePolicies: '2.5.29.32',
+  policyConstraints: '2.5.29.36',
   extendedKeyUsage: '2.5.29.37',
   authorityInformationAccess: '1.3.6.1.5.5.7.1.1',
 } as const;
@@ -61,6 +63,10 @@ const processed: ReadonlySet<string> = new Set([
   oids.basicConstraints,
   oids.extendedKeyUsage,
 ]);
+/** What an authority limits those below it by has to be processed, whether it says so or not. */
+const limiting: ReadonlySet<string> = new Set([oids.nameConstraints, oids.policyConstraints]);
+/** The qualifiers of RFC 5280 §4.2.1.4, which are for people: where the policy is written, and a notice. */
+const policyQualifiers: ReadonlySet<string> = new Set(['1.3.6.1.5.5.7.2.1', '1.3.6.1.5.5.7.2.2']);
 
 /** @throws Malformed */
 export function readExtensions(field: DerElement | undefined): CertificateExtensions {
@@ -68,8 +74,9 @@ export function readExtensions(field: DerElement | undefined): CertificateExtens
   const unprocessed: string[] = [];
   for (const { oid, critical, value } of field === undefined ? [] : readExtensionList(explicitly(field, 3))) {
     found.set(oid, value);
-    const mustProcess = critical || oid === oids.nameConstraints;
-    if (mustProcess && !processed.has(oid)) unprocessed.push(oid);
+    const mustProcess = critical || limiting.has(oid);
+    if (mustProcess && !processed.has(oid) && !(oid === oids.certificatePolicies && isPolicyList(value)))
+      unprocessed.push(oid);
   }
   return {
     ...readBasicConstraints(found.get(oids.basicConstraints)),
@@ -122,6 +129,33 @@ function readBasicConstraints(value: DerElement | undefined): { isCa: boolean; p
   const pathLength = readInteger(limit);
   if (!isCa || pathLength < 0n) throw new Malformed('the path length makes no sense');
   return { isCa, pathLength: Number(pathLength) };
+}
+
+/**
+ * Policies decide about a path only where somebody asks for one (RFC 5280 §6.1). Nobody here does, and an authority that
+ * does by `policyConstraints` refuses its paths; so all that is left to do is to know them for what they are.
+ *
+ * @throws Malformed
+ */
+function isPolicyList(value: DerElement): boolean {
+  const policies = new Set<string>();
+  for (const element of fieldsOf(readDer(value.content), tags.sequence).takeAll(tags.sequence)) {
+    const fields = fieldsOf(element, tags.sequence);
+    const policy = readOid(fields.take(tags.objectIdentifier));
+    const qualifiers = fields.takeIf(tags.sequence);
+    fields.end();
+    if (policies.has(policy)) throw new Malformed(`policy ${policy} is given twice`);
+    policies.add(policy);
+    for (const qualifier of qualifiers === undefined
+      ? []
+      : fieldsOf(qualifiers, tags.sequence).takeAll(tags.sequence)) {
+      const parts = fieldsOf(qualifier, tags.sequence);
+      if (!policyQualifiers.has(readOid(parts.take(tags.objectIdentifier)))) return false;
+      parts.take();
+      parts.end();
+    }
+  }
+  return true;
 }
 
 function readKeyUsage(value: DerElement | undefined): readonly KeyUsage[] | null {

@@ -1,5 +1,5 @@
 // Makes certificates for tests: good ones in short, and wrong ones down to the byte.
-import { randomBytes } from 'node:crypto';
+import { randomBytes, sign } from 'node:crypto';
 import { parseCertificate } from '#protocols/certificate.ts';
 import { matchCommonName, parseTrustAnchors, verifyDeviceCertificate } from '#protocols/device-certificate.ts';
 import type { TrustAnchor, VerifiedCertificate } from '#protocols/device-certificate.ts';
@@ -102,6 +102,24 @@ export function withOtherSignature(certificatePem: string): string {
   const other = der(tags.sequence, r.raw, der(tags.integer, unsigned(p256Order - s)));
   const bits = der(tags.bitString, Buffer.from([0]), other);
   return writePem(der(tags.sequence, body.raw, algorithm.raw, bits), 'CERTIFICATE');
+}
+
+/**
+ * The same certificate, whose signature algorithm has other parameters than it had, signed by its issuer again.
+ *
+ * @param certificatePem signed with ECDSA over P-256 and SHA-256
+ * @param parameters     DER
+ */
+export function withAlgorithmParameters(certificatePem: string, issuerKeyPem: string, parameters: Buffer): string {
+  const body = fieldsOf(fieldsOf(readDer(parseCertificate(certificatePem).raw), tags.sequence).take(), tags.sequence);
+  const [version, serial, algorithm] = [body.take(), body.take(), body.take()];
+  const oid = fieldsOf(algorithm, tags.sequence).take(tags.objectIdentifier);
+  const others: Buffer[] = [];
+  for (let next = body.takeAny(); next !== undefined; next = body.takeAny()) others.push(next.raw);
+  const named = der(tags.sequence, oid.raw, parameters);
+  const signed = der(tags.sequence, version.raw, serial.raw, named, ...others);
+  const bits = der(tags.bitString, Buffer.from([0]), sign('sha256', signed, issuerKeyPem));
+  return writePem(der(tags.sequence, signed, named, bits), 'CERTIFICATE');
 }
 
 /** The content of an INTEGER: its first bit says that it is not negative. */

@@ -16,12 +16,14 @@ import {
   anchorsOf,
   clientAuth,
   cn,
+  der,
   derName,
   forgeAuthority,
   forgeLeaf,
   now,
   ou,
   verify,
+  withAlgorithmParameters,
   withOtherSignature,
 } from './certificate-forge.ts';
 
@@ -29,6 +31,19 @@ const fixture = (name: string): string =>
   readFileSync(new URL(`../../fixtures/certificates/${name}`, import.meta.url), 'utf8');
 const throwsCode = (code: ProblemCode, act: () => unknown, message?: string): void =>
   assert.throws(act, (error) => error instanceof TrustError && error.code === code, message);
+
+/** Qualifiers of RFC 5280 §4.2.1.4. */
+const cps = '2b06010505070201';
+const notice = '2b06010505070202';
+const policy = (oid = '2a03', ...qualifiers: readonly [oid: string, value: Buffer][]): Buffer => {
+  const written = qualifiers.map(([type, value]) => der(0x30, der(0x06, Buffer.from(type, 'hex')), value));
+  return der(0x30, der(0x06, Buffer.from(oid, 'hex')), ...(written.length === 0 ? [] : [der(0x30, ...written)]));
+};
+const policiesOf = (...policies: readonly Buffer[]) => ({
+  oid: '2.5.29.32',
+  critical: true,
+  value: new Uint8Array(der(0x30, ...policies)),
+});
 
 let ca: IssuedCertificate;
 let anchors: TrustAnchor[];
@@ -203,6 +218,55 @@ describe('verifyDeviceCertificate', () => {
     throwsCode('certificate.expired', () => verify(good, { anchors, at: new Date('2030-01-01') }));
   });
 
+  it('knows critical policies for what they are, as makers of TPMs write them, and limits nobody by them (RFC 5280 §4.2.1.4)', async () => {
+    const text = der(0x16, 'https://example.com/policy');
+    const accepted = {
+      'a policy': [policy()],
+      'any policy': [policy('551d2000')],
+      'two policies': [policy(), policy('2a0304')],
+      'where it is written': [policy('2a03', [cps, text])],
+      'a notice': [policy('2a03', [notice, der(0x30, der(0x0c, 'notice'))])],
+    };
+    for (const [title, policies] of Object.entries(accepted)) {
+      const otherExtensions = [policiesOf(...policies)];
+      const intermediate = await forgeAuthority('Intermediate', { issuer: ca, otherExtensions });
+      const leaf = await forgeLeaf(intermediate, { otherExtensions });
+      assert.equal(verify(leaf, { anchors, chain: [intermediate] }).path.length, 3, title);
+      assert.equal(parseTrustAnchors((await forgeAuthority('Root', { otherExtensions })).certificatePem).length, 1);
+    }
+    const refused = {
+      'a qualifier that nobody knows': [policy('2a03', ['2a0305', text])],
+      'one that nobody knows after one that is known': [policy('2a03', [cps, text], ['2a0305', text])],
+    };
+    for (const [title, policies] of Object.entries(refused)) {
+      const leaf = await forgeLeaf(ca, { otherExtensions: [policiesOf(...policies)] });
+      throwsCode('certificate.untrusted', () => verify(leaf, { anchors }), title);
+    }
+    const malformed = {
+      none: [],
+      'a policy twice': [policy(), policy()],
+      'no qualifiers': [der(0x30, der(0x06, Buffer.from('2a03', 'hex')), der(0x30))],
+      'a qualifier without its value': [policy('2a03', [cps, Buffer.alloc(0)])],
+      'something after the qualifiers': [der(0x30, der(0x06, Buffer.from('2a03', 'hex')), der(0x05))],
+      'no policy in it': [der(0x30)],
+    };
+    for (const [title, policies] of Object.entries(malformed)) {
+      const leaf = await forgeLeaf(ca, { otherExtensions: [policiesOf(...policies)] });
+      throwsCode('certificate.untrusted', () => parseCertificate(leaf.certificatePem), title);
+    }
+  });
+
+  it('reads ECDSA with NULL for its parameters, as a root of TPMs has it, and with no others', async () => {
+    const withParameters = (parameters: Buffer) => ({
+      ...good,
+      certificatePem: withAlgorithmParameters(good.certificatePem, ca.keyPem, parameters),
+    });
+    assert.equal(verify(withParameters(der(0x05)), { anchors }).path.length, 2);
+    verify(withParameters(Buffer.alloc(0)), { anchors });
+    for (const parameters of [der(0x30), der(0x05, '\0'), der(0x06, '\x2a\x03'), Buffer.concat([der(0x05), der(0x05)])])
+      throwsCode('certificate.untrusted', () => verify(withParameters(parameters), { anchors }));
+  });
+
   for (const name of ['good-rsa2048', 'good-p256', 'good-p521', 'good-ed25519', 'good-ed448']) {
     it(`accepts ${name}, made by OpenSSL`, () =>
       admit(fixture(`${name}.pem`), parseTrustAnchors(fixture('authority.pem'))));
@@ -250,6 +314,10 @@ describe('verifyDeviceCertificate', () => {
     [
       'with name constraints, critical or not',
       { otherExtensions: [{ oid: '2.5.29.30', critical: false, value: nullDer() }] },
+    ],
+    [
+      'that asks for policies, critical or not',
+      { otherExtensions: [{ oid: '2.5.29.36', critical: false, value: nullDer() }] },
     ],
     ['with a weak key', { keyAlgorithm: 'RSA-1024' }],
     ['with a weak signature', { hash: 'SHA-1' }],
@@ -351,6 +419,8 @@ describe('verifyDeviceCertificate', () => {
     for (const [oid, critical] of [
       ['1.3.6.1.4.1.99999.7', true],
       ['2.5.29.36', true],
+      ['2.5.29.36', false],
+      ['2.5.29.54', true],
       ['2.5.29.30', false],
     ] as const) {
       const leaf = await forgeLeaf(ca, { otherExtensions: [{ oid, critical, value: nullDer() }] });
