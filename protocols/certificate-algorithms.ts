@@ -37,7 +37,7 @@ export interface PublicKey {
 /**
  * Reads a SubjectPublicKeyInfo.
  *
- * @throws Malformed, or what OpenSSL throws for a key that it cannot read.
+ * @throws Malformed
  */
 export function readPublicKey(spki: DerElement): PublicKey {
   const fields = fieldsOf(spki, tags.sequence);
@@ -48,8 +48,17 @@ export function readPublicKey(spki: DerElement): PublicKey {
     algorithm.takeIf(tags.objectIdentifier) !== undefined;
   fields.take(tags.bitString);
   fields.end();
-  const key = createPublicKey({ key: spki.raw, format: 'der', type: 'spki' });
+  const key = openKey(spki.raw);
   return { key, strong: namesItsCurve && isStrong(key) };
+}
+
+/** A point that is not on its curve is well-formed DER: OpenSSL is the first to notice. */
+function openKey(spki: Buffer): KeyObject {
+  try {
+    return createPublicKey({ key: spki, format: 'der', type: 'spki' });
+  } catch (cause) {
+    throw new Malformed('its public key is none', { cause });
+  }
 }
 
 function isStrong({ asymmetricKeyType: type, asymmetricKeyDetails: details = {} }: KeyObject): boolean {

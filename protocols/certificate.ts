@@ -83,7 +83,7 @@ export function authorityId({ parts: { subject, spki } }: Certificate): string {
   return createHash('sha256').update(subject.raw).update(spki.raw).digest('hex');
 }
 
-/** @throws Malformed, or what OpenSSL throws for a key that it cannot read */
+/** @throws Malformed */
 export function readCertificate(der: Buffer): Certificate {
   if (der.length > maximumCertificateBytes) throw new Malformed('it is too large');
   // A copy, since everything below is a view of it and the caller keeps the other one.
