@@ -1,6 +1,6 @@
 // `npm test`: runs the suites in order, shares one Postgres and one Temporal between them, and ends with what failed and the sums.
 //
-// npm test                      everything but what takes hours (npm run test:long)
+// npm test                      everything but what takes as long as one asks (npm run test:long)
 // npm test -- unit api          some suites
 // npm test -- tests/unit/x.test.ts --test-name-pattern=replay
 import { spawn } from 'node:child_process';

@@ -9,7 +9,7 @@ import { rowsOf } from '#tests/harness/postgres.ts';
 import type { Answer, Person } from '#tests/harness/stack.ts';
 import { assertHeld, checkInvariants } from '#tests/long/invariants.ts';
 import { startLoad, type Load } from '#tests/long/load.ts';
-import { besiege, parts, type Siege } from '#tests/long/siege.ts';
+import { besiege, targets, type Siege } from '#tests/long/siege.ts';
 
 const seed = 20_261;
 
@@ -154,9 +154,9 @@ describe('an installation whose parts fail', () => {
   it('keeps every promise when each part is killed at a moment of its own under load', async () => {
     const chance = chanceOf(seed, 2);
     await underLoad(async (load) => {
-      for (const part of parts.toSorted(() => chance() - 0.5)) {
+      for (const target of targets.toSorted(() => chance() - 0.5)) {
         await load.answered(20 + Math.floor(chance() * 60));
-        await siege.kill(part);
+        await siege.kill(target);
       }
       await eventually(isReady, 'the installation to recover');
       await load.answered(100);

@@ -17,8 +17,11 @@ export async function signInTimes(
     attempts,
     passwordHash,
     passwords = {},
+    mayEnd = () => false,
   }: {
     readonly attempts: number;
+    /** Asked with the attempts up to then. */
+    readonly mayEnd?: (attempts: number) => boolean;
     readonly passwordHash: string;
     readonly passwords?: Partial<SignInDeps['passwords']>;
   },
@@ -34,6 +37,7 @@ export async function signInTimes(
   const words = new Set<string>();
   const warmUp = 20;
   for (let count = -warmUp; count < attempts / 2; count += 1) {
+    if (count > 0 && mayEnd(2 * count)) break;
     // Names of one length, and the order swapped from pair to pair.
     const pair = ['known', 'other'] as const;
     for (const username of count % 2 === 0 ? pair : pair.toReversed()) {

@@ -1,4 +1,4 @@
-// New schedules for the machines, a part of the time that is asked for; a seed that breaks a promise is named, and repeats it.
+// New schedules for the machines, for a part of the time; a seed that breaks a promise is named, and repeats it.
 import { describe, it } from 'node:test';
 import {
   comesToTheSameEnd,
@@ -6,27 +6,32 @@ import {
   takesInWhatWasReported,
   trustsOnlyProvenEvidence,
 } from '#tests/unit/machines/schedules.ts';
-import { asked, report } from './report.ts';
+import { beginPart } from './part.ts';
 
-const atOnce = 500;
-const share = 0.1;
+const schedulesOfOneSeed = 500;
 
 const checks = [pinsOnlyWhatWasApproved, trustsOnlyProvenEvidence, takesInWhatWasReported, comesToTheSameEnd];
 
 describe('schedules that nobody has seen before', () => {
-  for (const check of checks) {
+  const part = beginPart('schedules');
+  for (const [index, check] of checks.entries()) {
     it(check.name, () => {
-      const end = Date.now() + (asked.minutes * 60_000 * share) / checks.length;
-      let [times, seed] = [0, asked.seed];
+      const end = Date.now() + part.leftMs() / (checks.length - index);
+      let [times, seed] = [0, part.seed];
+      let lost: string[] = [];
       try {
-        for (; Date.now() < end; seed += 1) {
-          check({ numRuns: atOnce, seed });
-          times += atOnce;
-        }
-        report({ what: `schedules: ${check.name}`, times, lost: [] });
+        do {
+          part.doing(`${check.name}, ${times} schedules`, seed);
+          check({ numRuns: schedulesOfOneSeed, seed });
+          times += schedulesOfOneSeed;
+          seed += 1;
+        } while (Date.now() < end);
       } catch (error) {
-        report({ what: `schedules: ${check.name}`, times, lost: [(error as Error).message], seed });
+        lost = [(error as Error).message];
         throw error;
+      } finally {
+        part.found({ what: `schedules: ${check.name}`, times, lost, seed });
+        part.did(`schedules: ${check.name}`, times);
       }
     });
   }

@@ -16,8 +16,8 @@ import { startGrpcProxy, type GrpcProxy } from '#tests/harness/grpc-proxy.ts';
 import { startStack, type Stack } from '#tests/harness/stack.ts';
 
 /** What is killed. The supervisor starts ours again, the siege the other two. */
-export const parts = ['api', 'worker', 'sealer', 'postgres', 'temporal'] as const;
-export type Part = (typeof parts)[number];
+export const targets = ['api', 'worker', 'sealer', 'postgres', 'temporal'] as const;
+export type Target = (typeof targets)[number];
 
 const diskMegabytes = 600;
 
@@ -28,11 +28,11 @@ export interface Siege {
   readonly superuserUrl: string;
   readonly temporalAddress: string;
   /**
-   * Kills a part without a word, and resolves when it is there again.
+   * Kills one without a word, and resolves when it is there again.
    *
    * @param whileAway what happens before a server is started again; a process of ours is, at once
    */
-  kill(part: Part, whileAway?: () => Promise<unknown>): Promise<void>;
+  kill(target: Target, whileAway?: () => Promise<unknown>): Promise<void>;
   /** Null where a disk of limited size cannot be made: why. */
   readonly noDisk: string | null;
   /** Takes what is left of the database's disk. @returns gives it back, and sees that the server is there */
@@ -98,15 +98,15 @@ export async function besiege(t: Cleanup, settings: Record<string, string> = {})
     proxy,
     superuserUrl: Object.assign(new URL(postgres.superuserUrl), { pathname: 'sentinel' }).href,
     temporalAddress: temporal.address,
-    async kill(part, whileAway = async () => {}) {
-      if (part !== 'postgres' && part !== 'temporal') return killOurs(part);
-      const server = part === 'postgres' ? postgres : temporal;
+    async kill(target, whileAway = async () => {}) {
+      if (target !== 'postgres' && target !== 'temporal') return killOurs(target);
+      const server = target === 'postgres' ? postgres : temporal;
       process.kill(server.pid, 'SIGKILL');
       await server.exited;
       try {
         await whileAway();
       } finally {
-        if (part === 'postgres') postgres = await start.postgres();
+        if (target === 'postgres') postgres = await start.postgres();
         else temporal = await start.temporal();
       }
     },

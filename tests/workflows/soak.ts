@@ -11,19 +11,32 @@ export interface RunLength {
 export interface Soaked {
   readonly runs: readonly RunLength[];
   readonly state: object;
+  /** Facts that it was told of, from the first. */
+  readonly told: number;
 }
 
 /** Facts that are told to the actor at once. */
 const atOnce = 20;
 
-/** @returns every run of the actor, and how the device stands in the end, when it has taken in the last fact */
-export async function soak(actors: TestActors, id: string, facts: readonly number[]): Promise<Soaked> {
+/**
+ * @param mayEnd asked with the facts up to then, from time to time
+ * @returns every run of the actor, and how the device stands in the end, when it has taken in the last fact
+ */
+export async function soak(
+  actors: TestActors,
+  id: string,
+  facts: readonly number[],
+  mayEnd: (told: number) => boolean = () => false,
+): Promise<Soaked> {
   await actors.present(id, id);
   const review = await actors.review(id);
   await actors.vote(review.id, 'ann');
-  for (let from = 0; from < facts.length; from += atOnce) {
+  let told = 0;
+  while (told < facts.length && !mayEnd(told)) {
+    const some = facts.slice(told, told + atOnce);
+    told += some.length;
     await Promise.all(
-      facts.slice(from, from + atOnce).map(async (fact) => {
+      some.map(async (fact) => {
         const tags = [`fact-${fact}`];
         actors.news.set(id, {
           observed: { digest: digestOf(tags), reported_tags: tags, hostname: null, platform: null },
@@ -38,12 +51,12 @@ export async function soak(actors: TestActors, id: string, facts: readonly numbe
       }),
     );
   }
-  const last = facts.at(-1) ?? 0;
+  const last = facts[told - 1] ?? 0;
   await actors.catchUp(id);
   await actors.eventually(() => actors.grant(id).inbox_consumed === last, 'the last fact', 60_000);
   const { approved_at: _, pinned_certificate, pinned_fingerprint, ...grant } = actors.grant(id);
   assert.equal(pinned_fingerprint, certificate(id).fingerprint_sha256);
-  return { runs: await runsOf(actors, id), state: { ...grant, pinned: pinned_certificate !== null } };
+  return { runs: await runsOf(actors, id), state: { ...grant, pinned: pinned_certificate !== null }, told };
 }
 
 async function runsOf(actors: TestActors, id: string): Promise<RunLength[]> {
