@@ -1,4 +1,7 @@
-// The verdict on evidence: everything that policy asks of it, one check after the other, and a refusal when any of them fails.
+// The verdict on evidence: everything that policy asks of it, one step after the other, and a refusal when any of them fails.
+//
+// The steps are lists (verification.ts). Nothing else looks at evidence, and no list ends with a verdict unless each of
+// its steps has said that it holds.
 import {
   type AttestationBasis,
   type AttestationBinding,
@@ -6,7 +9,6 @@ import {
   type AttestationCode,
   type QuotedClock,
   type RegisterSelection,
-  type StoredChallenge,
   type Verdict,
 } from '#contracts/attestation.ts';
 import type { JsonObject } from '#contracts/deps.ts';
@@ -16,10 +18,11 @@ import { requireAllowedManufacturer, verifyEndorsement, type VerifiedEndorsement
 import { evidenceFault, evidenceRefusal } from './evidence-fault.ts';
 import { endorsementOf, wasActivated } from './key-activation.ts';
 import { endorsementRootsOf } from './attestation-basis.ts';
-import { baselinesFor, requireApproved, selectionOf, type PcrBaseline } from './pcr-baselines.ts';
-import { verifySignedMeasurement } from './signed-measurement.ts';
-import { readForeignQuote, verifyTpmQuote } from './tpm-quote.ts';
+import { baselinesFor, requireApproved, selectionOf } from './pcr-baselines.ts';
+import { measurementSteps } from './signed-measurement.ts';
+import { foreignQuoteSteps, keyIdOf, quoteSteps } from './tpm-quote.ts';
 import type { TpmClock } from './tpm-structures.ts';
+import { StepFailed, verificationOf, type Verification } from './verification.ts';
 import { readVerifierAnswer, type VerifierAnswer } from './verifier-answer.ts';
 
 export interface Judgement {
@@ -30,20 +33,36 @@ export interface Judgement {
   readonly now: Date;
 }
 
+type VerdictSteps = Verification<Judgement, Judgement & { readonly verdict: Verdict }>;
+
+/** The lists of steps, by what they are for. */
+export interface EvidenceVerifications {
+  readonly measurement: VerdictSteps;
+  readonly quote: VerdictSteps;
+  /** Of quotes that the verifier command verifies. */
+  readonly foreignQuote: VerdictSteps;
+}
+
 /**
- * Judges evidence. The same input gives the same verdict at any time, so that a verdict of the past can be computed again.
- * Whatever goes wrong is a refusal; nothing is thrown.
+ * A judge of evidence. The same input gives the same verdict at any time, so that a verdict of the past can be computed
+ * again. Whatever goes wrong is a refusal; nothing is thrown.
  *
  * @see TPM 2.0 Part 1 §31 (quotes), §24 (credentials); RFC 9334 §4 (appraisal)
  */
-export function judgeEvidence(judgement: Judgement): Verdict {
-  try {
-    const challenge = requireOpenChallenge(judgement);
-    const verdict = judges[judgement.basis.provider](judgement, challenge);
-    return isWhole(verdict) ? verdict : refusal(new Error('no verdict'));
-  } catch (error) {
-    return refusal(error);
-  }
+export function judgeBy(verifications: EvidenceVerifications): (judgement: Judgement) => Verdict {
+  return (judgement) => {
+    try {
+      const { verdict } = verifications[listFor(judgement.basis)].run(judgement);
+      return isWhole(verdict) ? verdict : unjudged;
+    } catch (error) {
+      return refusal(error);
+    }
+  };
+}
+
+function listFor({ provider, verifier }: AttestationBasis): keyof EvidenceVerifications {
+  if (provider === 'signed_measurement_v1') return 'measurement';
+  return verifier === 'built_in' ? 'quote' : 'foreignQuote';
 }
 
 const nothing: Omit<Verdict, 'outcome'> = {
@@ -82,6 +101,12 @@ function isWhole(verdict: Verdict): boolean {
 }
 
 function refusal(error: unknown): Verdict {
+  if (error instanceof StepFailed)
+    return {
+      ...unjudged,
+      detail: `${String(unjudged.detail)}: the step ${error.step} failed`,
+      facts: { step: error.step },
+    };
   const attestationCode =
     error instanceof TrustError && error.code.startsWith('attestation.') ? (error.code as AttestationCode) : null;
   if (!(error instanceof TrustError) || attestationCode === null) return unjudged;
@@ -97,129 +122,185 @@ function refusal(error: unknown): Verdict {
 }
 
 /** Before anything of the evidence is looked at: there is a question that it can answer. */
-function requireOpenChallenge({ circumstances: { challenge }, basis, now }: Judgement): StoredChallenge {
-  if (challenge === null || challenge.provider !== basis.provider)
-    throw evidenceRefusal('attestation.nonce_unknown', 'other_challenge', 'No challenge of this device is open');
-  if (!(now.getTime() < Date.parse(challenge.expires_at)))
-    throw evidenceRefusal('attestation.stale', 'challenge_expired', 'The challenge has expired');
-  if (!(now.getTime() <= countsUntil(challenge.issued_at, basis) + basis.max_clock_skew_seconds * 1000))
-    throw evidenceRefusal('attestation.stale', 'too_old', 'The challenge was given too long ago');
-  return challenge;
-}
+const questionSteps = verificationOf<Judgement>()
+  .find('challenge', ({ circumstances: { challenge }, basis }) => {
+    if (challenge === null || challenge.provider !== basis.provider)
+      throw evidenceRefusal('attestation.nonce_unknown', 'other_challenge', 'No challenge of this device is open');
+    return challenge;
+  })
+  .require('challenge_open', ({ challenge, now }) => {
+    if (!(now.getTime() < Date.parse(challenge.expires_at)))
+      throw evidenceRefusal('attestation.stale', 'challenge_expired', 'The challenge has expired');
+    return true;
+  })
+  .require('challenge_recent', ({ challenge, basis, now }) => {
+    if (!(now.getTime() <= countsUntil(challenge.issued_at, basis) + basis.max_clock_skew_seconds * 1000))
+      throw evidenceRefusal('attestation.stale', 'too_old', 'The challenge was given too long ago');
+    return true;
+  })
+  .find('baselines', ({ basis, circumstances }) => baselinesFor(basis.baselines, circumstances.assigned_tags))
+  .require('registers_asked', ({ baselines, challenge }) => {
+    // What the approved values name has to be what the device was asked.
+    if (!sameValue(selectionOf(baselines), challenge.selection))
+      throw evidenceRefusal(
+        'attestation.stale',
+        'challenge_outdated',
+        'The approved registers are no longer those that the challenge asked for',
+      );
+    return true;
+  })
+  .find('bound', ({ basis, circumstances }) => boundBy(basis, circumstances.bound));
 
-const judges: Readonly<
-  Record<AttestationBasis['provider'], (judgement: Judgement, challenge: StoredChallenge) => Verdict>
-> = {
-  signed_measurement_v1: judgeMeasurement,
-  tpm_quote_v1: (judgement, challenge) =>
-    judgement.basis.verifier === 'built_in' ? judgeQuote(judgement, challenge) : judgeForeign(judgement, challenge),
-};
-
-function judgeMeasurement({ evidence, circumstances, basis, now }: Judgement, challenge: StoredChallenge): Verdict {
-  const baselines = baselinesAsked(basis, circumstances, challenge);
-  const { keyFingerprint, measuredAt, pcrs } = verifySignedMeasurement({
-    evidence,
-    deviceId: circumstances.device_id,
-    challenge,
-    limits: {
+const measurement: VerdictSteps = measurementSteps(
+  questionSteps
+    .find('deviceId', ({ circumstances }) => circumstances.device_id)
+    .find('limits', ({ basis }) => ({
       maximumAgeSeconds: basis.max_evidence_age_seconds,
       maximumClockSkewSeconds: basis.max_clock_skew_seconds,
-    },
-    now,
+    })),
+)
+  .require('same_key', ({ bound, key }) => {
+    if (bound !== null && bound.key_id !== key.fingerprint) throw otherKey();
+    return true;
+  })
+  .require('approved', ({ pcrs, baselines }) => requireApproved(pcrs, baselines))
+  .find('verdict', ({ measuredAt, basis, now, key, pcrs }): Verdict => {
+    // A clock that is ahead makes nothing last longer, and one that is as far behind as it may be nothing shorter.
+    const made = Math.min(measuredAt.getTime() + basis.max_clock_skew_seconds * 1000, now.getTime());
+    return { ...nothing, outcome: 'verified', key_id: key.fingerprint, pcrs, fresh_until: freshUntil(made, basis) };
   });
-  const bound = boundBy(basis, circumstances.bound);
-  if (bound !== null && bound.key_id !== keyFingerprint) throw otherKey();
-  requireApproved(pcrs, baselines);
-  // A clock that is ahead makes nothing last longer, and one that is as far behind as it may be nothing shorter.
-  const made = Math.min(Date.parse(measuredAt) + basis.max_clock_skew_seconds * 1000, now.getTime());
-  return { ...nothing, outcome: 'verified', key_id: keyFingerprint, pcrs, fresh_until: freshUntil(made, basis) };
-}
 
-function judgeQuote({ evidence, circumstances, basis, now }: Judgement, challenge: StoredChallenge): Verdict {
-  const baselines = baselinesAsked(basis, circumstances, challenge);
-  const quote = verifyTpmQuote({ evidence, challenge });
-  const endorsement = endorsementOf(quote.evidence, basis, now);
-  const bound = boundBy(basis, circumstances.bound);
-  const proven = boundBy(basis, circumstances.proven);
-  const claimed = endorsement.key?.id ?? null;
-  const isBound = requireSameHardware({ bound, keyId: quote.akName, bindingId: claimed });
-  const isProven =
-    proven?.key_id === quote.akName && (claimed === null ? bound === null : proven.binding_id === claimed);
-  const bindingId = claimed ?? (isBound ? (bound?.binding_id ?? null) : isProven ? proven.binding_id : null);
-  if (bindingId === null && !isBound)
-    throw evidenceFault('endorsement_missing', 'The evidence does not say which endorsement key its TPM has');
-  if (basis.require_hardware_binding && bindingId === null) throw unbound();
-  if (bound === null) requireAllowedKey(bindingId, basis);
-  requireAllowedManufacturer({
-    allowed: basis.allowed_tpm_manufacturers,
-    reported: quote.evidence.manufacturer,
-    certified: endorsement.manufacturer,
-  });
-  const clock = quotedClock(quote.clock);
-  const facts = requireForward(clock, proven?.key_id === quote.akName ? circumstances.last_clock : null);
-  requireApproved(quote.pcrs, baselines);
-  const resident =
-    isBound ||
-    isProven ||
-    wasActivated({
-      challenge,
-      keyId: quote.akName,
-      endorsementKeyId: claimed,
-      secret: quote.evidence.activatedSecret,
-    });
-  return {
-    ...nothing,
-    outcome: resident === true ? 'verified' : 'unproven',
-    facts,
-    key_id: quote.akName,
-    binding_id: bindingId,
-    binding_source: endorsement.verified !== null ? 'certificate' : claimed !== null ? 'key' : null,
-    manufacturer: endorsement.manufacturer?.vendor ?? quote.evidence.manufacturer,
-    pcrs: quote.pcrs,
-    clock,
-    fresh_until: resident === true ? freshUntil(Date.parse(challenge.issued_at), basis) : null,
-  };
-}
+const quote: VerdictSteps = quoteSteps(questionSteps)
+  .find('endorsement', ({ bundle, basis, now }) => endorsementOf(bundle, basis, now))
+  .find('keyId', ({ key }) => keyIdOf(key))
+  /** What the evidence says itself. */
+  .find('claimed', ({ endorsement }) => endorsement.key?.id ?? null)
+  .find('relation', ({ bound, keyId, claimed }) => relationTo(bound, { keyId, bindingId: claimed }))
+  .find('recorded', ({ basis, circumstances, bound, keyId, claimed }) => {
+    const proven = boundBy(basis, circumstances.proven);
+    const hardware = claimed ?? bound?.binding_id ?? null;
+    return proven?.key_id === keyId && (hardware === null || proven.binding_id === hardware) ? proven : null;
+  })
+  .find('bindingId', ({ claimed, relation, bound, recorded }) => {
+    return claimed ?? (relation === 'same key' ? bound : recorded)?.binding_id ?? null;
+  })
+  .require('hardware_named', ({ bindingId, relation }) => {
+    if (bindingId === null && relation !== 'same key')
+      throw evidenceFault('endorsement_missing', 'The evidence does not say which endorsement key its TPM has');
+    return true;
+  })
+  .require('hardware_bound', ({ basis, bindingId }) => requireHardware(basis, bindingId))
+  .require(
+    'endorsement_key_allowed',
+    ({ bound, bindingId, basis }) => bound !== null || requireAllowedKey(bindingId, basis),
+  )
+  .require('manufacturer_allowed', ({ basis, bundle, endorsement }) =>
+    requireAllowedManufacturer({
+      allowed: basis.allowed_tpm_manufacturers,
+      reported: bundle.manufacturer,
+      certified: endorsement.manufacturer,
+    }),
+  )
+  .find('clock', ({ quote: { clock } }) => quotedClock(clock))
+  .find('reboot', ({ clock, keyId, circumstances }) => requireForward(clock, lastClockOf(keyId, circumstances)))
+  .require('approved', ({ pcrs, baselines }) => requireApproved(pcrs, baselines))
+  .find('residency', ({ relation, recorded, challenge, keyId, claimed, bundle }) => {
+    if (relation === 'same key' || recorded !== null) return 'recorded';
+    const shown = wasActivated({ challenge, keyId, endorsementKeyId: claimed, secret: bundle.activatedSecret });
+    return shown ? 'shown' : 'unproven';
+  })
+  .find(
+    'verdict',
+    ({ residency, reboot, keyId, bindingId, claimed, endorsement, bundle, pcrs, clock, challenge, basis }): Verdict => {
+      const resident = residency === 'recorded' || residency === 'shown';
+      return {
+        ...nothing,
+        outcome: resident ? 'verified' : 'unproven',
+        facts: reboot,
+        key_id: keyId,
+        binding_id: bindingId,
+        binding_source: endorsement.verified !== null ? 'certificate' : claimed !== null ? 'key' : null,
+        manufacturer: endorsement.manufacturer?.vendor ?? bundle.manufacturer,
+        pcrs,
+        clock,
+        fresh_until: resident ? freshUntil(Date.parse(challenge.issued_at), basis) : null,
+      };
+    },
+  );
 
 /** The verifier command has said that the quote is that of a TPM; what we can read ourselves has to fit as well. */
-function judgeForeign({ evidence, circumstances, basis, now }: Judgement, challenge: StoredChallenge): Verdict {
-  const baselines = baselinesAsked(basis, circumstances, challenge);
-  const quote = readForeignQuote({ evidence, challenge });
-  const answer = readVerifierAnswer(circumstances.external, challenge.selection);
-  if (answer.valid !== true)
-    throw evidenceFault('verifier_refused', answer.reason ?? 'The verifier says that the evidence is not valid');
-  const certified = foreignEndorsement(answer, { basis, now });
-  const bindingId = answer.bindingId ?? certified?.key.id ?? null;
-  const bound = boundBy(basis, circumstances.bound);
-  requireSameHardware({ bound, keyId: quote.keyId, bindingId });
-  if (basis.require_hardware_binding && bindingId === null) throw unbound();
-  if (bound === null) requireAllowedKey(certified?.key.id ?? bindingId, basis);
-  requireAllowedManufacturer({
-    allowed: basis.allowed_tpm_manufacturers,
-    reported: quote.manufacturer,
-    certified: certified?.manufacturer ?? null,
-  });
-  const proven = boundBy(basis, circumstances.proven);
-  const clock = quote.clock === null ? null : quotedClock(quote.clock);
-  const facts = requireForward(clock, proven?.key_id === quote.keyId ? circumstances.last_clock : null);
-  const pcrs = answer.pcrs ?? quote.pcrs;
-  if (pcrs === null) throw evidenceFault('pcr_selection', 'Neither evidence nor verifier says what the registers hold');
-  if (answer.pcrs !== null && quote.pcrs !== null && !sameValue(answer.pcrs, quote.pcrs))
-    throw evidenceFault('pcr_digest', 'The PCR values that were reported are not those that the verifier found');
-  requireApproved(pcrs, baselines);
-  return {
-    ...nothing,
-    outcome: 'verified',
-    facts,
-    key_id: quote.keyId,
-    binding_id: bindingId ?? (bound?.key_id === quote.keyId ? bound.binding_id : null),
-    binding_source: answer.bindingId !== null ? 'verifier' : certified !== null ? 'certificate' : null,
-    manufacturer: certified?.manufacturer.vendor ?? quote.manufacturer,
-    pcrs,
-    clock,
-    fresh_until: freshUntil(Date.parse(challenge.issued_at), basis),
-  };
-}
+const foreignQuote: VerdictSteps = foreignQuoteSteps(questionSteps)
+  .find('answer', ({ circumstances, challenge }) => readVerifierAnswer(circumstances.external, challenge.selection))
+  .require('valid', ({ answer }) => {
+    if (answer.valid !== true)
+      throw evidenceFault('verifier_refused', answer.reason ?? 'The verifier says that the evidence is not valid');
+    return true;
+  })
+  .find('certified', ({ answer, basis, now }) => foreignEndorsement(answer, { basis, now }))
+  .find('claimed', ({ answer, certified }) => answer.bindingId ?? certified?.key.id ?? null)
+  .find('relation', ({ bound, keyId, claimed }) => relationTo(bound, { keyId, bindingId: claimed }))
+  .require('hardware_bound', ({ basis, claimed }) => requireHardware(basis, claimed))
+  .require(
+    'endorsement_key_allowed',
+    ({ bound, certified, claimed, basis }) => bound !== null || requireAllowedKey(certified?.key.id ?? claimed, basis),
+  )
+  .require('manufacturer_allowed', ({ basis, manufacturer, certified }) =>
+    requireAllowedManufacturer({
+      allowed: basis.allowed_tpm_manufacturers,
+      reported: manufacturer,
+      certified: certified?.manufacturer ?? null,
+    }),
+  )
+  .find('clock', ({ quote: quoted }) => (quoted === null ? null : quotedClock(quoted.clock)))
+  .find('reboot', ({ clock, keyId, circumstances }) => requireForward(clock, lastClockOf(keyId, circumstances)))
+  .find('pcrs', ({ answer, reported }) => {
+    const pcrs = answer.pcrs ?? reported;
+    if (pcrs === null)
+      throw evidenceFault('pcr_selection', 'Neither evidence nor verifier says what the registers hold');
+    return pcrs;
+  })
+  .require('same_pcrs', ({ answer, reported }) => {
+    if (answer.pcrs !== null && reported !== null && !sameValue(answer.pcrs, reported))
+      throw evidenceFault('pcr_digest', 'The PCR values that were reported are not those that the verifier found');
+    return true;
+  })
+  .require('approved', ({ pcrs, baselines }) => requireApproved(pcrs, baselines))
+  .find(
+    'verdict',
+    ({
+      reboot,
+      keyId,
+      claimed,
+      relation,
+      bound,
+      answer,
+      certified,
+      manufacturer,
+      pcrs,
+      clock,
+      challenge,
+      basis,
+    }): Verdict => ({
+      ...nothing,
+      outcome: 'verified',
+      facts: reboot,
+      key_id: keyId,
+      binding_id: claimed ?? (relation === 'same key' ? (bound?.binding_id ?? null) : null),
+      binding_source: answer.bindingId !== null ? 'verifier' : certified !== null ? 'certificate' : null,
+      manufacturer: certified?.manufacturer.vendor ?? manufacturer,
+      pcrs,
+      clock,
+      fresh_until: freshUntil(Date.parse(challenge.issued_at), basis),
+    }),
+  );
+
+export const evidenceVerifications: EvidenceVerifications = {
+  measurement,
+  quote,
+  foreignQuote,
+};
+
+export const judgeEvidence = judgeBy(evidenceVerifications);
 
 /**
  * By our roots, of the chain that the verifier forwards. A chain in the evidence proves nothing here: a device can send
@@ -237,22 +318,6 @@ function foreignEndorsement(
   if (!basis.require_endorsement_chain && roots.length === 0) return null;
   const [certificate = null, ...chain] = endorsementChain;
   return verifyEndorsement({ certificate, chain, ekPublic: null, roots, now });
-}
-
-/** The approved values for this device; what they name has to be what it was asked. */
-function baselinesAsked(
-  basis: AttestationBasis,
-  { assigned_tags }: AttestationCircumstances,
-  challenge: StoredChallenge,
-): readonly PcrBaseline[] {
-  const baselines = baselinesFor(basis.baselines, assigned_tags);
-  if (!sameValue(selectionOf(baselines), challenge.selection))
-    throw evidenceRefusal(
-      'attestation.stale',
-      'challenge_outdated',
-      'The approved registers are no longer those that the challenge asked for',
-    );
-  return baselines;
 }
 
 /**
@@ -274,21 +339,12 @@ function boundBy({ provider }: AttestationBasis, binding: AttestationBinding | n
   return binding?.provider === provider ? binding : null;
 }
 
-/**
- * Requires the hardware that the device is bound to, and its key or another one of the same hardware.
- *
- * @returns whether it is the very key
- */
-function requireSameHardware({
-  bound,
-  keyId,
-  bindingId,
-}: {
-  bound: AttestationBinding | null;
-  keyId: string;
-  bindingId: string | null;
-}): boolean {
-  if (bound === null) return false;
+/** How key and hardware of evidence relate to what the device is bound to. @throws TrustError when they must not */
+function relationTo(
+  bound: AttestationBinding | null,
+  { keyId, bindingId }: { readonly keyId: string; readonly bindingId: string | null },
+): 'unbound' | 'same key' | 'another key' {
+  if (bound === null) return 'unbound';
   if (bindingId !== null && bound.binding_id !== null && bindingId !== bound.binding_id)
     throw evidenceRefusal(
       'attestation.hardware_mismatch',
@@ -296,15 +352,30 @@ function requireSameHardware({
       'The evidence comes from other hardware than the device is bound to',
       { facts: { bound: bound.binding_id, found: bindingId } },
     );
-  if (keyId === bound.key_id) return true;
+  if (keyId === bound.key_id) return 'same key';
   // Another key of the same hardware has to prove itself; whether it is taken over without a review is for the actor to say.
   if (bindingId === null || bindingId !== bound.binding_id) throw otherKey();
-  return false;
+  return 'another key';
 }
 
-function requireAllowedKey(endorsementKeyId: string | null, { allowed_endorsement_keys: allowed }: AttestationBasis) {
+function requireHardware({ require_hardware_binding }: AttestationBasis, bindingId: string | null): true {
+  if (require_hardware_binding && bindingId === null)
+    throw evidenceFault('hardware_unbound', 'Nothing says which hardware the evidence comes from');
+  return true;
+}
+
+function requireAllowedKey(
+  endorsementKeyId: string | null,
+  { allowed_endorsement_keys: allowed }: AttestationBasis,
+): true {
   if (allowed.length > 0 && (endorsementKeyId === null || !allowed.includes(endorsementKeyId)))
     throw evidenceFault('endorsement_key_not_allowed', 'The endorsement key is not one of those that may enroll');
+  return true;
+}
+
+/** The clock that a key has shown last; null for a key of which nothing is known. */
+function lastClockOf(keyId: string, { proven, last_clock }: AttestationCircumstances): QuotedClock | null {
+  return proven?.key_id === keyId ? last_clock : null;
 }
 
 /**
@@ -338,10 +409,6 @@ function otherKey(): TrustError {
     'other_key',
     'The evidence is of another attestation key than the device is bound to',
   );
-}
-
-function unbound(): TrustError {
-  return evidenceFault('hardware_unbound', 'Nothing says which hardware the evidence comes from');
 }
 
 function countsUntil(instant: string, { max_evidence_age_seconds }: AttestationBasis): number {

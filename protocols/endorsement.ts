@@ -195,14 +195,15 @@ export function requireAllowedManufacturer({
   allowed: readonly string[];
   reported: string | null;
   certified: TpmManufacturer | null;
-}): void {
-  if (allowed.length === 0) return;
+}): true {
+  if (allowed.length === 0) return true;
   const names = new Set(allowed.map(comparable));
   const isAllowed = (name: string | null): boolean => name !== null && names.has(comparable(name));
   const vouched = certified === null || isAllowed(certified.vendor) || certified.organizations.some(isAllowed);
   const claimed = reported === null ? certified !== null : isAllowed(reported);
   if (!vouched || !claimed)
     throw evidenceFault('manufacturer_not_allowed', 'The manufacturer of the TPM is not one of those that are allowed');
+  return true;
 }
 
 function comparable(name: string): string {

@@ -104,7 +104,7 @@ export function selectionOf(baselines: readonly PcrBaseline[]): PcrSelection {
  * @throws TrustError `attestation.failed`: with `bank` and `pcr` of the first register that differs from the baseline
  *   that comes closest
  */
-export function requireApproved(pcrs: PcrValues, baselines: readonly PcrBaseline[]): void {
+export function requireApproved(pcrs: PcrValues, baselines: readonly PcrBaseline[]): true {
   const measured = banksOf(pcrs).flatMap((bank) =>
     Object.entries(pcrs[bank] ?? {}).map(([register, value]) => ({ bank, register, value })),
   );
@@ -117,7 +117,7 @@ export function requireApproved(pcrs: PcrValues, baselines: readonly PcrBaseline
   );
   const [closest = []] = differences.toSorted((a, b) => a.length - b.length);
   const [first] = closest;
-  if (first === undefined) return;
+  if (first === undefined) return true;
   const others = closest.length === 1 ? '' : ` (and ${closest.length - 1} more)`;
   throw evidenceFault(
     'pcr_mismatch',

@@ -6,11 +6,12 @@ import { createPublicKey, hash, sign, verify, type KeyObject } from 'node:crypto
 import type { Instant } from '#contracts/deps.ts';
 import { readBase64url } from './base64url.ts';
 import { canonicalBytes } from './canonical-json.ts';
-import { evidenceFault, evidenceRefusal, membersOf, refusingMalformed } from './evidence-fault.ts';
+import { evidenceFault, evidenceRefusal, membersOf } from './evidence-fault.ts';
 import { createKept, keptKeys } from './kept.ts';
 import { Malformed } from './malformed.ts';
 import { readPcrValues, requireSelection, type PcrSelection, type PcrValues } from './pcr.ts';
 import { readPem, writePem } from './pem.ts';
+import { verificationOf, type Verification } from './verification.ts';
 
 export const signedMeasurement = 'signed_measurement_v1';
 
@@ -61,62 +62,73 @@ export interface VerifiedMeasurement {
   readonly keyFingerprint: string;
 }
 
+/** What a measurement is verified from. */
+export interface MeasurementToVerify {
+  /** Untrusted, as parsed from JSON. */
+  readonly evidence: unknown;
+  readonly deviceId: string;
+  readonly challenge: MeasurementChallenge;
+  readonly limits: FreshnessLimits;
+  readonly now: Date;
+}
+
+/** The steps that prove a measurement: this key signed it, for this device and challenge, now. */
+export function measurementSteps<Given extends object, Known extends Given & MeasurementToVerify>(
+  before: Verification<Given, Known>,
+) {
+  return before
+    .reading('The signed measurement')
+    .find('fields', ({ evidence }) => readFields(evidence))
+    .find('measurement', ({ fields }) => membersOf(fields.measurement, ['device_id', 'nonce', 'measured_at', 'pcrs']))
+    .find('key', ({ fields: { public_key } }) => {
+      if (typeof public_key !== 'string') throw new Malformed('the public key is not PEM');
+      return knownKeys.get(public_key, () => readPublicKey(public_key));
+    })
+    .require('signed', ({ fields, measurement, key }) => {
+      if (isSignature(readBase64url(fields.signature, signatureBytes), measurement, key.key) !== true)
+        throw evidenceFault('signature_invalid', 'The signature is not that of this key over this measurement');
+      return true;
+    })
+    .require('device', ({ measurement, deviceId }) => {
+      if (measurement.device_id !== deviceId)
+        throw evidenceFault('other_device', 'The measurement is of another device');
+      return true;
+    })
+    .require('nonce', ({ measurement, challenge }) => {
+      if (measurement.nonce !== challenge.nonce)
+        throw evidenceRefusal(
+          'attestation.nonce_unknown',
+          'other_challenge',
+          'The measurement answers another challenge',
+        );
+      return true;
+    })
+    .find('measuredAt', ({ measurement }) => readTime(measurement.measured_at))
+    .require('fresh', ({ measuredAt, limits, now }) => requireFresh(measuredAt, limits, now))
+    .find('pcrs', ({ measurement, challenge }) => readPcrValues(measurement.pcrs, challenge.selection))
+    .reading(null);
+}
+
+const measurementVerification = measurementSteps(verificationOf<MeasurementToVerify>());
+
 /**
  * Verifies that the evidence answers this challenge, for this device, now.
  *
- * @param evidence Untrusted, as parsed from JSON.
  * @throws TrustError `attestation.failed`, `attestation.nonce_unknown` for another nonce, `attestation.stale` for a
  *   measurement that is too old
- * @throws RangeError when the challenge asks for nothing, or `now` is no time
+ * @throws RangeError when the challenge asks for nothing
  * @see RFC 8032 §5.1.7, RFC 8785, RFC 8410 §4
  */
-export function verifySignedMeasurement({
-  evidence,
-  deviceId,
-  challenge,
-  limits,
-  now,
-}: {
-  evidence: unknown;
-  deviceId: string;
-  challenge: MeasurementChallenge;
-  limits: FreshnessLimits;
-  now: Date;
-}): VerifiedMeasurement {
-  requireSelection(challenge.selection);
-  return refusingMalformed('The signed measurement', () => {
-    const { provider, measurement, public_key, signature } = membersOf(evidence, [
-      'provider',
-      'measurement',
-      'public_key',
-      'signature',
-    ]);
-    if (provider !== signedMeasurement) throw new Malformed('it is of another provider');
-    const { device_id, nonce, measured_at, pcrs } = membersOf(measurement, [
-      'device_id',
-      'nonce',
-      'measured_at',
-      'pcrs',
-    ]);
-    if (typeof public_key !== 'string') throw new Malformed('the public key is not PEM');
-    const { key, fingerprint } = knownKeys.get(public_key, () => readPublicKey(public_key));
-    if (!isSignature(readBase64url(signature, signatureBytes), measurement, key))
-      throw evidenceFault('signature_invalid', 'The signature is not that of this key over this measurement');
-    if (device_id !== deviceId) throw evidenceFault('other_device', 'The measurement is of another device');
-    if (nonce !== challenge.nonce)
-      throw evidenceRefusal(
-        'attestation.nonce_unknown',
-        'other_challenge',
-        'The measurement answers another challenge',
-      );
-    const measuredAt = readTime(measured_at);
-    requireFresh(measuredAt, limits, now);
-    return {
-      measuredAt: measuredAt.toISOString(),
-      pcrs: readPcrValues(pcrs, challenge.selection),
-      keyFingerprint: fingerprint,
-    } as VerifiedMeasurement;
-  });
+export function verifySignedMeasurement(given: MeasurementToVerify): VerifiedMeasurement {
+  requireSelection(given.challenge.selection);
+  const { measuredAt, pcrs, key } = measurementVerification.run(given);
+  return { measuredAt: measuredAt.toISOString(), pcrs, keyFingerprint: key.fingerprint } as VerifiedMeasurement;
+}
+
+function readFields(evidence: unknown): Readonly<Record<string, unknown>> {
+  const fields = membersOf(evidence, ['provider', 'measurement', 'public_key', 'signature']);
+  if (fields.provider !== signedMeasurement) throw new Malformed('it is of another provider');
+  return fields;
 }
 
 /**
@@ -205,7 +217,7 @@ function readTime(text: unknown): Date {
   return time;
 }
 
-function requireFresh(measuredAt: Date, limits: FreshnessLimits, now: Date): void {
+function requireFresh(measuredAt: Date, limits: FreshnessLimits, now: Date): true {
   const ageMs = now.getTime() - measuredAt.getTime();
   const skewMs = limits.maximumClockSkewSeconds * 1000;
   // Written so that a limit or a clock that is no number lets nothing through.
@@ -219,4 +231,5 @@ function requireFresh(measuredAt: Date, limits: FreshnessLimits, now: Date): voi
       facts: { measured_at: measuredAt.toISOString(), maximum_clock_skew_seconds: limits.maximumClockSkewSeconds },
     });
   }
+  return true;
 }

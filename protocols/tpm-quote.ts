@@ -5,7 +5,7 @@
 import { constants, hash, verify } from 'node:crypto';
 import type { TrustError } from '#contracts/problems.ts';
 import { readBase64url } from './base64url.ts';
-import { evidenceFault, evidenceRefusal, membersOf, refusingMalformed } from './evidence-fault.ts';
+import { evidenceFault, evidenceRefusal, membersOf } from './evidence-fault.ts';
 import { Malformed } from './malformed.ts';
 import { banksOf, readPcrValues, requireSelection, type PcrSelection, type PcrValues } from './pcr.ts';
 import { tpmHash, type TpmHash, type TpmSignatureScheme } from './tpm-algorithms.ts';
@@ -17,9 +17,11 @@ import {
   qualifiedName,
   readTpmName,
   readTpmPublic,
+  type TpmName,
   type TpmPublic,
 } from './tpm-public.ts';
 import { readQuote, readSignature, type TpmClock, type TpmQuote, type TpmSignature } from './tpm-structures.ts';
+import { verificationOf, type Verification } from './verification.ts';
 
 /** What the device was asked, as it was kept when it was asked. */
 export interface QuoteChallenge {
@@ -48,48 +50,62 @@ export interface VerifiedQuote {
   readonly firmwareVersion: string;
 }
 
+/** What a quote is verified from. */
+export interface QuoteToVerify {
+  /** Untrusted, as parsed from JSON. */
+  readonly evidence: unknown;
+  readonly challenge: QuoteChallenge;
+}
+
+/** The steps that prove a quote: a TPM signed these registers, with this key, for this challenge. */
+export function quoteSteps<Given extends object, Known extends Given & QuoteToVerify>(
+  before: Verification<Given, Known>,
+) {
+  return before
+    .find('bundle', ({ evidence }) => readTpmEvidence(evidence))
+    .reading('The TPM quote')
+    .find('key', ({ bundle }) => readTpmPublic(bundle.akPublic))
+    .find('quote', ({ bundle }) => readQuote(bundle.quote))
+    .find('signature', ({ bundle }) => readSignature(bundle.signature))
+    .require('key_fit', ({ key }) => requireAttestationKey(key))
+    .require('algorithm', ({ key, signature }) => requireAlgorithm(key, signature))
+    .require('signed', ({ key, signature, bundle }) => requireSigned(key, signature, bundle.quote))
+    .require('nonce', ({ bundle, quote, challenge }) => requireAnswer(bundle.nonce, quote, challenge))
+    .require('selection', ({ quote, challenge }) => requireSameSelection(quote.selection, challenge.selection))
+    .find('pcrs', ({ bundle, challenge }) => readPcrValues(bundle.pcrs, challenge.selection))
+    .require('digest', ({ pcrs, quote, signature }) => requireQuoted(pcrs, quote, signature.hash))
+    .find('signer', ({ key, quote, bundle }) => signerOf(key, quote, bundle.ekPublic))
+    .reading(null);
+}
+
+const quoteVerification = quoteSteps(verificationOf<QuoteToVerify>());
+
 /**
  * Verifies that the evidence is a quote that answers this challenge.
  *
- * @param evidence Untrusted, as parsed from JSON.
  * @throws TrustError `attestation.failed`; `attestation.nonce_unknown` for a quote that answers another challenge
  * @throws RangeError when the challenge asks for nothing
  * @see TPM 2.0 Part 1 §18.4.2, §31.2; Part 3 §18.4
  */
-export function verifyTpmQuote({
-  evidence: untrusted,
-  challenge,
-}: {
-  evidence: unknown;
-  challenge: QuoteChallenge;
-}): VerifiedQuote {
+export function verifyTpmQuote({ evidence, challenge }: QuoteToVerify): VerifiedQuote {
   requireSelection(challenge.selection);
-  const evidence = readTpmEvidence(untrusted);
-  return refusingMalformed('The TPM quote', () => {
-    const ak = readTpmPublic(evidence.akPublic);
-    const quote = readQuote(evidence.quote);
-    const signature = readSignature(evidence.signature);
-    requireAttestationKey(ak);
-    if (ak.scheme?.signature !== signature.scheme || ak.scheme.hash !== signature.hash)
-      throw evidenceFault('algorithm_unfit', 'The quote is signed by another algorithm than its key is for');
-    if (!isSignedBy(ak, signature, evidence.quote))
-      throw evidenceFault('signature_invalid', 'The signature is not that of the attestation key over the quote');
-    requireAnswer(evidence.nonce, quote, challenge);
-    requireSameSelection(quote.selection, challenge.selection);
-    const pcrs = readPcrValues(evidence.pcrs, challenge.selection);
-    requireQuoted(pcrs, quote, signature.hash);
-    return {
-      evidence,
-      pcrs,
-      akName: ak.name.toString('hex'),
-      qualifiedSigner: quote.qualifiedSigner.toString('hex'),
-      signerParent: parentOf(ak, quote, evidence.ekPublic),
-      scheme: signature.scheme.name,
-      hash: signature.hash.name,
-      clock: quote.clock,
-      firmwareVersion: quote.firmwareVersion,
-    } as VerifiedQuote;
-  });
+  const { bundle, key, quote, signature, pcrs, signer } = quoteVerification.run({ evidence, challenge });
+  return {
+    evidence: bundle,
+    pcrs,
+    akName: keyIdOf(key),
+    qualifiedSigner: quote.qualifiedSigner.toString('hex'),
+    signerParent: signer.parent,
+    scheme: signature.scheme.name,
+    hash: signature.hash.name,
+    clock: quote.clock,
+    firmwareVersion: quote.firmwareVersion,
+  } as VerifiedQuote;
+}
+
+/** What an attestation key is known by: its name, lower-case hex. */
+export function keyIdOf({ name }: Pick<TpmName, 'name'>): string {
+  return name.toString('hex');
 }
 
 /** A bundle that somebody else verifies: what can be read of it without a signature. */
@@ -97,47 +113,73 @@ export interface ForeignQuote {
   /** Name of the attestation key, or SHA-256 over what stands for it where no TPM would know it; lower-case hex. */
   readonly keyId: string;
   /** Null where the bundle has none. */
-  readonly pcrs: PcrValues | null;
-  /** Null where the quote is of a form that only the verifier knows. */
-  readonly clock: TpmClock | null;
+  readonly reported: PcrValues | null;
+  /** Null where it is of a form that only the verifier knows. */
+  readonly quote: TpmQuote | null;
   readonly manufacturer: string | null;
 }
 
 /**
- * Reads a bundle whose signature another verifier checks, which may know other forms of quotes, signatures and keys.
- * What can be read has to fit the challenge: the nonce always, the quote and the register values where they are there.
- *
- * @param evidence Untrusted, as parsed from JSON. Nothing of it is proven.
- * @throws TrustError `attestation.failed`, `attestation.nonce_unknown`
+ * The steps that read a bundle whose signature another verifier checks, which may know other forms of quotes, signatures
+ * and keys. What can be read has to fit the challenge: the nonce always, the quote and the register values where they are
+ * there. Nothing of it is proven.
  */
-export function readForeignQuote({
-  evidence,
-  challenge,
-}: {
-  evidence: unknown;
-  challenge: QuoteChallenge;
-}): ForeignQuote {
+export function foreignQuoteSteps<Given extends object, Known extends Given & QuoteToVerify>(
+  before: Verification<Given, Known>,
+) {
+  return before
+    .reading('The TPM evidence')
+    .find('fields', ({ evidence }) => readForeignFields(evidence))
+    .require('answers', ({ fields, challenge }) => {
+      if (fields.nonce !== challenge.nonce) throw otherChallenge();
+      return true;
+    })
+    .find('akPublic', ({ fields }) => readBase64url(fields.ak_public, maximumForeignBytes))
+    .find('quote', ({ fields }) => ifReadable(() => readQuote(readBase64url(fields.quote, maximumForeignBytes))))
+    .find('signature', ({ fields }) =>
+      ifReadable(() => readSignature(readBase64url(fields.signature, maximumForeignBytes))),
+    )
+    .find('reported', ({ fields, challenge }) =>
+      fields.pcrs === undefined ? null : readPcrValues(fields.pcrs, challenge.selection),
+    )
+    .require('nonce', ({ quote, challenge }) => quote === null || requireAnswer(challenge.nonce, quote, challenge))
+    .require(
+      'selection',
+      ({ quote, challenge }) => quote === null || requireSameSelection(quote.selection, challenge.selection),
+    )
+    .require(
+      'digest',
+      ({ quote, reported, signature }) =>
+        quote === null || reported === null || signature === null || requireQuoted(reported, quote, signature.hash),
+    )
+    .find('keyId', ({ akPublic }) => {
+      const name = ifReadable(() => readTpmName(akPublic));
+      return name === null ? hash('sha256', akPublic) : keyIdOf(name);
+    })
+    .find('manufacturer', ({ fields }) =>
+      fields.tpm_manufacturer === undefined ? null : readManufacturer(fields.tpm_manufacturer),
+    )
+    .reading(null);
+}
+
+const foreignQuoteReading = foreignQuoteSteps(verificationOf<QuoteToVerify>());
+
+/**
+ * Reads a bundle that another verifier verifies.
+ *
+ * @throws TrustError `attestation.failed`, `attestation.nonce_unknown`
+ * @throws RangeError when the challenge asks for nothing
+ */
+export function readForeignQuote({ evidence, challenge }: QuoteToVerify): ForeignQuote {
   requireSelection(challenge.selection);
-  return refusingMalformed('The TPM evidence', () => {
-    const fields = membersOf(evidence, ['provider', 'nonce', 'ak_public'], Object.keys(Object(evidence)));
-    if (fields.provider !== tpmQuote) throw new Malformed('it is of another provider');
-    if (fields.nonce !== challenge.nonce) throw otherChallenge();
-    const akPublic = readBase64url(fields.ak_public, maximumForeignBytes);
-    const quote = ifReadable(() => readQuote(readBase64url(fields.quote, maximumForeignBytes)));
-    const signature = ifReadable(() => readSignature(readBase64url(fields.signature, maximumForeignBytes)));
-    const pcrs = fields.pcrs === undefined ? null : readPcrValues(fields.pcrs, challenge.selection);
-    if (quote !== null) {
-      requireAnswer(challenge.nonce, quote, challenge);
-      requireSameSelection(quote.selection, challenge.selection);
-      if (pcrs !== null && signature !== null) requireQuoted(pcrs, quote, signature.hash);
-    }
-    return {
-      keyId: ifReadable(() => readTpmName(akPublic))?.name.toString('hex') ?? hash('sha256', akPublic),
-      pcrs,
-      clock: quote?.clock ?? null,
-      manufacturer: fields.tpm_manufacturer === undefined ? null : readManufacturer(fields.tpm_manufacturer),
-    };
-  });
+  const { keyId, reported, quote, manufacturer } = foreignQuoteReading.run({ evidence, challenge });
+  return { keyId, reported, quote, manufacturer };
+}
+
+function readForeignFields(evidence: unknown): Readonly<Record<string, unknown>> {
+  const fields = membersOf(evidence, ['provider', 'nonce', 'ak_public'], Object.keys(Object(evidence)));
+  if (fields.provider !== tpmQuote) throw new Malformed('it is of another provider');
+  return fields;
 }
 
 const maximumForeignBytes = 16 * 1024;
@@ -154,10 +196,23 @@ const { fixedTPM, fixedParent, sensitiveDataOrigin, restricted, sign, decrypt } 
 const requiredAttributes = fixedTPM | fixedParent | sensitiveDataOrigin | restricted | sign;
 
 /** A key that signs nothing but what its TPM has made up, and that was born in it and never leaves it (Part 1 §25.1). */
-function requireAttestationKey({ attributes, symmetricBits, scheme }: TpmPublic): void {
+function requireAttestationKey({ attributes, symmetricBits, scheme }: TpmPublic): true {
   const fit = (attributes & (requiredAttributes | decrypt)) === requiredAttributes;
   if (!fit || symmetricBits !== null || scheme === null)
     throw evidenceFault('key_unfit', 'The attestation key is not a restricted signing key that its TPM made and keeps');
+  return true;
+}
+
+function requireAlgorithm({ scheme }: TpmPublic, signature: TpmSignature): true {
+  if (scheme?.signature !== signature.scheme || scheme.hash !== signature.hash)
+    throw evidenceFault('algorithm_unfit', 'The quote is signed by another algorithm than its key is for');
+  return true;
+}
+
+function requireSigned(ak: TpmPublic, signature: TpmSignature, signed: Buffer): true {
+  if (isSignedBy(ak, signature, signed) !== true)
+    throw evidenceFault('signature_invalid', 'The signature is not that of the attestation key over the quote');
+  return true;
 }
 
 function isSignedBy(
@@ -180,21 +235,23 @@ function isSignedBy(
   return verify(digest, signed, { key: ak.key, ...padding }, rsa);
 }
 
-function requireAnswer(nonce: string, { extraData }: TpmQuote, challenge: QuoteChallenge): void {
+function requireAnswer(nonce: string, { extraData }: TpmQuote, challenge: QuoteChallenge): true {
   const asked = readBase64url(challenge.nonce, 64);
   if (nonce !== challenge.nonce || !extraData.equals(asked)) throw otherChallenge();
+  return true;
 }
 
 function otherChallenge(): TrustError {
   return evidenceRefusal('attestation.nonce_unknown', 'other_challenge', 'The quote answers another challenge');
 }
 
-function requireQuoted(pcrs: PcrValues, quote: TpmQuote, { name }: TpmHash): void {
+function requireQuoted(pcrs: PcrValues, quote: TpmQuote, { name }: TpmHash): true {
   if (!digestOf(pcrs, quote, name).equals(quote.pcrDigest))
     throw evidenceFault('pcr_digest', 'The PCR values that were reported are not those that the TPM quoted');
+  return true;
 }
 
-function requireSameSelection(quoted: PcrSelection, asked: PcrSelection): void {
+function requireSameSelection(quoted: PcrSelection, asked: PcrSelection): true {
   const text = (selection: PcrSelection): string =>
     banksOf(selection)
       .map((bank) => `${bank}:${String(selection[bank])}`)
@@ -204,6 +261,7 @@ function requireSameSelection(quoted: PcrSelection, asked: PcrSelection): void {
       facts: { quoted: text(quoted), asked: text(asked) },
     });
   }
+  return true;
 }
 
 /** Over the registers, ascending, bank after bank as they were quoted; by the hash of the signature (Part 3 §18.4.1). */
@@ -212,12 +270,12 @@ function digestOf(pcrs: PcrValues, { selection, bankOrder }: TpmQuote, name: Tpm
   return hash(name, Buffer.from(values.join(''), 'hex'), 'buffer');
 }
 
-/** @throws Malformed when what should be a qualified name is none */
-function parentOf(
+/** Who signed, as the TPM says it. @throws Malformed when what should be a qualified name is none */
+function signerOf(
   ak: TpmPublic,
   { qualifiedSigner }: TpmQuote,
   ekPublic: Buffer | null,
-): VerifiedQuote['signerParent'] {
+): { readonly parent: VerifiedQuote['signerParent'] } {
   const { bytes } = ak.nameHash;
   if (
     tpmHash(qualifiedSigner.length < 2 ? 0 : qualifiedSigner.readUInt16BE()) !== ak.nameHash ||
@@ -227,7 +285,7 @@ function parentOf(
   const isBelow = (parent: Buffer): boolean => qualifiedName(parent, ak).equals(qualifiedSigner);
   // Where most keys are, first.
   if (ekPublic !== null && isBelow(qualifiedName(hierarchies.endorsement, readTpmName(ekPublic))))
-    return 'endorsement_key';
-  if (isBelow(hierarchies.endorsement)) return 'endorsement_hierarchy';
-  return isBelow(hierarchies.owner) ? 'owner_hierarchy' : null;
+    return { parent: 'endorsement_key' };
+  if (isBelow(hierarchies.endorsement)) return { parent: 'endorsement_hierarchy' };
+  return { parent: isBelow(hierarchies.owner) ? 'owner_hierarchy' : null };
 }
