@@ -1,8 +1,10 @@
 // What a device actor believes of evidence: not the verdict that the API wrote down, but its own of the same evidence.
 import type { AttestationBasis, AttestationCircumstances, AttestationPolicy, Verdict } from '#contracts/attestation.ts';
 import type { Json } from '#contracts/deps.ts';
+import { TrustError } from '#contracts/problems.ts';
 import type { Stamp } from '#machines/actor.ts';
 import type { EvidenceQuery, EvidenceVerified } from '#machines/device-events.ts';
+import { unjudged } from '#protocols/attestation-verdict.ts';
 import { verifierRequest, type VerifierRequest } from '#protocols/verifier-answer.ts';
 import { beating } from './beating.ts';
 
@@ -24,12 +26,13 @@ export interface AttestationActivityDeps {
     readonly device_id: string;
     readonly verdict: number;
   }): Promise<StoredEvidence | null>;
+  /** Within a limit. Rejects when there is no verdict. */
   judgeEvidence(judgement: {
     readonly evidence: unknown;
     readonly circumstances: AttestationCircumstances;
     readonly basis: AttestationBasis;
     readonly now: Date;
-  }): Verdict;
+  }): Promise<Verdict>;
   /** What the external verifier says now. Rejects when it says nothing. */
   askVerifier(request: VerifierRequest): Promise<Json>;
   digestOf(value: unknown): string;
@@ -41,14 +44,25 @@ export interface AttestationActivityDeps {
 type Answer = Omit<EvidenceVerified, keyof Stamp | 'type'>;
 
 export function createAttestationActivities(deps: AttestationActivityDeps) {
-  const { storedEvidence, judgeEvidence, askVerifier, digestOf, attestation, basis } = deps;
+  const { storedEvidence, askVerifier, digestOf, attestation, basis } = deps;
+
+  /** No verdict is a refusal, which people hear of; unless nothing was looked at, which is tried again. */
+  async function verdictOn(judgement: Parameters<typeof deps.judgeEvidence>[0]): Promise<Verdict> {
+    try {
+      return await beating(() => deps.judgeEvidence(judgement));
+    } catch (error) {
+      if (error instanceof TrustError && error.code === 'service.overloaded') throw error;
+      return unjudged;
+    }
+  }
+
   return {
     /**
      * Judges stored evidence again, as of when it came: by the present reference values, against what the actor says that
      * the device is bound to.
      *
      * @returns what was proven; evidence that proves nothing is an answer, not an error
-     * @throws when the store does not answer, or the external verifier gives no verdict
+     * @throws when the store does not answer, the external verifier gives no verdict, or too much waits to be judged
      * @idempotent yes: reads only.
      */
     async verifyEvidence(query: EvidenceQuery): Promise<Answer> {
@@ -78,12 +92,8 @@ export function createAttestationActivities(deps: AttestationActivityDeps) {
           ? await beating(() => askVerifier(verifierRequest({ deviceId: device_id, challenge, evidence, basis })))
           : null;
       const circumstances = { ...found.circumstances, bound, assigned_tags, external };
-      const { outcome, code, reason, key_id, binding_id } = judgeEvidence({
-        evidence,
-        circumstances,
-        basis,
-        now: new Date(at),
-      });
+      const judged = await verdictOn({ evidence, circumstances, basis, now: new Date(at) });
+      const { outcome, code, reason, key_id, binding_id } = judged;
       return { ...answer, valid: outcome === 'verified', code, reason, key_id, binding_id, evidence_digest };
     },
   };

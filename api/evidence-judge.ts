@@ -193,9 +193,8 @@ function startThread(file: URL, { startLimitMs, limitMs, answered, failed }: Thr
       };
       lot = next;
       try {
-        const judgements = next.map(({ judgement: { evidence, circumstances, basis, now } }) => ({
-          evidence,
-          circumstances,
+        const judgements = next.map(({ judgement: { basis, now, ...judgement } }) => ({
+          ...judgement,
           basis: numberOf(basis),
           now: now.getTime(),
         }));

@@ -5,12 +5,12 @@ import { createApprovalActivities, type ApprovalActivityDeps } from '#activities
 import { createAttestationActivities, type AttestationActivityDeps } from '#activities/attestation.ts';
 import { createDeviceActivities, type DeviceActivityDeps } from '#activities/device.ts';
 import { createReconcileActivities, type ReconcileActivityDeps } from '#activities/reconcile.ts';
-import type { AttestationBasis } from '#contracts/attestation.ts';
+import type { AttestationBasis, Verdict } from '#contracts/attestation.ts';
 import type { Clock, Json } from '#contracts/deps.ts';
 import type { ActorRef } from '#contracts/ids.ts';
 import type { IdentityPolicy } from '#contracts/policy.ts';
 import type { ApprovalInput } from '#machines/approval.ts';
-import { judgeEvidence } from '#protocols/attestation-verdict.ts';
+import type { Judgement } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import type { VerifierRequest } from '#protocols/verifier-answer.ts';
 import { actorContext, commitActor } from '#store/actor.ts';
@@ -40,11 +40,18 @@ export interface AttestationParts {
   /** Null when nobody is asked for evidence. */
   readonly basis: AttestationBasis | null;
   readonly required: boolean;
+  /** Off the event loop, within a limit. */
+  readonly judge: (judgement: Judgement) => Promise<Verdict>;
   /** The external verifier, where there is one; null when it gives no verdict. */
   readonly askVerifier: ((request: VerifierRequest) => Promise<Json>) | null;
 }
 
-export const neverAsked: AttestationParts = { basis: null, required: false, askVerifier: null };
+export const neverAsked: AttestationParts = {
+  basis: null,
+  required: false,
+  judge: () => Promise.reject(new TypeError('nobody is asked for evidence')),
+  askVerifier: null,
+};
 
 export type ActivityDeps = ActorActivityDeps &
   DeviceActivityDeps &
@@ -54,11 +61,11 @@ export type ActivityDeps = ActorActivityDeps &
 
 export function activityDeps(parts: ActivityParts): ActivityDeps {
   const { store, workflows, taskQueue, workflowId, clock, metrics, policy, verdictDays } = parts;
-  const { basis, required, askVerifier } = parts.attestation;
+  const { basis, required, judge, askVerifier } = parts.attestation;
   const now = (): string => clock.now().toISOString();
   return {
     digestOf,
-    judgeEvidence,
+    judgeEvidence: judge,
     async askVerifier(request) {
       const answer = (await askVerifier?.(request)) ?? null;
       if (answer === null) throw new Error('the external verifier gave no verdict');

@@ -8,6 +8,7 @@ import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
 import { createOutbound } from '#outbound/request.ts';
 import { configuredVerifier } from '#outbound/verifier-command.ts';
+import { createEvidenceJudge, evidenceJudgeDefaults } from '#api/evidence-judge.ts';
 import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
@@ -94,6 +95,7 @@ const connection = await Connection.connect(connectionOptions);
 const client = new Client({ connection, namespace, dataConverter });
 
 const attesting = parseAttestationBasis(settings, (path) => readFileSync(path, 'utf8'));
+const evidenceJudge = attesting === null ? null : createEvidenceJudge({ log, ...evidenceJudgeDefaults });
 const verifier = attesting && configuredVerifier(attesting.verifier, process.env, log);
 const worker = await createWorker({
   connection: await NativeConnection.connect(connectionOptions),
@@ -117,7 +119,10 @@ const worker = await createWorker({
         sensitive_tags: settings.SENTINEL_SENSITIVE_TAGS,
         sensitive_approvals: settings.SENTINEL_SENSITIVE_IDENTITY_APPROVALS,
       },
-      attestation: attesting === null ? neverAsked : { ...attesting, askVerifier: verifier?.ask ?? null },
+      attestation:
+        attesting === null || evidenceJudge === null
+          ? neverAsked
+          : { ...attesting, judge: evidenceJudge.judge, askVerifier: verifier?.ask ?? null },
       verdictDays: settings.SENTINEL_ATTESTATION_VERDICT_RETENTION_DAYS,
     }),
     metrics,
@@ -132,6 +137,7 @@ closeWithGrace({ delay: 9_000 }, async ({ err, signal }) => {
   worker.shutdown();
   verifier?.close();
   await running.catch(() => {});
+  await evidenceJudge?.close();
   await metricsServer?.close();
   await connection.close();
   await store.close();

@@ -43,7 +43,7 @@ const within: Readonly<Record<string, string>> = {
   'api/standings.ts': 'cursors.ts#createCursors: what Temporal named its pages, sealed',
   'api/revocation-list-reader.ts': 'crl.ts#readRevocationLists, in a thread',
   'api/evidence-judge.ts': 'what its thread answers: nonsense is tried in evidence-judge.test.ts',
-  'api/evidence-judge-thread.ts': 'what evidence-judge.ts hands over',
+  'api/judge-lots.ts': 'what evidence-judge.ts hands over',
   'protocols/development-ca.ts': 'its own files: a damaged one is tried in development-ca.test.ts',
   'protocols/issue-certificate.ts': 'keys of our own making',
   'agent/preflight/server.ts': 'agent/config.ts#parseConfig: addresses that fit its form',

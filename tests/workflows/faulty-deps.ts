@@ -17,8 +17,11 @@ export interface DependencyCall {
 /** Makes the call, or does not, and answers for it. */
 export type Around = <T>(call: DependencyCall, make: () => Promise<T>) => Promise<T>;
 
-/** Only runs what it is given, in which the calls are made. */
-const transparent = new Set(['workflows.withAbortSignal']);
+/**
+ * Only runs what it is given, in which the calls are made; or computes, beside the event loop: when that gives no verdict
+ * the activity answers that nothing was proven, and asks no second time.
+ */
+const transparent = new Set(['workflows.withAbortSignal', 'judgeEvidence']);
 
 /** What nobody calls. */
 const data = new Set(['policy', 'attestation', 'basis']);
@@ -54,4 +57,4 @@ function callOf(make: Make, args: unknown[], around: Around, dependency: string)
   return around(call, async () => make(...args));
 }
 
-const synchronous = new Set(['digestOf', 'judgeEvidence', 'workflowId', 'workflows.getHandle']);
+const synchronous = new Set(['digestOf', 'workflowId', 'workflows.getHandle']);

@@ -5,6 +5,7 @@ import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Commit } from '#contracts/actor.ts';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { actorId, type ActorRef } from '#contracts/ids.ts';
+import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { createStore } from '#store/store.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
@@ -99,7 +100,7 @@ async function work(task: WorkerTask): Promise<void> {
       sensitive_tags: ['payments'],
       sensitive_approvals: 2,
     },
-    attestation: { basis, required: false, askVerifier: null },
+    attestation: { basis, required: false, judge: async (judgement) => judgeEvidence(judgement), askVerifier: null },
     verdictDays: 30,
   });
   /** Whose approval it is, by its workflow. */

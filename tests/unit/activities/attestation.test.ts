@@ -7,6 +7,7 @@ import {
   type StoredEvidence,
 } from '#activities/attestation.ts';
 import type { AttestationBinding } from '#contracts/attestation.ts';
+import { TrustError } from '#contracts/problems.ts';
 import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
 import { basis, giveEvidence } from '#tests/workflows/evidence.ts';
@@ -29,7 +30,7 @@ const policy = {
 function activity(more: Partial<AttestationActivityDeps> = {}) {
   return createAttestationActivities({
     storedEvidence: async () => stored,
-    judgeEvidence,
+    judgeEvidence: async (judgement) => judgeEvidence(judgement),
     askVerifier: () => Promise.reject(new Error('there is none')),
     digestOf,
     attestation: policy,
@@ -93,6 +94,13 @@ describe('verifyEvidence', () => {
   it('proves nothing where nobody is asked for evidence', async () => {
     const answer = await activity({ basis: null, attestation: { ...policy, provider: null } })(query);
     assert.deepEqual([answer.valid, answer.reason], [false, 'not_required']);
+  });
+
+  it('proves nothing without a verdict, and is tried again when too much waits for one (SA-03)', async () => {
+    const judging = (error: Error) => activity({ judgeEvidence: () => Promise.reject(error) })(query);
+    const { valid, code, reason } = await judging(new Error('its thread ended'));
+    assert.deepEqual([valid, code, reason], [false, 'attestation.failed', 'judgement_failed']);
+    await assert.rejects(judging(new TrustError('service.overloaded')), { code: 'service.overloaded' });
   });
 
   it('lets an error be an error, which Temporal tries again (SA-03)', async () => {

@@ -33,7 +33,7 @@ function verifying(askVerifier: (request: VerifierRequest) => Promise<Json>) {
       evidence_digest: digestOf(evidence),
       circumstances: circumstancesFor(vector, { external: { valid: true } }),
     }),
-    judgeEvidence,
+    judgeEvidence: async (judgement) => judgeEvidence(judgement),
     askVerifier,
     digestOf,
     attestation: {

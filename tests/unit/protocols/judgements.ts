@@ -1,10 +1,13 @@
 // What evidence is judged by in tests: rules that let everything good pass, and what is known of a device that is new.
 import type { AttestationBasis, AttestationCircumstances, StoredChallenge } from '#contracts/attestation.ts';
-import { hash } from 'node:crypto';
+import { generateKeyPairSync, hash } from 'node:crypto';
+import type { Judgement } from '#protocols/attestation-verdict.ts';
 import type { PcrValues } from '#protocols/pcr.ts';
+import { makeSignedMeasurement } from '#protocols/signed-measurement.ts';
 import type { TpmEvidenceOnTheWire } from '#protocols/tpm-evidence.ts';
 import { readEndorsementKey } from '#protocols/tpm-credential.ts';
-import { bytesOf, type QuoteVector } from './tpm-vectors.ts';
+import type { ListName } from '#tests/harness/failing-steps.ts';
+import { bytesOf, quoteVector, type QuoteVector } from './tpm-vectors.ts';
 
 export const judgedAt = new Date('2027-01-01T00:01:00Z');
 const issuedAt = new Date('2027-01-01T00:00:00Z');
@@ -83,3 +86,38 @@ export const provenEvidence = ({ evidence }: QuoteVector): TpmEvidenceOnTheWire 
   ...evidence,
   activated_secret: activationSecret.toString('base64url'),
 });
+
+const { privateKey } = generateKeyPairSync('ed25519');
+
+/** What is judged as verified by each of the lists of steps. */
+export function soundJudgements(deviceId = 'device-1'): Readonly<Record<ListName, Judgement>> {
+  const vector = quoteVector('rsassa', 'sha256');
+  const quoted: Judgement = {
+    evidence: provenEvidence(vector),
+    circumstances: circumstancesFor(vector, { device_id: deviceId }),
+    basis: quoteBasis(vector),
+    now: judgedAt,
+  };
+  const { circumstances, basis } = quoted;
+  const challenge = { ...challengeOf(vector), provider: 'signed_measurement_v1', activation: null } as const;
+  return {
+    quote: quoted,
+    foreignQuote: {
+      ...quoted,
+      circumstances: { ...circumstances, external: { valid: true } },
+      basis: { ...basis, verifier: 'command' },
+    },
+    measurement: {
+      evidence: makeSignedMeasurement({
+        deviceId,
+        nonce: vector.challenge.nonce,
+        measuredAt: judgedAt,
+        pcrs: vector.evidence.pcrs,
+        privateKey,
+      }),
+      circumstances: { ...circumstances, challenge },
+      basis: { ...basis, provider: 'signed_measurement_v1' },
+      now: judgedAt,
+    },
+  };
+}
