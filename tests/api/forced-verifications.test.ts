@@ -60,6 +60,7 @@ describe('the steps of a verification', () => {
       judge,
       askVerifier: async () => ({ valid: true }),
       tellActor: () => {},
+      pace: { count: () => {} },
       metrics,
       clock: { now: () => judgedAt },
       random,
