@@ -145,10 +145,18 @@ const opaqueKey = settings.SENTINEL_TEMPORAL_OPAQUE_IDS ? secretKey : null;
 const workflowIdOf = (ref: ActorRef): string => workflowId(ref, opaqueKey);
 requireLoopbackWithoutMtls();
 
+const metrics = createMetrics(version);
 const traces =
   settings.SENTINEL_TRACES_ENDPOINT === undefined
     ? undefined
-    : (await import('#telemetry/traces.ts')).openTraces({ settings, process: 'api', version, createOutbound, log });
+    : (await import('#telemetry/traces.ts')).openTraces({
+        settings,
+        process: 'api',
+        version,
+        createOutbound,
+        meters: metrics.meters,
+        log,
+      });
 const store = await createStore({
   databaseUrl: requireSetting(settings, 'SENTINEL_DATABASE_URL'),
   role: 'sentinel_api',
@@ -167,7 +175,6 @@ const connection = Connection.lazy({
   ...(apiKey === undefined ? {} : { apiKey }),
   connectTimeout: '3 seconds',
 });
-const metrics = createMetrics(version);
 const client = new Client({
   connection,
   namespace,

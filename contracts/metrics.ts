@@ -39,6 +39,13 @@ export const metrics = {
     processes: ['api', 'worker', 'sealer'],
     meaning: 'Connections that the pool may have',
   },
+  sentinel_trace_spans_dropped_total: {
+    kind: 'counter',
+    processes: ['api', 'worker', 'sealer'],
+    labels: ['reason'],
+    meaning:
+      'Spans of traces that nobody will see: queue_full, when too many waited, or not_sent, when the collector did not take them',
+  },
 
   sentinel_http_request_duration_seconds: {
     kind: 'histogram',

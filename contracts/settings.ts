@@ -508,7 +508,7 @@ export const settings = {
     kind: 'text',
     default: null,
     meaning:
-      'Where API and worker send OpenTelemetry traces (OTLP over HTTP, JSON), such as https://collector.example/v1/traces; off when absent. Plain http only on loopback, or at an address of SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES.',
+      'Where API, worker and sealer send OpenTelemetry traces (OTLP over HTTP, JSON), such as https://collector.example/v1/traces; off when absent. Plain http only on loopback, or at an address of SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES.',
   },
   SENTINEL_TRACES_SAMPLE_PERCENT: {
     kind: 'integer',

@@ -16,6 +16,8 @@ export interface Meters {
     name: Name,
     read?: (gauge: Gauge<MetricLabel<Name>>) => Promise<void> | void,
   ): Gauge<MetricLabel<Name>>;
+  /** For traces, which are loaded only where they are wanted. */
+  readonly droppedSpans: Counter<MetricLabel<'sentinel_trace_spans_dropped_total'>>;
 }
 
 /** What the pool of a store says of itself. */
@@ -36,9 +38,11 @@ export function createMeters(process: MetricProcess, version: string): Meters {
     if (!row.processes.includes(process)) throw new TypeError(`${name} is no metric of the ${process}`);
     return { name, help: row.meaning, labelNames: [...(row.labels ?? [])], registers };
   };
+  const counter: Meters['counter'] = (name) => new Counter(definitionOf(name)) as never;
   const meters: Meters = {
     registry,
-    counter: (name) => new Counter(definitionOf(name)) as never,
+    counter,
+    droppedSpans: counter('sentinel_trace_spans_dropped_total'),
     histogram: (name) => {
       return new Histogram({ ...definitionOf(name), buckets: [...metrics[name].buckets] }) as never;
     },

@@ -21,12 +21,15 @@ import {
   TracerProvider,
   TraceIdRatioBasedSampler,
   type SpanExporter,
+  type SpanProcessor,
 } from '@opentelemetry/sdk-trace';
 import type { Log, SpanAttributes, Tracer } from '#contracts/deps.ts';
 import { isUuid } from '#contracts/ids.ts';
+import type { MetricProcess } from '#contracts/metrics.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { Settings } from '#contracts/settings.ts';
 import { createOutboundAddresses, type OutboundAddresses } from '#protocols/outbound-address.ts';
+import type { Meters } from './metrics.ts';
 
 /** The span that something is asked for in. */
 export type Origin = ReturnType<Span['spanContext']>;
@@ -73,10 +76,11 @@ export interface TracesOptions {
     Settings,
     'SENTINEL_TRACES_ENDPOINT' | 'SENTINEL_TRACES_SAMPLE_PERCENT' | 'SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES'
   >;
-  readonly process: 'api' | 'worker';
+  readonly process: MetricProcess;
   /** Of this release. */
   readonly version: string;
   readonly createOutbound: (deps: { readonly addresses: OutboundAddresses }) => Post;
+  readonly meters: Pick<Meters, 'droppedSpans'>;
   readonly log: Log;
 }
 
@@ -90,13 +94,15 @@ const maximumLinks = 32;
 const maximumAnswerBytes = 64 * 1024;
 
 /** @throws TrustError `request.invalid` for an endpoint that traces may not be sent to */
-export function openTraces({ settings, process, version, createOutbound, log }: TracesOptions): Traces {
+export function openTraces({ settings, process, version, createOutbound, meters, log }: TracesOptions): Traces {
   const listed = settings.SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES;
   const endpoint = readEndpoint(settings.SENTINEL_TRACES_ENDPOINT ?? '', listed);
   const addresses = createOutboundAddresses([...listed, ...loopback]);
-  const processor = new BatchSpanProcessor({
-    exporter: createExporter(endpoint, createOutbound({ addresses }), log),
-    maxQueueSize: maximumWaiting - maximumBatch,
+  const bound = createBound((reason, spans) => meters.droppedSpans.inc({ reason }, spans));
+  const batches = new BatchSpanProcessor({
+    exporter: createExporter(endpoint, { post: createOutbound({ addresses }), ended: bound.ended, log }),
+    // The bound is ours, which counts what it turns away.
+    maxQueueSize: maximumWaiting,
     maxExportBatchSize: maximumBatch,
     scheduledDelayMillis: batchEveryMs,
     exportTimeoutMillis: sendWithinMs,
@@ -120,7 +126,7 @@ export function openTraces({ settings, process, version, createOutbound, log }: 
       generateSpanId: () => given?.spanId ?? ids.generateSpanId(),
     },
     spanLimits: { attributeValueLengthLimit: 256, linkCountLimit: maximumLinks },
-    spanProcessors: [processor],
+    spanProcessors: [bound.before(batches)],
   });
   const tracer = provider.getTracer('sentinel', version);
   const current = new AsyncLocalStorage<Span | null>();
@@ -202,10 +208,40 @@ function idsOf(id: string): { readonly traceId: string; readonly spanId: string 
   return { traceId: hex.slice(0, 32), spanId: hex.slice(16, 32) };
 }
 
+/** Lets no more spans wait than may, those on their way among them, and tells of each that is dropped. */
+function createBound(dropped: (reason: 'queue_full' | 'not_sent', spans: number) => void) {
+  let waiting = 0;
+  return {
+    before: (next: SpanProcessor): SpanProcessor => ({
+      onStart: (span, context) => next.onStart(span, context),
+      onEnd(span) {
+        if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return;
+        if (waiting >= maximumWaiting) return dropped('queue_full', 1);
+        waiting += 1;
+        next.onEnd(span);
+      },
+      forceFlush: () => next.forceFlush(),
+      shutdown: () => next.shutdown(),
+    }),
+    ended(spans: number, wereSent: boolean): void {
+      waiting -= spans;
+      if (!wereSent) dropped('not_sent', spans);
+    },
+  };
+}
+
+interface ExporterDeps {
+  readonly post: Post;
+  /** Told of each batch once, when it is over. */
+  readonly ended: (spans: number, wereSent: boolean) => void;
+  readonly log: Log;
+}
+
 /** Sends each batch once: what cannot be sent is given up, and the log says so once. */
-function createExporter(endpoint: string, post: Post, log: Log): SpanExporter {
+function createExporter(endpoint: string, { post, ended, log }: ExporterDeps): SpanExporter {
   let failing = false;
-  async function send(body: Uint8Array, ended: () => void): Promise<void> {
+  async function send(body: Uint8Array, over: (wereSent: boolean) => void): Promise<void> {
+    let wereSent = false;
     try {
       const headers = { 'content-type': 'application/json' };
       const call = {
@@ -220,17 +256,21 @@ function createExporter(endpoint: string, post: Post, log: Log): SpanExporter {
         throw new TrustError('outbound.failed', { detail: `SENTINEL_TRACES_ENDPOINT answers ${status}` });
       if (failing) log.info({}, 'traces are sent again');
       failing = false;
+      wereSent = true;
     } catch (error) {
       if (!failing) log.warn({ err: error }, 'traces cannot be sent, and are dropped until they can');
       failing = true;
     }
-    ended();
+    over(wereSent);
   }
   return {
     export(spans, done) {
       const body = JsonTraceSerializer.serializeRequest(spans) ?? new Uint8Array();
       // It never rejects.
-      void send(body, () => done({ code: 0 }));
+      void send(body, (wereSent) => {
+        ended(spans.length, wereSent);
+        done({ code: 0 });
+      });
     },
     async shutdown() {},
   };

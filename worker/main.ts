@@ -68,7 +68,14 @@ const clock = systemClock;
 const traces =
   settings.SENTINEL_TRACES_ENDPOINT === undefined
     ? undefined
-    : (await import('#telemetry/traces.ts')).openTraces({ settings, process: 'worker', version, createOutbound, log });
+    : (await import('#telemetry/traces.ts')).openTraces({
+        settings,
+        process: 'worker',
+        version,
+        createOutbound,
+        meters: metrics.meters,
+        log,
+      });
 const store = await createStore({
   databaseUrl: requireSetting(settings, 'SENTINEL_DATABASE_URL'),
   role: 'sentinel_worker',

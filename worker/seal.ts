@@ -1,10 +1,11 @@
 // The sealer at work: woken by the database or by the clock, it seals what is there, and signs a checkpoint now and then.
-import type { Clock, Log } from '#contracts/deps.ts';
+import type { Clock, Log, SpanAttributes } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { listen } from '#store/listen.ts';
 import { noteSealing, sealChain, unsealedChains, type ChainName } from '#store/sealer.ts';
 import type { Store } from '#store/store.ts';
 import type { Meters } from '#telemetry/metrics.ts';
+import type { Traces } from '#telemetry/traces.ts';
 import type { BrokenChain, Checkpoints } from './checkpoints.ts';
 
 export type SealerMetrics = ReturnType<typeof createSealerMetrics>;
@@ -25,6 +26,7 @@ export interface SealerDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: SealerMetrics;
+  readonly traces?: Pick<Traces, 'joined'> | undefined;
   readonly batchSize?: number;
 }
 
@@ -45,6 +47,8 @@ const noteMs = 30_000;
 
 export function createSealer(deps: SealerDeps): Sealer {
   const { store, checkpoints, checkpointSeconds, clock, log, metrics, batchSize = 1_000 } = deps;
+  const traced = <T>(name: string, attributes: SpanAttributes, work: () => Promise<T>): Promise<T> =>
+    deps.traces === undefined ? work() : deps.traces.joined([], name, attributes, work);
   let stopped = false;
   let wanted = true;
   let idle = false;
@@ -84,7 +88,9 @@ export function createSealer(deps: SealerDeps): Sealer {
 
   async function sealBatch(chain: ChainName): Promise<number> {
     const ended = metrics.batchDuration.startTimer({ stream: chain.stream });
-    const sealed = await sealChain(store, chain, batchSize);
+    const sealed = await traced('seal batch', { 'sentinel.chain.stream': chain.stream }, () =>
+      sealChain(store, chain, batchSize),
+    );
     ended();
     metrics.sealed.inc({ stream: chain.stream }, sealed);
     return sealed;
@@ -93,7 +99,7 @@ export function createSealer(deps: SealerDeps): Sealer {
   async function signWhenDue(now: number): Promise<void> {
     // What was sealed before the first one is worth one at once.
     const due = signedAt === null || now - signedAt >= checkpointSeconds * 1000;
-    if (!due || !(await checkpoints.sign())) return;
+    if (!due || !(await traced('sign checkpoint', {}, () => checkpoints.sign()))) return;
     signedAt = now;
     metrics.checkpoints.inc();
   }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import closeWithGrace from 'close-with-grace';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
+import { createOutbound } from '#outbound/request.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { readSigningKey } from '#protocols/signed-envelope.ts';
 import { checkpointFolder } from '#store/checkpoint-files.ts';
@@ -22,6 +23,18 @@ const clock = systemClock;
 const random = systemRandom;
 const keyPath = requireSetting(settings, 'SENTINEL_AUDIT_SIGNING_KEY_PATH');
 
+const meters = createMeters('sealer', version);
+const traces =
+  settings.SENTINEL_TRACES_ENDPOINT === undefined
+    ? undefined
+    : (await import('#telemetry/traces.ts')).openTraces({
+        settings,
+        process: 'sealer',
+        version,
+        createOutbound,
+        meters,
+        log,
+      });
 const store = await createStore({
   databaseUrl: requireSetting(settings, 'SENTINEL_DATABASE_URL'),
   role: 'sentinel_sealer',
@@ -31,6 +44,7 @@ const store = await createStore({
   random,
   canonicalBytes,
   log,
+  tracer: traces,
 });
 const checkpoints = createCheckpoints({
   store,
@@ -39,7 +53,6 @@ const checkpoints = createCheckpoints({
   clock,
   random,
 });
-const meters = createMeters('sealer', version);
 watchPool(meters, store.pool);
 const metricsServer =
   settings.SENTINEL_SEALER_METRICS_PORT === undefined
@@ -58,6 +71,7 @@ const sealer = createSealer({
   clock,
   log,
   metrics: createSealerMetrics(meters),
+  traces,
 });
 log.info({}, 'the sealer works');
 
@@ -67,4 +81,5 @@ closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
   await metricsServer?.close();
   await sealer.stop();
   await store.close();
+  await traces?.close();
 });

@@ -5,7 +5,14 @@ import type { SettingName } from '#contracts/settings.ts';
 import { type Check, error, type Finding, warning, weakness } from './finding.ts';
 
 export function checkNetwork(check: Check): Finding[] {
-  return [...listeners(check), ...certificates(check), ...proxy(check), ...database(check), ...temporal(check)];
+  return [
+    ...listeners(check),
+    ...certificates(check),
+    ...proxy(check),
+    ...database(check),
+    ...temporal(check),
+    ...traces(check),
+  ];
 }
 
 function listeners(check: Check): Finding[] {
@@ -182,6 +189,43 @@ function temporal(check: Check): Finding[] {
       ),
     );
   return findings;
+}
+
+function traces({ settings }: Check): Finding[] {
+  const name = 'SENTINEL_TRACES_ENDPOINT';
+  const text = settings.SENTINEL_TRACES_ENDPOINT;
+  if (text === undefined) return [];
+  const url = URL.parse(text);
+  const advice = 'Say, for example, https://collector.example/v1/traces.';
+  if (url === null || !['http:', 'https:'].includes(url.protocol))
+    return [error(name, 'is not an https address', advice)];
+  const isListed = isAmong(url.hostname, settings.SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES);
+  if (url.protocol === 'http:' && !isLoopback(url.hostname) && !isListed)
+    return [
+      error(
+        name,
+        'sends in clear what is nobody else’s, so API, worker and sealer do not start',
+        'Use https, or list the address in SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES.',
+      ),
+    ];
+  // A collector at / takes nothing: the path is not added by us.
+  return url.pathname === '/' ? [warning(name, 'names no path', advice)] : [];
+}
+
+/** Whether an address, which is no name, is one of these or in one of these ranges. */
+function isAmong(host: string, addresses: readonly string[]): boolean {
+  const listed = new BlockList();
+  for (const entry of addresses) {
+    const [address = '', bits] = entry.split('/');
+    const family = isIP(address);
+    const most = family === 4 ? 32 : 128;
+    const prefix = Number(bits ?? most);
+    if (family === 0 || !(prefix >= 0 && prefix <= most)) continue;
+    listed.addSubnet(address, prefix, family === 4 ? 'ipv4' : 'ipv6');
+  }
+  const address = host.replace(/^\[(.*)\]$/, '$1');
+  const family = isIP(address);
+  return family !== 0 && listed.check(address, family === 4 ? 'ipv4' : 'ipv6');
 }
 
 const loopback = new BlockList();

@@ -123,6 +123,42 @@ const cases: readonly Case[] = [
     finds: ['error SENTINEL_TRUST_ASSERTION_ALLOWED_AUDIENCES'],
   },
   {
+    title: 'has nothing to say about a collector of traces at an https address',
+    change: { SENTINEL_TRACES_ENDPOINT: 'https://collector.test/v1/traces' },
+    finds: [],
+  },
+  {
+    title: 'has nothing to say about one on loopback in clear',
+    change: { SENTINEL_TRACES_ENDPOINT: 'http://[::1]:4318/v1/traces' },
+    finds: [],
+  },
+  {
+    title: 'has nothing to say about a private one in clear that is listed',
+    change: {
+      SENTINEL_TRACES_ENDPOINT: 'http://10.1.2.3:4318/v1/traces',
+      SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES: 'nonsense,10.1.0.0/99,10.1.0.0/16',
+    },
+    finds: [],
+  },
+  {
+    title: 'refuses a collector that traces would be sent to in clear',
+    change: {
+      SENTINEL_TRACES_ENDPOINT: 'http://10.1.2.3:4318/v1/traces',
+      SENTINEL_OUTBOUND_ALLOWED_PRIVATE_ADDRESSES: '10.2.0.0/16',
+    },
+    finds: ['error SENTINEL_TRACES_ENDPOINT'],
+  },
+  {
+    title: 'refuses a collector that is no address',
+    change: { SENTINEL_TRACES_ENDPOINT: 'collector:4318' },
+    finds: ['error SENTINEL_TRACES_ENDPOINT'],
+  },
+  {
+    title: 'warns of a collector without the path that collectors take traces at',
+    change: { SENTINEL_TRACES_ENDPOINT: 'https://collector.test' },
+    finds: ['warning SENTINEL_TRACES_ENDPOINT'],
+  },
+  {
     title: 'refuses a placeholder as app secret (DP-12)',
     change: { SENTINEL_SECRET_KEY: 'change-me' },
     finds: ['error SENTINEL_SECRET_KEY'],

@@ -7,6 +7,7 @@ import type pg from 'pg';
 import { TrustError } from '#contracts/problems.ts';
 import { createOutbound } from '#outbound/request.ts';
 import { traceStatements } from '#store/traced-statements.ts';
+import { createMeters } from '#telemetry/metrics.ts';
 import { maximumWaiting, openTraces, type Traces } from '#telemetry/traces.ts';
 import { traceBatches } from '#api/traced-requests.ts';
 import { actionsOf, traceActivities } from '#worker/traced-activities.ts';
@@ -18,6 +19,7 @@ const canary = 'a-canary-that-no-trace-may-hold';
 
 function open(t: TestContext, endpoint: string, percent = 100, listed: readonly string[] = []) {
   const log = fakeLog();
+  const meters = createMeters('api', '1.2.3');
   const traces = openTraces({
     settings: {
       SENTINEL_TRACES_ENDPOINT: endpoint,
@@ -27,10 +29,16 @@ function open(t: TestContext, endpoint: string, percent = 100, listed: readonly 
     process: 'api',
     version: '1.2.3',
     createOutbound,
+    meters,
     log,
   });
   t.after(() => traces.close());
-  return { traces, log };
+  /** Spans that were dropped, by reason. */
+  const dropped = async (): Promise<Record<string, number>> => {
+    const metric = await meters.registry.getSingleMetric('sentinel_trace_spans_dropped_total')?.get();
+    return Object.fromEntries((metric?.values ?? []).map(({ labels, value }) => [labels['reason'], value]));
+  };
+  return { traces, log, dropped };
 }
 
 const requestId = (n: number): string => `019a0000-0000-7000-8000-${n.toString(16).padStart(12, '0')}`;
@@ -209,9 +217,10 @@ describe('traces', () => {
 
   it('keeps no more than its bound while a collector does not answer, and holds up neither work nor the end', async (t) => {
     const collector = await traceCollector(t);
-    const { traces } = open(t, collector.url);
+    const { traces, dropped } = open(t, collector.url);
     collector.answer = null;
     for (let n = 0; n < maximumWaiting * 3; n += 1) inRequest(traces, requestId(n), () => {});
+    assert.deepEqual(await dropped(), { queue_full: maximumWaiting * 2 });
     // Ends although there is no answer, or the test would not.
     const silent = open(t, collector.url).traces;
     inRequest(silent, requestId(0), () => {});
@@ -225,7 +234,7 @@ describe('traces', () => {
   it('says once that nothing can be sent, and goes on', async (t) => {
     const collector = await traceCollector(t);
     collector.answer = 503;
-    const { traces, log } = open(t, collector.url);
+    const { traces, log, dropped } = open(t, collector.url);
     for (let n = 0; n < 600; n += 1) {
       assert.equal(await inRequest(traces, requestId(n), () => traces.span('work', {}, async () => n)), n);
     }
@@ -234,6 +243,7 @@ describe('traces', () => {
       log.lines.map(({ level, message }) => [level, message]),
       [['warn', 'traces cannot be sent, and are dropped until they can']],
     );
+    assert.deepEqual(await dropped(), { not_sent: 1_200 });
   });
 
   it('sends traces in clear only within the machine, or to an address that a setting names', (t) => {
