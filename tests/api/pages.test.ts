@@ -198,6 +198,35 @@ describe('Temporal’s UI', () => {
     );
   });
 
+  it('answers queries, which only read, to everybody who may look at workflows', async (t) => {
+    const { app, as, asked } = await withTemporalUi(t);
+    const workflow = '/temporal/api/v1/namespaces/default/workflows/device%2Fdefault%2Fd';
+    const post = async (role: 'viewer' | 'operator', url: string) =>
+      app.inject({ method: 'POST', url, headers: { ...(await as(role)), 'sec-fetch-site': 'same-origin' } });
+    assert.equal((await post('operator', `${workflow}/query/__temporal_workflow_metadata?x=1`)).statusCode, 200);
+    assert.equal(problemOf(await post('viewer', `${workflow}/query/__stack_trace`)).code, 'auth.forbidden');
+    for (const url of [
+      `${workflow}/signal/query`,
+      `${workflow}/query/x/terminate`,
+      `${workflow}/query/x%2fterminate`,
+      `${workflow}/terminate?a=/query/x`,
+      '/temporal/api/v1/namespaces/default/workflows/../query/x',
+      '/temporal/api/v1/namespaces/default/workflows/%2E%2e/query/x',
+      '/temporal/api/v1/namespaces/default/schedules/query/query/x',
+    ])
+      assert.notEqual((await post('operator', url)).statusCode, 200, url);
+    assert.equal(asked.length, 1);
+  });
+
+  it('takes what passed our own check of where it was asked for past its check of that', async (t) => {
+    const { app, as, asked } = await withTemporalUi(t);
+    const headers = { ...(await as('admin')), cookie: '_csrf=theirs', 'x-csrf-token': 'other' };
+    await app.inject({ method: 'POST', url: '/temporal/api/v1/x', headers });
+    const { cookie, 'x-csrf-token': token } = asked[0]?.headers ?? {};
+    assert.equal(cookie, `_csrf=${String(token)}`);
+    assert.notEqual(token, 'other');
+  });
+
   it('takes no change that another site, or an unknown one, started with the cookie', async (t) => {
     const { app, asked } = await withTemporalUi(t);
     const login = await app.inject({
