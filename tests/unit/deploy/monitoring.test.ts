@@ -10,6 +10,9 @@ interface Panel {
   readonly id: number;
   readonly type: string;
   readonly title: string;
+  readonly datasource?: object;
+  readonly fieldConfig?: { readonly defaults: { readonly unit: string } };
+  readonly options?: { readonly legend: object };
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
   readonly targets?: readonly { readonly expr: string; readonly legendFormat: string }[];
 }
@@ -79,6 +82,33 @@ describe('the dashboard', () => {
       'sentinel_seal_batch_duration_seconds',
       'sentinel_checkpoints_signed_total',
     ]);
+  });
+
+  it('names in each legend only labels that its expression leaves', () => {
+    for (const { title, expr, legendFormat } of targets) {
+      const left = [...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list = '']) => list.split(/,\s*/));
+      const isWhole = /^\w+$/.test(expr);
+      for (const [, label = ''] of legendFormat.matchAll(/\{\{(\w+)\}\}/g))
+        assert.ok(left.includes(label) || (isWhole && ['job', 'instance'].includes(label)), `${title}: ${label}`);
+      // What has many series says which is which.
+      for (const label of left.filter((one) => one !== 'le' && !expr.startsWith('max by')))
+        assert.ok(legendFormat.includes(`{{${label}}}`), `${title} does not say ${label}`);
+    }
+  });
+
+  it('has panels that say which unit, which data source and which series they show, as Grafana takes it', () => {
+    const units = new Set(['s', 'short', 'ops', 'reqps', 'percentunit', 'bytes']);
+    for (const { type, title, datasource, fieldConfig, options } of dashboard.panels) {
+      if (type === 'row') continue;
+      assert.equal(type, 'timeseries', title);
+      assert.deepEqual(datasource, { type: 'prometheus', uid: '${datasource}' }, title);
+      assert.ok(units.has(fieldConfig?.defaults.unit ?? ''), title);
+      assert.deepEqual(
+        options?.legend,
+        { showLegend: true, displayMode: 'list', placement: 'bottom', calcs: [] },
+        title,
+      );
+    }
   });
 
   it('has panels that do not lie over each other, each with a number of its own', () => {
