@@ -147,7 +147,8 @@ function judgeRevocation(lists: RevocationListsState, silent: number | null, now
   if (problem !== undefined) return degraded(`a list cannot be relied on, so devices may be refused: ${problem}`);
   if (outdated.length > 0) return degraded('a list is out of date, so the devices of its authority are refused');
   if (nextUpdate === null) return degraded('there is none, so every device is refused');
-  return ok(`current for ${Math.floor((Date.parse(nextUpdate) - now.getTime()) / 60_000)} min`);
+  const minutes = Math.floor((Date.parse(nextUpdate) - now.getTime()) / 60_000);
+  return ok(`current for ${minutes < 2 * 1440 ? `${minutes} min` : `${Math.floor(minutes / 1440)} d`}`);
 }
 
 function judgeAssertionKeys({ files, unreadable, signs }: AssertionKeysState): Check {

@@ -98,7 +98,7 @@ import { openListeners, type Listeners } from './listeners.ts';
 import { createFleetReading } from './fleet-reading.ts';
 import { createMetrics, registerReadings } from './metrics.ts';
 import { createRefusals } from './refusals.ts';
-import { readListsInThread } from './revocation-list-reader.ts';
+import { readLists } from './revocation-list-reader.ts';
 import { createRevocationLists } from './revocation-lists.ts';
 import { createDeviceRevocation } from './revocation.ts';
 import { countedSignIns, createSignIn } from './sign-in.ts';
@@ -349,7 +349,7 @@ const issuers = configuredIssuers();
 const revocationLists = createRevocationLists({
   paths: settings.SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS,
   issuers: () => [...anchors.current().anchors.map(({ certificate }) => certificate), ...issuers],
-  read: readListsInThread,
+  read: readLists,
   onChange: () => revocation.listsChanged(),
   clock,
   log,

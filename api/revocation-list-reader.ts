@@ -1,8 +1,8 @@
-// Revocation lists of a file, read in a thread of its own that lives as long as that takes.
+// Revocation lists of a file; large ones are read in a thread of its own that lives as long as that takes.
 import { Worker } from 'node:worker_threads';
 import { TrustError } from '#contracts/problems.ts';
 import type { Certificate } from '#protocols/certificate.ts';
-import type { RevocationList } from '#protocols/crl.ts';
+import { readRevocationLists, type RevocationList } from '#protocols/crl.ts';
 
 export interface ThreadTask {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -16,12 +16,21 @@ export interface ThreadAnswer {
 }
 
 const limitMs = 60_000;
+/** Read in well under a millisecond, which a thread takes a hundred times to start. */
+const smallBytes = 16 * 1024;
 
 /**
  * @param bytes handed over: nobody else may use them afterwards
  * @throws TrustError `certificate.crl_unavailable`
  */
-export async function readListsInThread(
+export async function readLists(
+  bytes: Uint8Array<ArrayBuffer>,
+  issuers: readonly Certificate[],
+): Promise<readonly RevocationList[]> {
+  return bytes.byteLength <= smallBytes ? readRevocationLists(bytes, issuers) : readInThread(bytes, issuers);
+}
+
+async function readInThread(
   bytes: Uint8Array<ArrayBuffer>,
   issuers: readonly Certificate[],
 ): Promise<readonly RevocationList[]> {

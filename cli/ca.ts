@@ -1,9 +1,12 @@
 // sentinel ca: certificates from the development authority of this home.
 import type { Command } from 'commander';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { Device } from '#contracts/http/devices.ts';
 import { isDeviceId } from '#contracts/ids.ts';
+import { confirmByName } from './confirm.ts';
+import { withClient } from './connection.ts';
 import { homeOf, present, settingsOf, type CliContext } from './context.ts';
 import { withExamples } from './examples.ts';
 import { CliError, wrongUsage } from './failure.ts';
@@ -15,6 +18,11 @@ interface IssueOptions {
   readonly out: string;
   readonly days?: string;
   readonly force?: boolean;
+}
+
+interface RevokeOptions {
+  readonly certificate?: string;
+  readonly yes?: boolean;
 }
 
 export function addCaCommands(program: Command, context: CliContext): void {
@@ -66,6 +74,39 @@ export function addCaCommands(program: Command, context: CliContext): void {
 
   withExamples(issue, ['ca issue lab-1 --out ./lab-1', 'ca issue lab-1 --out ./lab-1 --days 7 --force']);
 
+  const revoke = ca
+    .command('revoke <device_id>')
+    .description('put the certificate of a device on the revocation list of the authority, for ever')
+    .option('--certificate <file>', 'this one, instead of the one that is pinned')
+    .option('--yes', 'do not ask')
+    .action(async (deviceId: string, options: RevokeOptions, command: Command) => {
+      if (settingsOf(context).SENTINEL_TLS_CA !== undefined)
+        throw new CliError('SENTINEL_TLS_CA names another authority.', {
+          advice: 'Revoke there, and publish its list in a file of SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS.',
+        });
+      const { certificate: file } = options;
+      const { createDevelopmentCa } = await import('#protocols/development-ca.ts');
+      const authority = await createDevelopmentCa(join(homeOf(context).directory, 'ca'), context);
+      const found =
+        file === undefined
+          ? await withClient(context, command, async (client) => pinnedBy(await client.devices.get(deviceId)))
+          : namedBy(await readCertificate(resolve(context.directory, file)), { file, deviceId });
+      // A number means nothing without who gave it.
+      if (!found.isOf(authority))
+        throw new CliError(`The certificate of ${deviceId} is not of this authority.`, { advice: 'Nothing was done.' });
+      await confirmByName(context.terminal, { act: 'revoke', name: deviceId, yes: options.yes });
+      const { serial } = found;
+      const list = await authority.revoke(serial);
+      present(context, command, { device_id: deviceId, serial_number: serial, ...list }, () => {
+        facts(context.terminal, [
+          ['Serial number', serial],
+          ['Revocation list', `number ${list.number}, ${list.file}`],
+        ]);
+      });
+      context.terminal.talk(`Within ten seconds ${deviceId} is revoked. See it: sentinel device explain ${deviceId}`);
+    });
+  withExamples(revoke, ['ca revoke lab-1', 'ca revoke lab-1 --certificate ./lab-1-old/device.crt --yes']);
+
   const pair = ca
     .command('attestation-key')
     .description('make device_attest.key and device_attest.pub, which an agent signs its measurements with')
@@ -108,6 +149,44 @@ export function addCaCommands(program: Command, context: CliContext): void {
       context.terminal.talk(howToTrust(file));
     });
   withExamples(trust, ['ca trust', 'ca trust --out ./sentinel-ca.crt']);
+}
+
+interface Revocable {
+  /** Hex. */
+  readonly serial: string;
+  isOf(authority: { readonly subject: string; readonly caCertificatePem: string }): boolean;
+}
+
+function pinnedBy({ device_id: id, certificate }: Device): Revocable {
+  if (certificate === null)
+    throw new CliError(`${id} has no certificate that is pinned.`, {
+      advice: `Approve it first, or name the file: sentinel ca revoke ${id} --certificate FILE`,
+    });
+  return { serial: certificate.serial_number, isOf: ({ subject }) => certificate.issuer === subject };
+}
+
+/** Whoever names the wrong file would revoke another device, for ever. */
+function namedBy(
+  certificate: X509Certificate,
+  { file, deviceId }: { readonly file: string; readonly deviceId: string },
+): Revocable {
+  if (!certificate.subject.split('\n').includes(`CN=${deviceId}`))
+    throw new CliError(`${file} is not a certificate of ${deviceId}.`, { advice: 'Nothing was done.' });
+  return {
+    serial: certificate.serialNumber.toLowerCase(),
+    isOf: ({ caCertificatePem }) => certificate.verify(new X509Certificate(caCertificatePem).publicKey),
+  };
+}
+
+async function readCertificate(path: string): Promise<X509Certificate> {
+  const text = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new CliError(`${path} cannot be read: ${cause.code}`, { cause });
+  });
+  try {
+    return new X509Certificate(text);
+  } catch (cause) {
+    throw new CliError(`${path} is not a certificate.`, { cause });
+  }
 }
 
 async function write(path: string, text: string, options: { flag: 'w' | 'wx'; mode: number }): Promise<void> {

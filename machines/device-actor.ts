@@ -60,12 +60,12 @@ const firstActor: ActorDefinition<DeviceContext, DeviceEvent> = {
   tier: ({ context }) => context.tier,
   describe: ({ value, context }) =>
     [
-      `**${context.device_id}** is **${value}**, tier at most **${context.tier}**`,
+      `**${context.device_id}** is **${value}**, tier at most **${isRevoked(context) ? 'revoked' : context.tier}**`,
       '',
       context.review
         ? `- waits for the ${context.review.kind} review \`${context.review.id}\` until ${context.review.expires_at}`
         : '- waits for nobody',
-      `- certificate \`${context.pinned?.fingerprint_sha256 ?? 'none pinned'}\``,
+      `- certificate \`${context.pinned?.fingerprint_sha256 ?? 'none pinned'}\`${isRevoked(context) ? ', revoked: it is refused for ever' : ''}`,
       `- ${inWords(context)}`,
       `- epoch ${context.epoch}`,
     ].join('\n'),
@@ -84,6 +84,11 @@ export const deviceActor: ActorDefinition<DeviceContext, DeviceEvent> = {
     upgrade: ({ value, context }: DeviceSnapshot) => ({ value, context: { ...context, ...attestationIn(context) } }),
   },
 };
+
+/** What the tier of the row leaves to the denylist. */
+function isRevoked({ pinned, revoked_fingerprints }: DeviceContext): boolean {
+  return pinned !== null && revoked_fingerprints.includes(pinned.fingerprint_sha256);
+}
 
 /** A trusted device whose trust rests on other evidence than before was not trusted in between. */
 function confirmedAnew(before: DeviceSnapshot, after: DeviceSnapshot): boolean {

@@ -1,13 +1,15 @@
 // The authority of an installation that has no other: its key and certificate, and the server's, as files of one folder.
 import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
-import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { appendFile, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Random } from '#contracts/deps.ts';
 import { isDeviceId } from '#contracts/ids.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { clientAuth } from './certificate-extensions.ts';
 import { isIssuedBy, parseCertificate, type Certificate } from './certificate.ts';
+import { isListed, readRevocationLists } from './crl.ts';
 import { generateKey, issueCertificate, serverAuth, type IssuedCertificate } from './issue-certificate.ts';
+import { issueRevocationList, type RevokedSerial } from './issue-revocation-list.ts';
 
 const dayMs = 86_400_000;
 const authorityDays = 3652;
@@ -26,6 +28,18 @@ export interface DevelopmentCa {
   issueDevice(request: { deviceId: string; notBefore?: Date; notAfter?: Date }): Promise<IssuedCertificate>;
   /** A certificate for these host names and addresses, and a new key unless one is given. */
   issueServer(request: { names: readonly string[]; keyPem?: string }): Promise<IssuedCertificate>;
+  /** RFC 4514, as a device certificate of it says. */
+  readonly subject: string;
+  /** Takes back the certificate with this serial number (hex), for ever, and publishes that. Once more changes nothing. */
+  revoke(serialNumber: string): Promise<PublishedList>;
+  /** Writes `ca.crl` unless it says already what was taken back. */
+  publishList(): Promise<PublishedList>;
+}
+
+export interface PublishedList {
+  readonly file: string;
+  /** CRLNumber. */
+  readonly number: number;
 }
 
 interface Deps {
@@ -34,7 +48,8 @@ interface Deps {
 }
 
 /**
- * Loads the authority of this folder, or makes it: `ca.crt`, `ca.key`, `server.crt`, `server.key` (keys 0600).
+ * Loads the authority of this folder, or makes it: `ca.crt`, `ca.key`, `server.crt`, `server.key` (keys 0600), and once
+ * somebody asks for the list of what it has taken back, `ca.crl`.
  *
  * A key is written before its certificate, and nothing is ever written over, except a server certificate that runs out,
  * which keeps its key: whenever a process dies, the next one goes on from the files, and two processes that make the
@@ -43,6 +58,7 @@ interface Deps {
  * @throws TrustError `trust_anchor.invalid`, naming the file
  */
 export async function createDevelopmentCa(directory: string, deps: Deps): Promise<DevelopmentCa> {
+  const { clock } = deps;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const authority = await loadPair(directory, 'ca', deps, async (keyPem) => issueAuthority(keyPem, deps));
   const ca = parseCertificate(authority.certificatePem);
@@ -73,6 +89,32 @@ export async function createDevelopmentCa(directory: string, deps: Deps): Promis
     );
   }
 
+  /** Again when somebody else has revoked meanwhile, so that the last one to write has seen everything. */
+  async function publishList(): Promise<PublishedList> {
+    const file = join(directory, 'ca.crl');
+    for (;;) {
+      const entries = await readRevoked(directory);
+      const number = entries.length + 1;
+      if (!(await isPublished(file, ca, { number, entries }))) {
+        const list = await issueRevocationList({
+          issuer: authority,
+          number,
+          // That of the certificate, so that a clock that is put back does not leave everybody without a list.
+          thisUpdate: new Date(
+            entries
+              .map(({ at }) => at)
+              .toSorted()
+              .at(-1) ?? ca.notBefore,
+          ),
+          nextUpdate: new Date(ca.notAfter),
+          entries,
+        });
+        await rename(await writeBeside(file, list, deps), file);
+      }
+      if ((await readRevoked(directory)).length === entries.length) return { file, number };
+    }
+  }
+
   return {
     caCertificatePem: authority.certificatePem,
     serverCertificatePem: server.certificatePem,
@@ -89,7 +131,34 @@ export async function createDevelopmentCa(directory: string, deps: Deps): Promis
         extendedKeyUsage: [clientAuth],
       });
     },
+    subject: ca.subject,
+    async revoke(serialNumber) {
+      const serial = serialNumber.toLowerCase().replace(/^0+(?=.)/, '');
+      if (!/^[0-9a-f]{1,40}$/.test(serial))
+        throw new TrustError('request.invalid', { detail: 'This is not a serial number' });
+      const known = await readRevoked(directory);
+      if (!known.some((entry) => entry.serialNumber === serial))
+        // A line is written by one call, so two who revoke at once both stand there.
+        await appendFile(join(directory, revokedFile), `${serial} ${clock.now().toISOString()}\n`, { mode: 0o600 });
+      return publishList();
+    },
+    publishList,
   };
+}
+
+const revokedFile = 'revoked.txt';
+
+/** What was taken back, one serial number and time a line, oldest first; the list is made of it. */
+async function readRevoked(directory: string): Promise<readonly RevokedSerial[]> {
+  const text = (await readIfPresent(join(directory, revokedFile))) ?? '';
+  const entries = new Map<string, RevokedSerial>();
+  for (const line of text.split('\n').filter((one) => one !== '')) {
+    const [, serialNumber, at] = /^([0-9a-f]{1,40}) (\d{4}-\d\d-\d\dT[\d:.]+Z)$/.exec(line) ?? [];
+    if (serialNumber === undefined || at === undefined || Number.isNaN(Date.parse(at)))
+      throw damaged(directory, revokedFile, 'a line is not a serial number and a time');
+    if (!entries.has(serialNumber)) entries.set(serialNumber, { serialNumber, at });
+  }
+  return [...entries.values()];
 }
 
 async function issueAuthority(keyPem: string, deps: Deps): Promise<IssuedCertificate> {
@@ -189,6 +258,29 @@ async function writeBeside(path: string, content: string, { random }: Deps): Pro
     await handle.close();
   }
   return temporary;
+}
+
+/** Whether the file holds this list already; one that cannot be read is written anew. */
+async function isPublished(
+  file: string,
+  ca: Certificate,
+  { number, entries }: { readonly number: number; readonly entries: readonly RevokedSerial[] },
+): Promise<boolean> {
+  const text = await readIfPresent(file);
+  if (text === undefined) return false;
+  try {
+    const [list, ...more] = readRevocationLists(Buffer.from(text), [ca]);
+    return (
+      list !== undefined &&
+      more.length === 0 &&
+      list.number === String(number) &&
+      list.entries === entries.length &&
+      entries.every(({ serialNumber }) => isListed(list, serialNumber))
+    );
+  } catch (error) {
+    if (error instanceof TrustError) return false;
+    throw error;
+  }
 }
 
 function damaged(directory: string, name: string, reason: string): TrustError {

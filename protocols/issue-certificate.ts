@@ -105,7 +105,8 @@ function rsa(modulusLength: number) {
   return { name: 'RSASSA-PKCS1-v1_5', modulusLength, publicExponent: new Uint8Array([1, 0, 1]), hash: 'SHA-256' };
 }
 
-function importKey(key: KeyObject, hash: string, usage: 'sign' | 'verify'): CryptoKey {
+/** The same key for WebCrypto. */
+export function importKey(key: KeyObject, hash: string, usage: 'sign' | 'verify'): CryptoKey {
   return key.toCryptoKey(algorithmOf(key, hash), true, [usage]) as CryptoKey;
 }
 
@@ -115,7 +116,8 @@ function algorithmOf(key: KeyObject, hash: string): webcrypto.EcKeyImportParams 
   return { name: 'ECDSA', namedCurve: key.asymmetricKeyDetails?.namedCurve === 'secp384r1' ? 'P-384' : 'P-256' };
 }
 
-function subjectOf(certificatePem: string): Uint8Array<ArrayBuffer> {
+/** The DER of its subject. */
+export function subjectOf(certificatePem: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(parseCertificate(certificatePem).parts.subject.raw);
 }
 

@@ -98,7 +98,7 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     home = await holdHome(settings.SENTINEL_HOME);
     const secrets = await keepSecrets(home, settings, deps.random);
     const accounts = await keepAccounts(home, settings, devices > 0, deps.random);
-    const tls = await chooseTls(home);
+    const { tls, usual } = await chooseAuthority(home);
     await requirePorts(settings);
 
     // None of these waits for another: the database's first start, installing Temporal, and building the console.
@@ -111,7 +111,8 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
       startTemporal(home),
       options.tpm ? startTpm(home) : null,
     ]);
-    await startServers({ home, secrets, accounts, tls, databaseUrl, attestation: tpm?.settings ?? {} }, console);
+    const unlessSet = { ...usual, ...tpm?.settings };
+    await startServers({ home, secrets, accounts, tls, databaseUrl, unlessSet }, console);
     if (devices > 0) {
       const fleet = fleetPart(fleetEnvironment(home, tls.SENTINEL_TLS_CA), devices, tpm?.fleetFile ?? null);
       await supervisor.start([fleet]);
@@ -150,13 +151,22 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
 
   type Tls = Record<'SENTINEL_TLS_CERT' | 'SENTINEL_TLS_KEY' | 'SENTINEL_TLS_CA', string>;
 
-  async function chooseTls({ ca }: HeldHome): Promise<Tls> {
+  /** What devices and servers are known by, and what is said of it where no setting does. */
+  interface Authority {
+    readonly tls: Tls;
+    readonly usual: SettingTexts;
+  }
+
+  async function chooseAuthority({ ca }: HeldHome): Promise<Authority> {
     const { SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA } = settings;
     if (SENTINEL_TLS_CERT !== undefined && SENTINEL_TLS_KEY !== undefined && SENTINEL_TLS_CA !== undefined) {
       return {
-        SENTINEL_TLS_CERT: resolve(SENTINEL_TLS_CERT),
-        SENTINEL_TLS_KEY: resolve(SENTINEL_TLS_KEY),
-        SENTINEL_TLS_CA: resolve(SENTINEL_TLS_CA),
+        tls: {
+          SENTINEL_TLS_CERT: resolve(SENTINEL_TLS_CERT),
+          SENTINEL_TLS_KEY: resolve(SENTINEL_TLS_KEY),
+          SENTINEL_TLS_CA: resolve(SENTINEL_TLS_CA),
+        },
+        usual: {},
       };
     }
     if ([SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA].some((given) => given !== undefined)) {
@@ -164,11 +174,14 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
         detail: 'SENTINEL_TLS_CERT, SENTINEL_TLS_KEY, SENTINEL_TLS_CA: set all three or none',
       });
     }
-    await createDevelopmentCa(ca, deps);
+    const { file } = await (await createDevelopmentCa(ca, deps)).publishList();
     return {
-      SENTINEL_TLS_CERT: join(ca, 'server.crt'),
-      SENTINEL_TLS_KEY: join(ca, 'server.key'),
-      SENTINEL_TLS_CA: join(ca, 'ca.crt'),
+      tls: {
+        SENTINEL_TLS_CERT: join(ca, 'server.crt'),
+        SENTINEL_TLS_KEY: join(ca, 'server.key'),
+        SENTINEL_TLS_CA: join(ca, 'ca.crt'),
+      },
+      usual: { SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: file },
     };
   }
 
@@ -260,16 +273,16 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
     readonly accounts: Accounts;
     readonly tls: Tls;
     readonly databaseUrl: string;
-    /** What a demo TPM makes of the settings that nobody has set. */
-    readonly attestation: SettingTexts;
+    /** What the development authority and a demo TPM make of the settings that nobody has set. */
+    readonly unlessSet: SettingTexts;
   }
 
   async function startServers(
-    { home: { directory }, secrets, accounts, tls, databaseUrl, attestation }: Foundations,
+    { home: { directory }, secrets, accounts, tls, databaseUrl, unlessSet }: Foundations,
     console: Promise<unknown>,
   ): Promise<void> {
     const common: SettingTexts = {
-      ...attestation,
+      ...unlessSet,
       ...ourSettings(environment),
       ...tls,
       ...accounts.settings,

@@ -1,17 +1,22 @@
-// A device with a TPM on a whole Sentinel: from its first heartbeat to trusted, and out of it once a register has changed.
+// A device with a TPM on a whole Sentinel: from its first heartbeat to trusted, out of it once a register has changed, and
+// revoked by the authority of its certificate.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { ApiProblem } from '#client/api-problem.ts';
 import type { Client } from '#client/client.ts';
 import type { Device } from '#contracts/http/devices.ts';
 import { agentFolder, startAgent, writeIdentity, type RunningAgent } from '#tests/harness/agent.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { eventually } from '#tests/harness/eventually.ts';
+import { blocksTypedBy } from '#tests/harness/page-commands.ts';
 import { requires } from '#tests/harness/requires.ts';
 import { startStack, type Stack } from '#tests/harness/stack.ts';
+import { currentDetails } from '#tests/harness/temporal-ui.ts';
 import { startTpm, type Tpm } from '#tests/harness/tpm.ts';
 
 const collector = fileURLToPath(new URL('../../deploy/tpm/quote-collector.ts', import.meta.url));
@@ -20,6 +25,7 @@ const deviceId = 'tpm-1';
 /** Evidence is asked for again well before it is too old. */
 const evidenceSeconds = '20';
 
+const sentinel = fileURLToPath(new URL('../../cli/bin.mjs', import.meta.url));
 const exampleVerifier = fileURLToPath(new URL('../../deploy/tpm/example-verifier.ts', import.meta.url));
 
 /** Who judges its quotes: we ourselves, or a program of the operator (AT-03). */
@@ -130,5 +136,58 @@ for (const [verifier, settingsFor] of Object.entries(verifiers))
         items.some(({ outcome, details }) => outcome === 'refused' && JSON.stringify(details).includes('pcr_mismatch')),
         JSON.stringify(items),
       );
+    });
+
+    /** Types commands of the documentation, as an administrator of this installation; the answer is what they print. */
+    const type = async (commands: string): Promise<string> => {
+      const script = `sentinel() { "$NODE" "$SENTINEL" "$@"; }\n${commands}`;
+      const { stdout } = await promisify(execFile)('bash', ['--norc', '-euo', 'pipefail', '-c', script], {
+        env: {
+          PATH: process.env.PATH,
+          NODE: process.execPath,
+          SENTINEL: sentinel,
+          SENTINEL_HOME: stack.home,
+          SENTINEL_URL: stack.instance.api_url,
+          SENTINEL_CA_FILE: stack.instance.ca_file,
+          SENTINEL_TOKEN: await stack.token('root'),
+        },
+      });
+      return stdout;
+    };
+
+    /** Where the actor is looked at by people: what it says of the device there. */
+    const inTemporal = async (said: RegExp): Promise<string> => {
+      const { workflow } = await device();
+      return eventually(async () => {
+        const details = await currentDetails(stack, 'root', workflow.id);
+        return said.test(details) ? details : null;
+      }, `Temporal shows ${said.source}`);
+    };
+
+    it('shows in Temporal why its evidence failed (AT-06)', async () => {
+      const details = await inTemporal(/evidence failed/);
+      assert.match(details, /evidence failed: .*PCR 7 of the sha256 bank/);
+    });
+
+    it('is revoked by the list of its authority, and everybody who asks is told so (RV-02)', async () => {
+      const [revoke, look] = blocksTypedBy(import.meta.filename).map(({ text }) =>
+        text.replaceAll('demo-002', deviceId),
+      );
+      await type(revoke ?? '');
+      const refused = await agent.line(/Heartbeats are refused: .*certificate\.revoked/);
+      assert.equal(refused['code'], 'certificate.revoked');
+      const found = await deviceWhere(({ trust_tier }) => trust_tier === 'revoked', 'revoked');
+      assert.equal(found.approval_state, 'approved', 'what people decided stays as it was');
+      const { facts } = await ann.devices.explanation(deviceId);
+      assert.ok(
+        facts.some(({ reason, decides }) => reason === 'certificate.revoked' && decides),
+        JSON.stringify(facts),
+      );
+      const { items } = await root.audit.list({ subject_id: deviceId, action: 'device.certificate.revoked' });
+      assert.match(String(items[0]?.details['reason']), /^listed by revocation list 2 of /);
+      const told = await type(look ?? '');
+      assert.match(told, /It is revoked\. Its certificate was revoked, and is refused for ever/);
+      assert.match(told, /device\.certificate\.revoked/);
+      assert.match(await inTemporal(/revoked/), /tier at most \*\*revoked\*\*[^]*, revoked: it is refused for ever/);
     });
   });

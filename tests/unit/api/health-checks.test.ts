@@ -42,6 +42,8 @@ function checking(change: Partial<HealthCheckDeps> = {}) {
   return { clock, asked, checks, ask, ago };
 }
 
+const inDays = (days: number): string =>
+  new Date(Date.parse('2026-11-22T12:00:00.000Z') + days * 86_400_000).toISOString();
 const lists = { files: 1, problems: [], outdated: [], nextUpdate: '2026-11-22T13:00:00.000Z' };
 
 describe('what readiness says', () => {
@@ -99,6 +101,7 @@ describe('what readiness says', () => {
     ['revocation', { revocationLists: () => ({ ...lists, outdated: ['CN=CA'] }) }, /^degraded: a list is out of date/],
     ['revocation', { revocationLists: () => ({ ...lists, problems: ['is not there'] }) }, /^degraded:.*is not there/],
     ['revocation', { revocationLists: () => lists }, /^ok: current for 60 min/],
+    ['revocation', { revocationLists: () => ({ ...lists, nextUpdate: inDays(9) }) }, /^ok: current for 9 d$/],
     ['trust_assertions', { assertionKeys: () => ({ files: 1, unreadable: 0, signs: true }) }, /^ok: one key$/],
     [
       'trust_assertions',

@@ -4,7 +4,7 @@ import { mkdtemp, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
-import { readListsInThread } from '#api/revocation-list-reader.ts';
+import { readLists } from '#api/revocation-list-reader.ts';
 import { createRevocationLists } from '#api/revocation-lists.ts';
 import type { ProblemCode } from '#contracts/problems.ts';
 import { parseCertificate } from '#protocols/certificate.ts';
@@ -43,7 +43,7 @@ async function listsIn(t: TestContext, files: Readonly<Record<string, Buffer | n
   const lists = createRevocationLists({
     paths: Object.keys(files).map((name) => join(folder, name)),
     issuers: () => authorities,
-    read: readListsInThread,
+    read: readLists,
     onChange: () => (changes += 1),
     clock,
     log,
@@ -86,6 +86,17 @@ describe('revocation lists in files', () => {
     assert.equal(changes(), 2);
     await settle();
     assert.equal(changes(), 2, 'nothing changes while the files stay the same');
+  });
+
+  it('take a large one up as well, in a thread of its own', async (t) => {
+    const { serialNumber } = parseCertificate(leaf.certificatePem);
+    const others = Array.from({ length: 2_000 }, (_, n) => `01${n.toString(16).padStart(6, '0')}`);
+    const large = forgeList(ca, { revoked: [...others, serialNumber] });
+    const { verdict, lists } = await listsIn(t, { 'ca.crl': large });
+    assert.equal(verdict(), 'certificate.revoked');
+    assert.equal(lists.current()[0]?.entries, others.length + 1);
+    const cut = await listsIn(t, { 'ca.crl': large.subarray(0, -1) });
+    assert.equal(cut.verdict(), 'certificate.crl_unavailable');
   });
 
   it('serve the list before while a new one is being written', async (t) => {

@@ -5,9 +5,11 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { readSigningKey } from '#agent/attestation/signing-key.ts';
 import { fileURLToPath } from 'node:url';
+import { parseCertificate } from '#protocols/certificate.ts';
+import { isListed, readRevocationLists } from '#protocols/crl.ts';
 import { verifyPassword } from '#protocols/password.ts';
 import { widthOf } from '#cli/table.ts';
 import { aCertificatePlan, aDevice, anApproval, anAuditEvent, anIntegrityReport } from '#tests/fakes/api-objects.ts';
@@ -158,6 +160,76 @@ describe('sentinel ca', () => {
     for (const words of ['ca issue ../x --out made', 'ca issue lab-1 --out made --days 0', 'ca issue lab-1']) {
       assert.equal((await runCommand(t, words, {})).exit, 2, words);
     }
+  });
+
+  describe('revoke', () => {
+    /** A home with an authority, and the device `lab-7` with a certificate of it. */
+    async function issued(t: TestContext) {
+      const { home } = await runCommand(t, 'ca issue lab-7 --out made', {});
+      const certificate = new X509Certificate(await readFile(join(home, 'made', 'device.crt'), 'utf8'));
+      const authority = parseCertificate(await readFile(join(home, 'ca', 'ca.crt'), 'utf8'));
+      const serial = certificate.serialNumber.toLowerCase();
+      const pinned = aDevice({ device_id: 'lab-7' }).certificate;
+      assert.ok(pinned);
+      const routes = (changes: Partial<typeof pinned> | null): Routes => ({
+        'GET /api/devices/lab-7': {
+          body: aDevice({
+            device_id: 'lab-7',
+            certificate: changes && { ...pinned, serial_number: serial, issuer: authority.subject, ...changes },
+          }),
+        },
+      });
+      const listed = async (): Promise<readonly string[]> => {
+        const text = await readFile(join(home, 'ca', 'ca.crl')).catch(() => null);
+        const lists = text === null ? [] : readRevocationLists(text, [authority]);
+        return lists.some((list) => isListed(list, serial)) ? ['lab-7'] : [];
+      };
+      return { home, serial, routes, listed };
+    }
+
+    it('puts the pinned certificate of a device on the list of the authority (RV-02)', async (t) => {
+      const { home, serial, routes, listed } = await issued(t);
+      const { exit, out } = await runCommand(t, 'ca revoke lab-7 --yes --json', { home, routes: routes({}) });
+      assert.equal(exit, 0);
+      const file = join(home, 'ca', 'ca.crl');
+      assert.deepEqual(JSON.parse(out), { device_id: 'lab-7', serial_number: serial, file, number: 2 });
+      assert.deepEqual(await listed(), ['lab-7']);
+    });
+
+    it('takes a certificate that nothing is known of from its file, without a server', async (t) => {
+      const { home, listed } = await issued(t);
+      const wrong = await runCommand(t, 'ca revoke lab-8 --yes --certificate made/device.crt', {
+        home,
+        signedIn: false,
+      });
+      assert.deepEqual([wrong.exit, await listed()], [1, []], 'of another device');
+      const missing = await runCommand(t, 'ca revoke lab-7 --yes --certificate made/none.crt', {
+        home,
+        signedIn: false,
+      });
+      assert.match(missing.talk, /none\.crt cannot be read/);
+      const right = await runCommand(t, 'ca revoke lab-7 --yes --certificate made/device.crt', {
+        home,
+        signedIn: false,
+      });
+      assert.deepEqual([right.exit, await listed()], [0, ['lab-7']]);
+      assert.match(right.talk, /sentinel device explain lab-7/);
+    });
+
+    it('revokes nothing of another authority, and nothing unasked', async (t) => {
+      const { home, routes, listed } = await issued(t);
+      const foreign = await runCommand(t, 'ca revoke lab-7 --yes', { home, routes: routes({ issuer: 'CN=Another' }) });
+      assert.equal(foreign.exit, 1);
+      assert.match(foreign.talk, /not of this authority/);
+      const none = await runCommand(t, 'ca revoke lab-7 --yes', { home, routes: routes(null) });
+      assert.match(none.talk, /no certificate that is pinned/);
+      const unasked = await runCommand(t, 'ca revoke lab-7', { home, routes: routes({}) });
+      assert.equal(unasked.exit, 2);
+      const environment = { SENTINEL_TLS_CA: '/etc/pki/ca.crt' };
+      const elsewhere = await runCommand(t, 'ca revoke lab-7 --yes', { home, routes: routes({}), environment });
+      assert.match(elsewhere.talk, /SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS/);
+      assert.deepEqual(await listed(), []);
+    });
   });
 
   it('makes the pair that an agent signs its measurements with, where the quick start has it (AG-05)', async (t) => {

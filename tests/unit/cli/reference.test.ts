@@ -100,7 +100,7 @@ const routes: Routes = {
 
 /** What a person answers whom the command asks; null where nobody is asked. */
 function asked(command: string): readonly string[] | null {
-  if (/ device (reject|revoke|reset)\b/.test(command)) return ['lab-1'];
+  if (/ (device (reject|revoke|reset)|ca revoke)\b/.test(command)) return command.includes(' --yes') ? null : ['lab-1'];
   if (/ device retire\b/.test(command)) return command.includes(' - ') ? [] : ['3 devices'];
   if (/ device approve\b/.test(command)) return ['yes'];
   if (/ approval approve\b/.test(command)) return ['yes'];
@@ -110,8 +110,8 @@ function asked(command: string): readonly string[] | null {
   return null;
 }
 
-/** The files that examples name. */
-async function prepare(home: string): Promise<void> {
+/** The files that examples name; and of which authority devices are. */
+async function prepare(home: string): Promise<Routes> {
   await mkdir(join(home, '.sentinel', 'secrets'), { recursive: true });
   await writeFile(join(home, '.sentinel', 'secrets', 'approver1.password'), 'secret', { mode: 0o600 });
   await writeFile(join(home, '.env'), '', { mode: 0o600 });
@@ -119,7 +119,13 @@ async function prepare(home: string): Promise<void> {
   const checkpoint = { payload: { id: approvalId, at: now.toISOString() } };
   const name = checkpointFileName(checkpoint.payload);
   await writeFile(join(home, 'checkpoints', name), JSON.stringify(checkpoint));
-  await createDevelopmentCa(join(home, 'ca'), { clock: systemClock, random: systemRandom });
+  const ca = await createDevelopmentCa(join(home, 'ca'), { clock: systemClock, random: systemRandom });
+  await mkdir(join(home, 'lab-1-old'));
+  const { certificatePem } = await ca.issueDevice({ deviceId: 'lab-1' });
+  await writeFile(join(home, 'lab-1-old', 'device.crt'), certificatePem);
+  const certificate = aDevice().certificate;
+  assert.ok(certificate);
+  return { 'GET /api/devices/lab-1': { body: aDevice({ certificate: { ...certificate, issuer: ca.subject } }) } };
 }
 
 /** Those whose outcome depends on a database, or on settings that nobody has made yet; tests of their own run them for real. */
@@ -132,10 +138,14 @@ describe('the reference of the command line', () => {
     for (const command of commandsOf(line)) {
       it(`runs: ${command}`, async (t) => {
         const home = await aHome(t);
-        await prepare(home);
+        const issued = await prepare(home);
         const answers = asked(command);
         const terminal = fakeTerminal({ input: 'lab-1\nlab-2\n', ...(answers === null ? {} : { answers }) });
-        const { exit, talk } = await runCommand(t, withoutWatch(wordsOf(command)), { home, terminal, routes });
+        const { exit, talk } = await runCommand(t, withoutWatch(wordsOf(command)), {
+          home,
+          terminal,
+          routes: command.includes(' ca revoke ') ? { ...routes, ...issued } : routes,
+        });
         if (mayFail.test(command)) assert.notEqual(exit, 2, talk);
         else assert.equal(exit, 0, talk);
       });

@@ -277,4 +277,13 @@ describe('what the first version wrote', () => {
     const heard = given(devices.trusted, news(devices.trusted, { standing: failed }));
     assert.match(deviceActor.describe(heard), /evidence failed: PCR 7 is not an approved value/);
   });
+
+  it('is described as revoked once its certificate is, whatever the tier of the row (RV-02)', () => {
+    assert.doesNotMatch(deviceActor.describe(devices.trusted), /revoked/);
+    const heard = given(devices.trusted, news(devices.trusted, { revoked: ['first'] }));
+    assert.match(
+      deviceActor.describe(heard),
+      /is \*\*approved\*\*, tier at most \*\*revoked\*\*[^]*`[^`]+`, revoked: it is refused for ever/,
+    );
+  });
 });

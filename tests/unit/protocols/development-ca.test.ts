@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { systemRandom as random, type Clock } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { parseCertificate } from '#protocols/certificate.ts';
+import { isCurrent, isListed, readRevocationLists, type RevocationList } from '#protocols/crl.ts';
 import { matchCommonName, parseTrustAnchors } from '#protocols/device-certificate.ts';
 import { createDevelopmentCa, type DevelopmentCa } from '#protocols/development-ca.ts';
 import { verify } from './certificate-forge.ts';
@@ -204,4 +205,75 @@ describe('issueDevice', () => {
       await assert.rejects(ca.issueDevice({ deviceId }), { code: 'request.invalid' });
     });
   }
+});
+
+describe('revoke', () => {
+  useFolder();
+
+  async function published(): Promise<RevocationList> {
+    const [list] = readRevocationLists(Buffer.from(await read('ca.crl')), [parseCertificate(await read('ca.crt'))]);
+    assert.ok(list);
+    return list;
+  }
+  const serialOf = async (ca: DevelopmentCa, deviceId: string): Promise<string> =>
+    parseCertificate((await ca.issueDevice({ deviceId })).certificatePem).serialNumber;
+
+  it('has a list from the start that revokes nobody, and is current for as long as the authority is', async () => {
+    const ca = await load();
+    assert.deepEqual(await ca.publishList(), { file: file('ca.crl'), number: 1 });
+    const list = await published();
+    assert.deepEqual([list.entries, list.number, list.issuer], [0, '1', ca.subject]);
+    for (const day of [0, 300, 3650]) assert.ok(isCurrent(list, later(day)), `after ${day} days`);
+    assert.ok(isCurrent(list, new Date(start.getTime() - 60_000)), 'with a clock that was put back');
+  });
+
+  it('lists a certificate for ever, and each new list has a higher number (RV-02)', async () => {
+    const ca = await load();
+    const [first, second, other] = await Promise.all(['a', 'b', 'c'].map((id) => serialOf(ca, id)));
+    assert.ok(first && second && other);
+    assert.equal((await ca.revoke(first)).number, 2);
+    today = later(1);
+    assert.equal((await (await load()).revoke(second.toUpperCase())).number, 3);
+    assert.equal((await ca.revoke(`00${first}`)).number, 3, 'once more changes nothing');
+    const list = await published();
+    assert.deepEqual(
+      [first, second, other].map((serial) => isListed(list, serial)),
+      [true, true, false],
+    );
+    assert.equal(list.thisUpdate, later(1).toISOString().replace('.500', '.000'));
+    assert.ok(isCurrent(list, today));
+  });
+
+  it('forgets nobody when several revoke at once', async () => {
+    const ca = await load();
+    const serials = await Promise.all(Array.from({ length: 8 }, (_, n) => serialOf(ca, `device-${n}`)));
+    await Promise.all(serials.map((serial) => ca.revoke(serial)));
+    const list = await published();
+    assert.ok(serials.every((serial) => isListed(list, serial)));
+    assert.equal(list.number, '9');
+  });
+
+  it('makes a list anew that is gone, damaged or of before, and leaves a right one alone', async () => {
+    const ca = await load();
+    const serial = await serialOf(ca, 'a');
+    await ca.publishList();
+    const before = await read('ca.crl');
+    await ca.revoke(serial);
+    const right = await read('ca.crl');
+    await ca.publishList();
+    assert.equal(await read('ca.crl'), right);
+    for (const damage of [null, 'x', before]) {
+      await (damage === null ? rm(file('ca.crl')) : writeFile(file('ca.crl'), damage));
+      await ca.publishList();
+      assert.ok(isListed(await published(), serial));
+    }
+  });
+
+  it('refuses what is no serial number, and what it wrote down when that is damaged', async () => {
+    const ca = await load();
+    for (const wrong of ['', 'xyz', '1\n2', '1'.repeat(41)])
+      await assert.rejects(ca.revoke(wrong), { code: 'request.invalid' });
+    await writeFile(file('revoked.txt'), 'nonsense\n');
+    await assert.rejects(ca.publishList(), { code: 'trust_anchor.invalid', message: /revoked\.txt/ });
+  });
 });
