@@ -42,6 +42,11 @@ export function createAgentTransport(
           } else readAnswer(answer).then(resolve, reject);
         });
         sent.on('error', reject);
+        // Nobody asked for that, and Node would say nothing more, not even when the signal aborts.
+        sent.once('upgrade', (_answer, socket) => {
+          socket.destroy();
+          reject(new Error('the server switches to another protocol'));
+        });
         write(sent, body ?? '');
       }),
     close: () => agent.destroy(),

@@ -96,9 +96,14 @@ async function send(
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   request.once('response', resolve);
   request.once('error', reject);
+  // Nobody asked for that, and Node would say nothing more, not even when the time is over.
+  request.once('upgrade', (_answer, socket) => {
+    socket.destroy();
+    reject(new Error('it switches to another protocol'));
+  });
   request.end(body);
   try {
-    const response = await promise;
+    const response = await within(signal, promise);
     return { status: response.statusCode ?? 0, body: await readBody(response, maximumBytes) };
   } finally {
     // Late errors of a connection that is given up are nobody's any more.
@@ -119,7 +124,7 @@ async function readBody(response: IncomingMessage, maximumBytes: number): Promis
   return Buffer.concat(chunks);
 }
 
-/** The system's look-up cannot be stopped, but nobody has to wait for it. */
+/** Some of it cannot be stopped, such as the system's look-up, but nobody has to wait for it. */
 function within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const give = (): void => reject(signal.reason as Error);

@@ -368,6 +368,8 @@ describe('the connection of an agent', () => {
     await assert.rejects(send(), /too large/);
     answers[0] = { status: 307, headers: { location: 'https://elsewhere.example' } };
     await assert.rejects(send(), /redirects/);
+    answers[0] = { status: 101, headers: { connection: 'Upgrade', upgrade: 'something' } };
+    await assert.rejects(send(), /another protocol/);
     for (const body of [
       '',
       'null',

@@ -34,6 +34,7 @@ const forbidden = [
   '239.255.255.250',
   '240.0.0.1',
   '255.255.255.255',
+  '168.63.129.16',
   '::',
   '::1',
   '::127.0.0.1',
@@ -210,6 +211,10 @@ describe('a call', () => {
     for (const { port } of [silent, dripping])
       assert.equal(await codeOf(outbound(`http://127.0.0.1:${port}/`, short)), 'outbound.failed');
     assert.equal(await codeOf(outbound(`http://127.0.0.1:${endless.port}/`, call)), 'outbound.failed');
+    const switching = await listener(t, (_request, response) =>
+      response.writeHead(101, { connection: 'Upgrade', upgrade: 'something' }).end(),
+    );
+    assert.equal(await codeOf(outbound(`http://127.0.0.1:${switching.port}/`, call)), 'outbound.failed');
     const lost = createOutbound({ addresses: createOutboundAddresses([]), lookup: () => new Promise(() => {}) });
     assert.equal(await codeOf(lost('http://slow.example/', short)), 'outbound.failed');
   });
