@@ -186,21 +186,25 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     return { verdict, circumstances };
   }
 
-  /** With the credential that a key has to open before it counts. */
+  /** What to ask next, with the credential that a key has to open before it counts; without one there is no verdict. */
   function nextChallenge(
     { evidence }: EvidenceOf,
     verdict: Verdict,
     { grant, challenge }: DeviceStanding,
     now: Date,
-  ): StoredChallenge | null {
+  ): { readonly verdict: Verdict; readonly next: StoredChallenge | null } {
     // What is open stays open for whoever it was meant for.
     if (verdict.code === 'attestation.nonce_unknown' && challenge !== null && challenge.expires_at > now.toISOString())
-      return null;
+      return { verdict, next: null };
     const question = questionFor(grant?.assigned_tags ?? []);
-    if (question === null) return null;
+    if (question === null) return { verdict, next: null };
     const next = challengeFor(question);
-    if (verdict.outcome !== 'unproven') return next;
-    return { ...next, activation: activationFor({ evidence, verdict, basis, now, random }) };
+    if (verdict.outcome !== 'unproven') return { verdict, next };
+    try {
+      return { verdict, next: { ...next, activation: activationFor({ evidence, verdict, basis, now, random }) } };
+    } catch {
+      return { verdict: unjudged, next };
+    }
   }
 
   function tierOf(standing: Pick<DeviceStanding, 'grant' | 'attestation'>, now: string): TrustTier {
@@ -273,7 +277,8 @@ export function createAttestation(deps: AttestationDeps): Attestation {
       const judgedAt = clock.now();
       const now = judgedAt.toISOString();
       const end = deps.metrics.evidenceDuration.startTimer();
-      const { verdict, circumstances } = await verdictOn(given, standing, judgedAt);
+      const { verdict: judged, circumstances } = await verdictOn(given, standing, judgedAt);
+      const { verdict, next } = nextChallenge(given, judged, standing, judgedAt);
       end();
       const recorded = await deps.recordVerdict(
         device.project,
@@ -288,7 +293,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
         },
         {
           now,
-          next: nextChallenge(given, verdict, standing, judgedAt),
+          next,
           mostUnmoving,
           standingAfter: (before) => standingAfter(before, verdict, { provider: basis.provider, at: now }),
           announce: (before, after) => announce(device.id, now, requestId, before, after),

@@ -154,7 +154,17 @@ function endorsementKey(
   symmetricBits: 128 | 256,
 ): EndorsementKey {
   const { key, nameHash, curve = null } = area;
+  if (curve === null) requireUsableModulus(key);
   return { key, nameHash, curve, symmetricBits, id: endorsementKeyId(key) };
+}
+
+/** A number that is even, or an exponent that no key has, is read as a key, and then nothing can be encrypted with it. */
+function requireUsableModulus(key: KeyObject): void {
+  const { publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  const isOdd = (number: bigint): boolean => (number & 1n) === 1n;
+  const lastByte = Buffer.from(key.export({ format: 'jwk' }).n ?? '', 'base64url').at(-1) ?? 0;
+  if (!isOdd(BigInt(lastByte)) || !isOdd(publicExponent) || publicExponent < 3n || publicExponent > 0xffff_ffffn)
+    throw evidenceFault('key_unfit', 'The endorsement key is none that something can be encrypted for');
 }
 
 function seedForRsa({ key, nameHash }: EndorsementKey, random: Random): { seed: Buffer; encryptedSecret: Buffer } {

@@ -12,7 +12,7 @@ import type { AttestationChallenge } from '#contracts/http/heartbeat.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { readSettings } from '#contracts/settings.ts';
 import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
-import { judgeEvidence } from '#protocols/attestation-verdict.ts';
+import { judgeEvidence, unjudged } from '#protocols/attestation-verdict.ts';
 import { makeSignedMeasurement } from '#protocols/signed-measurement.ts';
 import {
   askForEvidence,
@@ -589,6 +589,20 @@ describe('evidence', () => {
     const { nonce } = await challengeFor(failing, own.id);
     await refused(judge(failing, own.id, answer(own, nonce)));
     assert.equal(failing.stateOf(await failing.readStanding({ project, id: own.id })), 'failed');
+  });
+
+  it('lowers trust when no credential can be made for a key that would have to open it (SA-03)', async () => {
+    const own = await device('unopened');
+    const sound = attesting().attestation;
+    await judge(sound, own.id, answer(own, (await challengeFor(sound, own.id)).nonce));
+    const verdict = { ...unjudged, outcome: 'unproven' as const, code: null, key_id: own.keyId };
+    const { attestation } = attesting({}, { judge: () => Promise.resolve(verdict) });
+    const { nonce } = await challengeFor(attestation, own.id);
+    const { code, facts, members } = await refused(judge(attestation, own.id, answer(own, nonce)));
+    assert.deepEqual([code, facts['reason']], ['attestation.failed', 'judgement_failed']);
+    assert.ok(members.attestation_challenge !== null && members.attestation_challenge.nonce !== nonce);
+    const standing = await attestation.readStanding({ project, id: own.id });
+    assert.equal(attestation.stateOf(standing), 'failed');
   });
 
   it('is not looked at while too much waits: the device comes again, and stands where it stood', async () => {

@@ -1,6 +1,6 @@
 // Credentials for a TPM, opened here as a TPM would; tests/e2e/tpm.test.ts has real TPMs open them.
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { systemRandom } from '#contracts/deps.ts';
 import { credentialFile, endorsementKeyOf, makeCredential, readEndorsementKey } from '#protocols/tpm-credential.ts';
@@ -63,6 +63,22 @@ describe('readEndorsementKey', () => {
     for (let at = 4; at < 44; at += 1)
       for (let bit = 0; bit < 8; bit += 1) refusalOf(() => readEndorsementKey(flipped(area, at, bit)), `${at} ${bit}`);
     refuses('key_unfit', () => readEndorsementKey(bytesOf(quoteVector('ecdsa', 'sha256', 'ecc').evidence.ak_public)));
+  });
+
+  it('refuses numbers with which nothing can be encrypted, however they came here (SA-22)', () => {
+    const area = bytesOf(endorsementVector('rsa').ek_public);
+    const even = Buffer.from(area);
+    even[even.length - 1] = (even.at(-1) ?? 0) & 0xfe;
+    refuses('key_unfit', () => readEndorsementKey(even));
+    const { n = '' } = readEndorsementKey(area).key.export({ format: 'jwk' });
+    const keyOf = (modulus: string, exponent: string): KeyObject =>
+      createPublicKey({ key: { kty: 'RSA', n: modulus, e: exponent }, format: 'jwk' });
+    const evenModulus = Buffer.from(n, 'base64url');
+    evenModulus[evenModulus.length - 1] = 0;
+    refuses('key_unfit', () => endorsementKeyOf(keyOf(evenModulus.toString('base64url'), 'AQAB')));
+    for (const exponent of ['AQ', 'Ag', 'AQAA', 'AQAAAAE', n])
+      refuses('key_unfit', () => endorsementKeyOf(keyOf(n, exponent)));
+    assert.ok(endorsementKeyOf(keyOf(n, 'AQAB')));
   });
 
   it('refuses what is cut off or too long', () => {
