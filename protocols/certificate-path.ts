@@ -1,8 +1,8 @@
 // Certification paths (RFC 5280 §6.1): one search and one set of rules for everything whose certificates are proven here.
 //
-// Stricter than the RFC where that keeps it small: names are compared by their bytes, every authority below the anchor
-// counts for the path length, extensions that are not processed here refuse the path, and nothing weak is let through
-// anywhere in it. Revocation is not looked at.
+// Stricter than the RFC where that keeps it small: every authority below the anchor counts for the path length,
+// extensions that are not processed here refuse the path, and nothing weak is let through anywhere in it. Revocation is
+// not looked at.
 import { TrustError, type ProblemCode } from '#contracts/problems.ts';
 import { anyExtendedKeyUsage } from './certificate-extensions.ts';
 import { isIssuedBy, maximumCertificateBytes, readCertificate, refusingMalformed } from './certificate.ts';
@@ -119,14 +119,10 @@ function* pathsFrom<Anchor extends { readonly certificate: Certificate }>(
   if (path.length === among.longestPath - 1) return;
   for (const issuer of among.intermediates) {
     if (!canExtend(issuer)) continue;
-    // An authority that stands in a path twice vouches for nothing more; without it, hostile ones make few paths.
-    const intermediates = among.intermediates.filter((other) => !isSameAuthority(other, issuer));
+    // A key that stands in a path twice vouches for nothing more; without it, hostile authorities make few paths.
+    const intermediates = among.intermediates.filter(({ publicKey }) => !publicKey.equals(issuer.publicKey));
     yield* pathsFrom([...path, issuer], { ...among, intermediates });
   }
-}
-
-function isSameAuthority({ parts: one }: Certificate, { parts: other }: Certificate): boolean {
-  return one.subject.raw.equals(other.subject.raw) && one.spki.raw.equals(other.spki.raw);
 }
 
 function mayIssue({ parts: { publicKey, extensions, subjectName } }: Certificate, { purpose }: PathProfile): boolean {

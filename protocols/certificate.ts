@@ -7,7 +7,14 @@ import type { PublicKey, SignatureAlgorithm } from './certificate-algorithms.ts'
 import { readExtensions } from './certificate-extensions.ts';
 import type { CertificateExtensions, KeyUsage } from './certificate-extensions.ts';
 import { explicitTag, fieldsOf, readBytes, readDer, readInteger, readTime, tags, type DerElement } from './der.ts';
-import { attributeText, commonName, readName, writeName, type DistinguishedName } from './distinguished-name.ts';
+import {
+  attributeText,
+  commonName,
+  readName,
+  sameName,
+  writeName,
+  type DistinguishedName,
+} from './distinguished-name.ts';
 import { Malformed } from './malformed.ts';
 import { readPem } from './pem.ts';
 
@@ -74,7 +81,8 @@ export function sameSerial(a: string, b: string): boolean {
 
 /** Tells whether one certificate was issued by another: the name fits, and the signature is right. */
 export function isIssuedBy(child: Certificate, issuer: Certificate): boolean {
-  const named = child.parts.issuerName.length > 0 && child.parts.issuer.raw.equals(issuer.parts.subject.raw);
+  const { issuerName } = child.parts;
+  const named = issuerName.length > 0 && sameName(issuerName, issuer.parts.subjectName);
   return named && isSignedBy(child.parts.signed, issuer.parts.publicKey);
 }
 

@@ -9,7 +9,7 @@ import { explicitly, readExtensionList, type Extension } from './certificate-ext
 import { authorityId, type Certificate } from './certificate.ts';
 import { explicitTag, fieldsOf, readBoolean, readBytes, readDer, readInteger, readTime, tags } from './der.ts';
 import type { DerElement } from './der.ts';
-import { readName, writeName } from './distinguished-name.ts';
+import { readName, sameName, writeName } from './distinguished-name.ts';
 import { Malformed } from './malformed.ts';
 import { readPem } from './pem.ts';
 
@@ -197,13 +197,14 @@ function readList(input: Buffer, issuers: readonly Certificate[]): RevocationLis
     throw new Malformed('the version does not fit');
   if (next === undefined) throw new Malformed('it does not say when the next one comes');
   const extensions = extensionsField === undefined ? [] : readExtensionList(explicitly(extensionsField, 0));
-  const name = writeName(readName(issuer));
+  const issuerName = readName(issuer);
+  const name = writeName(issuerName);
   const signed = { bytes: body.raw, algorithm: readSignatureAlgorithm(algorithm), signature };
   const signer = issuers.find(
     ({ parts, isCa, keyUsage }) =>
       isCa &&
       (keyUsage === null || keyUsage.includes('cRLSign')) &&
-      parts.subject.raw.equals(issuer.raw) &&
+      sameName(issuerName, parts.subjectName) &&
       isSignedBy(signed, parts.publicKey),
   );
   if (signer === undefined)

@@ -80,6 +80,33 @@ export function attributeText({ value: { tag, content } }: NameAttribute): strin
   }
 }
 
+/**
+ * Tells whether two names are the same (RFC 5280 §7.1): those who issue certificates write the same text now in one string
+ * type and now in another. It says where to look, and proves nothing.
+ */
+export function sameName(one: DistinguishedName, other: DistinguishedName): boolean {
+  return one.length === other.length && comparableName(one) === comparableName(other);
+}
+
+const comparable = new WeakMap<DistinguishedName, string>();
+
+function comparableName(name: DistinguishedName): string {
+  let text = comparable.get(name);
+  if (text === undefined) {
+    text = JSON.stringify(name.map((rdn) => rdn.map(comparableAttribute).toSorted()));
+    comparable.set(name, text);
+  }
+  return text;
+}
+
+function comparableAttribute(attribute: NameAttribute): string {
+  const { tag, raw } = attribute.value;
+  const text = tag === tags.utf8String || tag === tags.printableString ? attributeText(attribute) : null;
+  // RFC 4518, as far as it goes for names of authorities: case and spaces that cannot be seen make no difference.
+  const prepared = text === null ? null : text.normalize('NFKC').toLowerCase().trim().replaceAll(/ +/g, ' ');
+  return JSON.stringify([attribute.type, prepared ?? { der: raw.toString('hex') }]);
+}
+
 function decode(encoding: 'utf-8' | 'utf-16be', bytes: Buffer): string | null {
   try {
     return new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -70,7 +70,7 @@ export async function issueCertificate(options: CertificateOptions): Promise<Iss
   const publicKey = importKey(createPublicKey(keyPem), hash, 'verify');
   const issuerPublicKey = importKey(createPublicKey(issuerKeyPem), hash, 'verify');
   const subject = new Name(options.subject);
-  // From the certificate's bytes, since names are compared by their bytes.
+  // From the certificate's bytes, so that it is written there as it is here.
   const issuer = options.issuer && new Name(subjectOf(options.issuer.certificatePem));
   const certificate = await X509CertificateGenerator.create({
     serialNumber: Buffer.from(options.serialNumber).toString('hex'),

@@ -17,6 +17,7 @@ import {
   writeDer,
   type DerElement,
 } from './der.ts';
+import { readName, sameName } from './distinguished-name.ts';
 import { Malformed } from './malformed.ts';
 
 /** More than any answer about one certificate, with the responder's certificates. */
@@ -197,9 +198,10 @@ function requireSigner(
   issuer: Certificate,
   now: Date,
 ): void {
+  const name = responder.tag === explicitTag(1) ? readName(explicitly(responder, 1)) : null;
   const isResponder = (candidate: Certificate): boolean =>
-    responder.tag === explicitTag(1)
-      ? explicitly(responder, 1).raw.equals(candidate.parts.subject.raw)
+    name !== null
+      ? sameName(name, candidate.parts.subjectName)
       : responder.tag === explicitTag(2) && octets(explicitly(responder, 2)).equals(keyHash(candidate));
   if (isResponder(issuer) && isSignedBy(signed, issuer.parts.publicKey)) return;
   const delegate = certificates.find((candidate) => isResponder(candidate) && isIssuedBy(candidate, issuer));
@@ -273,7 +275,8 @@ function certificateId(certificate: Certificate, issuer: Certificate): Buffer {
   return writeDer(
     tags.sequence,
     algorithm,
-    writeDer(tags.octetString, sha1(issuer.parts.subject.raw)),
+    // As the certificate writes it, which is what the responder knows it by.
+    writeDer(tags.octetString, sha1(certificate.parts.issuer.raw)),
     writeDer(tags.octetString, keyHash(issuer)),
     writeDer(tags.integer, content),
   );

@@ -76,10 +76,11 @@ export function der(tag: number, ...content: readonly (Buffer | string)[]): Buff
   return writeDer(tag, ...content.map((part) => Buffer.from(part)));
 }
 
-/** The DER of a name; each attribute is its type's DER without header, the tag of its value, and the value. */
-export function derName(
-  ...rdns: readonly (readonly [oid: string, tag: number, value: Buffer | string][])[]
-): Uint8Array<ArrayBuffer> {
+/** Attributes of one relative name: the DER of its type without header, the tag of its value, and the value. */
+export type ForgedName = readonly (readonly [oid: string, tag: number, value: Buffer | string])[];
+
+/** The DER of a name. */
+export function derName(...rdns: readonly ForgedName[]): Uint8Array<ArrayBuffer> {
   const name = rdns.map((rdn) =>
     der(0x31, ...rdn.map(([oid, tag, value]) => der(0x30, der(0x06, Buffer.from(oid, 'hex')), der(tag, value)))),
   );

@@ -25,6 +25,7 @@ import {
   verify,
   withAlgorithmParameters,
   withOtherSignature,
+  type ForgedName,
 } from './certificate-forge.ts';
 
 const fixture = (name: string): string =>
@@ -216,6 +217,40 @@ describe('verifyDeviceCertificate', () => {
     const renewed = await forgeAuthority('Rolled', { issuer: ca, keyPem: keys.keyPem });
     verify(await forgeLeaf(keys), { anchors, chain: [keys, renewed] });
     throwsCode('certificate.expired', () => verify(good, { anchors, at: new Date('2030-01-01') }));
+  });
+
+  it('finds an authority whose name is written in another string type, case or with other spaces (RFC 5280 §7.1)', async () => {
+    const root = await forgeAuthority('Maker of TPMs  Root');
+    const named = (...subject: readonly ForgedName[]) =>
+      forgeAuthority('', { subject: derName(...subject), keyPem: root.keyPem });
+    const [utf8, printable, teletex] = [0x0c, 0x13, 0x14];
+    for (const text of ['Maker of TPMs Root', 'maker OF tpms root', ' Maker  of TPMs Root ']) {
+      const leaf = await forgeLeaf(await named([[cn, printable, text]]));
+      assert.equal(verify(leaf, { anchors: anchorsOf(root) }).path.length, 2, text);
+    }
+    const text = 'Maker of TPMs Root';
+    const refused: Readonly<Record<string, readonly ForgedName[]>> = {
+      'another text': [[[cn, printable, `${text}s`]]],
+      'a space less': [[[cn, printable, 'Makerof TPMs Root']]],
+      'a string type that nobody knows the letters of': [[[cn, teletex, text]]],
+      'another attribute': [[[ou, printable, text]]],
+      'more after it': [[[cn, printable, text]], [[ou, utf8, 'x']]],
+      'more before it': [[[ou, utf8, 'x']], [[cn, printable, text]]],
+      'more beside it': [
+        [
+          [cn, printable, text],
+          [ou, utf8, 'x'],
+        ],
+      ],
+    };
+    for (const [title, subject] of Object.entries(refused)) {
+      const leaf = await forgeLeaf(await named(...subject));
+      throwsCode('certificate.untrusted', () => verify(leaf, { anchors: anchorsOf(root) }), title);
+    }
+    // The name shows where to look, and the key decides.
+    const another = await forgeAuthority('', { subject: derName([[cn, printable, text]]) });
+    const foreign = await forgeLeaf(another);
+    throwsCode('certificate.untrusted', () => verify(foreign, { anchors: anchorsOf(root) }));
   });
 
   it('knows critical policies for what they are, as makers of TPMs write them, and limits nobody by them (RFC 5280 §4.2.1.4)', async () => {

@@ -62,6 +62,17 @@ const codeOf = (act: () => unknown): string | null => {
 };
 
 describe('readRevocationLists', () => {
+  it('believes the authority also where its name is written in another string type, and nobody else', async () => {
+    const subject = [{ CN: [{ printableString: 'Sentinel test CA' }] }];
+    const printable = await forgeAuthority('', { subject, keyPem: ca.keyPem });
+    const list = read(forgeList(ca, { issuer: printable, revoked: [serialOf(leaf)] }));
+    assert.equal(
+      codeOf(() => requireNotListed(pathOf(leaf), byAuthority(list), now)),
+      'certificate.revoked',
+    );
+    refusedFor(/No authority that is trusted/, () => read(forgeList(other, { issuer: printable })));
+  });
+
   it('says what the list says, of DER and of PEM with several lists (RV-02)', () => {
     const first = forgeList(ca, { revoked: ['42', '0080', '7f00ff'], extensions: [numberExtension(7)] });
     const list = read(first);

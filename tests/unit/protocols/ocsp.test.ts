@@ -63,6 +63,20 @@ describe('readOcspAnswer', () => {
     assert.equal(read(answer({ status: statuses.revoked })).status, 'revoked');
   });
 
+  it('knows the certificate by the name of its issuer as it is written there (RFC 6960 §4.1.1)', async () => {
+    const subject = [{ CN: [{ printableString: parsed(ca).commonNames[0] ?? '' }] }];
+    const printable = await forgeAuthority('', { subject, keyPem: ca.keyPem });
+    const certificate = await forgeLeaf(printable);
+    const readIts = (options: Partial<AnswerOptions>) =>
+      readOcspAnswer(
+        answer({ certificate, ...options }),
+        { certificate: parsed(certificate), issuer: parsed(ca), nonce },
+        { now, maxAgeSeconds: daySeconds },
+      );
+    assert.equal(readIts({ issuer: printable }).status, 'good');
+    refusedFor(/another certificate/, () => readIts({ issuer: ca }));
+  });
+
   it('says what a responder says that the issuer lets answer', () => {
     assert.equal(read(answer({ signer: delegate, certificates: [delegate] })).status, 'good');
     assert.equal(read(answer({ signer: delegate, certificates: [delegate], byKey: true })).status, 'good');
