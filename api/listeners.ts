@@ -8,6 +8,7 @@ import { TrustError, type ProblemCode } from '#contracts/problems.ts';
 import type { Admission } from './admission.ts';
 import { limitHandshakes, type Handshakes } from './handshakes.ts';
 import { presentProblem, problemMediaType, refusalOf } from './problems.ts';
+import { restConnection } from './resting-connections.ts';
 import { bareHeaders } from './security-headers.ts';
 import { secureContextOptions, tlsOptions, type TlsMaterial } from './tls.ts';
 
@@ -133,9 +134,12 @@ function shedding(next: RequestListener, { admission, requestId }: ListenerDeps)
     }
     const id = requestId();
     const { status, headers, body } = bareProblem('heartbeat.shed', id);
+    const { retryAfterSeconds } = admitted;
     // The connection stays: a handshake costs more than many refusals.
-    response.writeHead(status, { ...headers, 'x-request-id': id, 'retry-after': String(admitted.retryAfterSeconds) });
+    response.writeHead(status, { ...headers, 'x-request-id': id, 'retry-after': String(retryAfterSeconds) });
     response.end(body);
+    // The server itself goes on reading when the answer has gone; this comes after it.
+    response.once('close', () => setImmediate(restConnection, request, retryAfterSeconds * 1000));
   };
 }
 
