@@ -30,6 +30,12 @@ export function registerSealGuard(
   app: FastifyInstance,
   { sealLagSeconds, limitSeconds, isRewritten, isAuditWritable, clock }: SealGuardDeps,
 ): void {
+  // A GET that is on record has an effect, and whoever asks for the head of its answer would have it as well, for nothing.
+  app.addHook('onRoute', ({ url, method, config }) => {
+    if (config?.sealing === 'needed' && [method].flat().includes('HEAD'))
+      throw new TypeError(`route GET ${url} has an effect; it needs exposeHeadRoute: false`);
+  });
+
   let reading: { readonly at: number; readonly found: Promise<readonly [boolean, number, boolean]> } | null = null;
 
   app.addHook('preHandler', (request, _reply, done) => {

@@ -43,6 +43,7 @@ export const trustAssertionRoutes: FastifyPluginAsyncTypebox<TrustAssertionsDeps
     '/api/devices/:device_id/trust-assertion',
     {
       config: { access: 'assertion.mint', sealing: 'needed' },
+      exposeHeadRoute: false,
       schema: {
         operationId: 'mintTrustAssertion',
         tags: ['devices'],

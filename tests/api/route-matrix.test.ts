@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { roles } from '#contracts/permissions.ts';
 import { fakeApi } from '#tests/fakes/api-over-fakes.ts';
 import { approvedDevice, openApproval, pendingDevice } from '#tests/fakes/fake-registry.ts';
-import { addressOf, bodies, type Caller, matrix, routesOf } from '#tests/harness/routes.ts';
+import { addressOf, bodies, type Caller, matrix, routesOf, withEffect } from '#tests/harness/routes.ts';
 
 const upstream = createServer((_request, response) => response.end('ui'));
 
@@ -23,8 +23,17 @@ describe('route matrix', () => {
   it('states an answer for every route of the running router, and for no other', async (t) => {
     const { app } = await fakeApi(t);
     await app.ready();
-    const found = routesOf(app.printRoutes({ commonPrefix: false })).filter((route) => !route.startsWith('HEAD '));
+    const all = routesOf(app.printRoutes({ commonPrefix: false }));
+    const found = all.filter((route) => !route.startsWith('HEAD '));
     assert.deepEqual(found.toSorted(), Object.keys(matrix).toSorted());
+    const headless = found.filter((route) => route.startsWith('GET ') && !all.includes(route.replace('GET', 'HEAD')));
+    assert.deepEqual(headless, withEffect);
+  });
+
+  it('refuses to start with a route that has an effect, and has it again for its head', async (t) => {
+    const { app } = await fakeApi(t);
+    const config = { access: 'public', sealing: 'needed' } as const;
+    assert.throws(() => app.get('/api/minted', { config }, async () => 'x'), /exposeHeadRoute/);
   });
 
   it('refuses to start with a route that does not say who may call it', async (t) => {
@@ -38,7 +47,9 @@ describe('route matrix', () => {
       const callers: Caller[] = ['nobody', ...roles];
       for (const [index, caller] of callers.entries()) assert.equal(await ask(route, caller), row[index], caller);
       assert.equal(await ask(route, 'admin', 'other'), row[6], 'admin in another project');
-      if (route.startsWith('GET ')) assert.equal(await ask(route.replace('GET', 'HEAD'), 'nobody'), row[0], 'HEAD');
+      if (!route.startsWith('GET ')) return;
+      const head = withEffect.includes(route) ? 404 : row[0];
+      assert.equal(await ask(route.replace('GET', 'HEAD'), 'nobody'), head, 'HEAD');
     });
   }
 });

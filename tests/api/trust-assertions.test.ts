@@ -217,6 +217,20 @@ describe('GET /api/devices/:device_id/trust-assertion', () => {
     assert.equal((await app.inject({ url: '/api/devices/lab-1', headers })).statusCode, 200);
   });
 
+  it('mints nothing for a HEAD, which nobody would get, and does not count it (TF-04)', async (t) => {
+    const { ask, app, headers, audited } = await minting(t);
+    for (let i = 0; i < 121; i += 1) {
+      const answer = await app.inject({
+        method: 'HEAD',
+        url: '/api/devices/lab-1/trust-assertion?audience=demo',
+        headers,
+      });
+      assert.equal(answer.statusCode, 404);
+    }
+    assert.deepEqual(audited, []);
+    assert.equal((await ask('lab-1')).statusCode, 200);
+  });
+
   it('makes whoever asks for too many wait', async (t) => {
     const { ask } = await minting(t);
     for (let i = 0; i < 120; i += 1) assert.equal((await ask('lab-1')).statusCode, 200);

@@ -72,6 +72,9 @@ export const matrix: Readonly<Record<string, Row>> = {
   'GET *': open,
 };
 
+/** Routes that are not asked for the head of their answer alone: what they do would be done for nobody. */
+export const withEffect: readonly string[] = ['GET /api/devices/:device_id/trust-assertion'];
+
 export const bodies: Readonly<Record<string, object>> = {
   'POST /api/heartbeat': { device_id: 'device-1', heartbeat_counter: 1 },
   'POST /api/admin/login': { username: 'viewer', password },
