@@ -139,7 +139,7 @@ export function createHealthChecks(deps: HealthCheckDeps): Checks {
 }
 
 function judgeRevocation(lists: RevocationListsState, silent: number | null, now: Date): Check {
-  const { files, problems, outdated, nextUpdate } = lists;
+  const { files, problems, outdated, older, nextUpdate } = lists;
   if (silent !== null && silent > 0)
     return degraded('an OCSP responder does not answer; devices are refused as the answers that are kept run out');
   if (files === 0) return ok('the responders answer');
@@ -147,6 +147,11 @@ function judgeRevocation(lists: RevocationListsState, silent: number | null, now
   if (problem !== undefined) return degraded(`a list cannot be relied on, so devices may be refused: ${problem}`);
   if (outdated.length > 0) return degraded('a list is out of date, so the devices of its authority are refused');
   if (nextUpdate === null) return degraded('there is none, so every device is refused');
+  const [replaced] = older;
+  if (replaced !== undefined)
+    return degraded(
+      `a file holds an older list of ${replaced.kept.issuer} than before; the newer one stays in force until it runs out`,
+    );
   const minutes = Math.floor((Date.parse(nextUpdate) - now.getTime()) / 60_000);
   return ok(`current for ${minutes < 2 * 1440 ? `${minutes} min` : `${Math.floor(minutes / 1440)} d`}`);
 }

@@ -26,8 +26,16 @@ export interface RevocationListsState {
   readonly problems: readonly string[];
   /** Issuers whose lists are no longer, or not yet, current. */
   readonly outdated: readonly string[];
+  /** Lists that a file holds now, and that are older than one of the same authority that it held before. */
+  readonly older: readonly OlderList[];
   /** When the first of the current lists ends; null when there is none. */
   readonly nextUpdate: string | null;
+}
+
+export interface OlderList {
+  readonly found: RevocationList;
+  /** The newer one, which stays in force. */
+  readonly kept: RevocationList;
 }
 
 export interface RevocationListsDeps {
@@ -55,6 +63,9 @@ interface ListFile {
   lists: readonly RevocationList[] | null;
   /** What its lists were of when it could be read last; null when it never could. */
   authorities: ReadonlySet<string> | null;
+  /** The newest that it has held of each authority and scope, also while it cannot be relied on. */
+  newest: readonly RevocationList[];
+  older: readonly OlderList[];
   problem: string | null;
 }
 
@@ -66,6 +77,8 @@ export function createRevocationLists(deps: RevocationListsDeps): RevocationList
     seen: null,
     lists: null,
     authorities: null,
+    newest: [],
+    older: [],
     problem: 'was not read yet',
   }));
   let byAuthority: ReadonlyMap<string, readonly RevocationList[]> = new Map();
@@ -85,18 +98,22 @@ export function createRevocationLists(deps: RevocationListsDeps): RevocationList
     }
     try {
       const lists = await deps.read(await readAtMost(file.path, maximumListBytes, tooLarge), trusted);
-      requireNotOlder(file, lists);
-      file.lists = lists;
+      file.older = lists.flatMap((found) => olderThan(found, file.newest));
+      for (const { found, kept } of file.older)
+        log.warn(
+          { path: file.path, found: describe(found), kept: describe(kept) },
+          'a revocation list is older than one that was there before, which stays in force',
+        );
+      file.lists = lists.map((found) => olderThan(found, file.newest)[0]?.kept ?? found);
+      file.newest = [
+        ...file.lists,
+        ...file.newest.filter((before) => !file.lists?.some((list) => isOfSame(list, before))),
+      ];
       file.authorities = new Set(lists.map(({ authority }) => authority));
       file.problem = null;
-      log.info({ path: file.path, lists: lists.map(describe) }, 'revocation lists were read');
+      log.info({ path: file.path, lists: file.lists.map(describe) }, 'revocation lists were read');
       return true;
     } catch (error) {
-      if (error instanceof OlderList) {
-        file.problem = error.message;
-        log.warn({ path: file.path }, 'a revocation list is older than the one before, which stays in force');
-        return false;
-      }
       log.error({ err: error, path: file.path }, 'a revocation list cannot be read');
       return setProblem(file, error instanceof TrustError ? error.message : 'cannot be read');
     } finally {
@@ -110,6 +127,7 @@ export function createRevocationLists(deps: RevocationListsDeps): RevocationList
     const changed = file.lists !== null;
     file.version = null;
     file.lists = null;
+    file.older = [];
     file.problem = problem;
     return changed;
   }
@@ -156,6 +174,7 @@ export function createRevocationLists(deps: RevocationListsDeps): RevocationList
         files: files.length,
         problems: files.flatMap(({ problem }) => problem ?? []),
         outdated: lists.filter((list) => !isCurrent(list, now)).map(({ issuer }) => issuer),
+        older: files.flatMap(({ older }) => older),
         nextUpdate: ends.toSorted()[0] ?? null,
       };
     },
@@ -175,21 +194,13 @@ export function createRevocationLists(deps: RevocationListsDeps): RevocationList
 }
 
 /** Whoever can put an old list in the place of a new one could take revocations back. */
-function requireNotOlder(file: ListFile, lists: readonly RevocationList[]): void {
-  for (const before of file.lists ?? []) {
-    const same = lists.filter((list) => list.authority === before.authority && sameScope(list, before));
-    if (same.some((list) => list.thisUpdate < before.thisUpdate)) throw new OlderList();
-  }
+function olderThan(found: RevocationList, newest: readonly RevocationList[]): readonly OlderList[] {
+  const kept = newest.find((before) => isOfSame(found, before) && found.thisUpdate < before.thisUpdate);
+  return kept === undefined ? [] : [{ found, kept }];
 }
 
-class OlderList extends Error {
-  constructor() {
-    super('is older than the one before, which stays in force');
-  }
-}
-
-function sameScope(a: RevocationList, b: RevocationList): boolean {
-  return JSON.stringify(a.scope) === JSON.stringify(b.scope);
+function isOfSame(a: RevocationList, b: RevocationList): boolean {
+  return a.authority === b.authority && JSON.stringify(a.scope) === JSON.stringify(b.scope);
 }
 
 function mayConcern(authorities: ReadonlySet<string> | null, path: readonly Certificate[]): boolean {

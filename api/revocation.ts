@@ -9,7 +9,7 @@ import { isCurrent, isListed, type RevocationList } from '#protocols/crl.ts';
 import type { PinnedCertificate, Revocation } from '#store/denylist.ts';
 import type { DeviceRef } from './actors.ts';
 import type { CertificateStatuses } from './certificate-status.ts';
-import type { RevocationLists } from './revocation-lists.ts';
+import type { OlderList, RevocationLists } from './revocation-lists.ts';
 import type { AnchorSet } from './trust-anchors.ts';
 
 export interface DeviceRevocation {
@@ -86,16 +86,18 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
     }
   }
 
-  function listsOf(project: string): readonly RevocationList[] {
+  /** Whose lists count for the devices of a project. */
+  function authoritiesOf(project: string): ReadonlySet<string> {
     const set = anchors();
     const own = set.anchors.filter(({ fingerprint }) => set.projectOf.get(fingerprint) === project);
-    const trusted = new Set([...own.map(({ certificate }) => certificate), ...deps.issuers].map(authorityId));
-    return lists.current().filter(({ authority }) => trusted.has(authority));
+    return new Set([...own.map(({ certificate }) => certificate), ...deps.issuers].map(authorityId));
   }
 
   async function sweepProject(project: string, requestId: string): Promise<void> {
-    const known = listsOf(project);
+    const trusted = authoritiesOf(project);
+    const known = lists.current().filter(({ authority }) => trusted.has(authority));
     const now = clock.now();
+    const devicesOf = new Map<string, number>();
     const listed: { device: DeviceRef; fingerprint: string; list: RevocationList }[] = [];
     let devices = 0;
     let uncovered = 0;
@@ -104,6 +106,7 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
       const page: readonly PinnedCertificate[] = await deps.pinned(project, after, pageSize);
       for (const { device_id, fingerprint_sha256, issuer, serial_number } of page) {
         devices += 1;
+        devicesOf.set(issuer, (devicesOf.get(issuer) ?? 0) + 1);
         const ofIssuer = known.filter((list) => list.issuer === issuer);
         const list = ofIssuer.find((candidate) => isListed(candidate, serial_number));
         if (list !== undefined)
@@ -113,7 +116,7 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
       after = page.at(-1)?.device_id ?? null;
       if (page.length < pageSize || closed) break;
     }
-    const { problems, outdated } = lists.state(now);
+    const { problems, outdated, older } = lists.state(now);
     const sources = [...new Set(listed.map(({ list }) => nameOf(list)))].slice(0, 10);
     await announce(project, 'certificates_listed', { affected: listed.length, devices, sources }, requestId);
     await announce(
@@ -125,6 +128,12 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
         devices,
         sources: [...problems, ...outdated].slice(0, 10),
       },
+      requestId,
+    );
+    await announceOlder(
+      project,
+      older.filter(({ kept }) => trusted.has(kept.authority)),
+      devicesOf,
       requestId,
     );
     for (const { device, fingerprint, list } of listed) {
@@ -163,6 +172,46 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
     announced.set(key, said);
   }
 
+  /**
+   * Says of each list whose file holds an older one now that somebody has put it there. It cuts nobody off, as long as the
+   * newer one is current, but may be somebody's attempt to take revocations back.
+   */
+  async function announceOlder(
+    project: string,
+    older: readonly OlderList[],
+    devicesOf: ReadonlyMap<string, number>,
+    requestId: string,
+  ): Promise<void> {
+    const prefix = `${project}/list_older/`;
+    const present = new Map<string, OlderList>(
+      older.map((pair) => [`${prefix}${pair.kept.authority}/${JSON.stringify(pair.kept.scope)}`, pair]),
+    );
+    for (const key of announced.keys()) if (key.startsWith(prefix) && !present.has(key)) announced.delete(key);
+    for (const [key, { found, kept }] of present) {
+      const said = JSON.stringify([found.number, found.thisUpdate, kept.number, kept.thisUpdate]);
+      if (announced.get(key) === said) continue;
+      await deps.audit(project, {
+        occurred_at: clock.now().toISOString(),
+        category: 'operations',
+        action: 'revocation.list_older',
+        actor: by,
+        subject: { kind: 'project', id: project },
+        outcome: 'refused',
+        details: {
+          issuer: kept.issuer,
+          number: found.number,
+          this_update: found.thisUpdate,
+          number_in_force: kept.number,
+          this_update_in_force: kept.thisUpdate,
+          in_force_until: kept.nextUpdate,
+          devices_of_issuer: devicesOf.get(kept.issuer) ?? 0,
+        },
+        request_id: requestId,
+      });
+      announced.set(key, said);
+    }
+  }
+
   async function sweepAll(): Promise<void> {
     do {
       again = false;
@@ -199,8 +248,9 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
     announcing ??= announceOutage()
       .catch((error: unknown) => log.warn({ err: error }, 'an outage was not announced; this is tried again'))
       .finally(() => (announcing = null));
-    const { files, problems, outdated } = lists.state(clock.now());
-    const state = JSON.stringify([problems, outdated, [...anchors().projectOf]]);
+    const { files, problems, outdated, older } = lists.state(clock.now());
+    const pairs = older.map(({ found, kept }) => [kept.authority, found.thisUpdate, kept.thisUpdate]);
+    const state = JSON.stringify([problems, outdated, pairs, [...anchors().projectOf]]);
     if (files === 0 || state === watched) return;
     watched = state;
     sweep();

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createHealthChecks, type HealthCheckDeps } from '#api/health-checks.ts';
 import { healthChecks } from '#contracts/health-checks.ts';
+import type { RevocationList } from '#protocols/crl.ts';
 import { fakeClock } from '#tests/fakes/fake-clock.ts';
 
 function checking(change: Partial<HealthCheckDeps> = {}) {
@@ -26,7 +27,7 @@ function checking(change: Partial<HealthCheckDeps> = {}) {
     isAuditWritable: async () => true,
     waitingNews: async () => 0,
     stuckActors: async () => 0,
-    revocationLists: () => ({ files: 0, problems: [], outdated: [], nextUpdate: null }),
+    revocationLists: () => ({ files: 0, problems: [], outdated: [], older: [], nextUpdate: null }),
     assertionKeys: () => ({ files: 0, unreadable: 0, signs: false }),
     evidenceJudge: () => null,
     silentResponders: () => null,
@@ -44,7 +45,8 @@ function checking(change: Partial<HealthCheckDeps> = {}) {
 
 const inDays = (days: number): string =>
   new Date(Date.parse('2026-11-22T12:00:00.000Z') + days * 86_400_000).toISOString();
-const lists = { files: 1, problems: [], outdated: [], nextUpdate: '2026-11-22T13:00:00.000Z' };
+const lists = { files: 1, problems: [], outdated: [], older: [], nextUpdate: '2026-11-22T13:00:00.000Z' };
+const kept = { issuer: 'CN=CA' } as RevocationList;
 
 describe('what readiness says', () => {
   it('is that every part works when it does', async () => {
@@ -100,6 +102,11 @@ describe('what readiness says', () => {
     ['revocation', { revocationLists: () => ({ ...lists, nextUpdate: null }) }, /^degraded: there is none/],
     ['revocation', { revocationLists: () => ({ ...lists, outdated: ['CN=CA'] }) }, /^degraded: a list is out of date/],
     ['revocation', { revocationLists: () => ({ ...lists, problems: ['is not there'] }) }, /^degraded:.*is not there/],
+    [
+      'revocation',
+      { revocationLists: () => ({ ...lists, older: [{ found: kept, kept }] }) },
+      /^degraded: a file holds an older list of CN=CA than before; the newer one stays in force/,
+    ],
     ['revocation', { revocationLists: () => lists }, /^ok: current for 60 min/],
     ['revocation', { revocationLists: () => ({ ...lists, nextUpdate: inDays(9) }) }, /^ok: current for 9 d$/],
     ['trust_assertions', { assertionKeys: () => ({ files: 1, unreadable: 0, signs: true }) }, /^ok: one key$/],

@@ -9,6 +9,7 @@ import { createRevocationLists } from '#api/revocation-lists.ts';
 import type { ProblemCode } from '#contracts/problems.ts';
 import { parseCertificate } from '#protocols/certificate.ts';
 import type { IssuedCertificate } from '#protocols/issue-certificate.ts';
+import { writePem } from '#protocols/pem.ts';
 import { fakeClock } from '#tests/fakes/fake-clock.ts';
 import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { anchorsOf, forgeAuthority, forgeLeaf, now, verify } from '#tests/unit/protocols/certificate-forge.ts';
@@ -73,6 +74,8 @@ const revokes = (number: number): Buffer => {
 };
 const clean = (number: number): Buffer =>
   forgeList(ca, { extensions: [numberExtension(number)], thisUpdate: at(number) });
+const pemOf = (...lists: readonly Buffer[]): Buffer =>
+  Buffer.from(lists.map((der) => writePem(der, 'X509 CRL')).join('\n'));
 const at = (hour: number): Date => new Date(now.getTime() - 86_400_000 + hour * 3_600_000);
 
 describe('revocation lists in files', () => {
@@ -145,7 +148,50 @@ describe('revocation lists in files', () => {
     await put('ca.crl', clean(4));
     await settle();
     assert.equal(verdict(), 'certificate.revoked');
-    assert.match(lists.state(clock.now()).problems.join(), /older/);
+    const { older, problems, nextUpdate } = lists.state(clock.now());
+    assert.deepEqual(
+      older.map(({ found, kept }) => [kept.issuer, found.number, kept.number]),
+      [['CN=Sentinel Test CA', '4', '5']],
+    );
+    assert.deepEqual(problems, []);
+    assert.notEqual(nextUpdate, null);
+    await put('ca.crl', revokes(6));
+    await settle();
+    assert.deepEqual(lists.state(clock.now()).older, []);
+  });
+
+  it('keep the newer list of one authority, and take up that of another from the same file', async (t) => {
+    const [issued, stranger] = [revokes(5), forgeList(other, { extensions: [numberExtension(1)], thisUpdate: at(1) })];
+    const newer = forgeList(other, { extensions: [numberExtension(2)], thisUpdate: at(2) });
+    const { put, settle, lists, clock } = await listsIn(t, { 'all.crl': pemOf(issued, stranger) });
+    await put('all.crl', pemOf(clean(4), newer));
+    await settle();
+    assert.deepEqual(
+      lists.current().map(({ issuer, number }) => [issuer, number]),
+      [
+        ['CN=Sentinel Test CA', '5'],
+        ['CN=Another CA', '2'],
+      ],
+    );
+    assert.deepEqual(
+      lists.state(clock.now()).older.map(({ kept }) => kept.issuer),
+      ['CN=Sentinel Test CA'],
+    );
+  });
+
+  it('keep the newer list also when the file was gone or broken before an older one comes', async (t) => {
+    const { put, folder, verdict, settle } = await listsIn(t, { 'ca.crl': revokes(5) });
+    await rm(join(folder, 'ca.crl'));
+    await settle();
+    assert.equal(verdict(), 'certificate.crl_unavailable');
+    await put('ca.crl', clean(4));
+    await settle();
+    assert.equal(verdict(), 'certificate.revoked');
+    await put('ca.crl', forgeList(other));
+    await settle();
+    await put('ca.crl', clean(4));
+    await settle();
+    assert.equal(verdict(), 'certificate.revoked');
   });
 
   it('say nothing when none is configured', async (t) => {

@@ -38,7 +38,7 @@ function revoking(t: TestContext, fleet: readonly PinnedCertificate[]) {
   const happened: (string | AuditEntry)[] = [];
   const revoked: { project: string; revocation: Revocation }[] = [];
   let lists: readonly RevocationList[] = [];
-  let state: RevocationListsState = { files: 1, problems: [], outdated: [], nextUpdate: null };
+  let state: RevocationListsState = { files: 1, problems: [], outdated: [], older: [], nextUpdate: null };
   let refusal: TrustError | null = null;
   const set = anchorsOf(ca);
   const revocation = createDeviceRevocation({
@@ -145,6 +145,46 @@ describe('lists that cannot be relied on', () => {
     );
     await give(listOf(ca, []), { outdated: [] });
     await give([], { outdated: ['CN=Sentinel Test CA'] });
+    assert.equal(events().length, 2, 'and again after it was well');
+  });
+});
+
+describe('a list that is older than one that was there before', () => {
+  it('is named with its issuer and the devices of it, once, and cuts nobody off', async (t) => {
+    const fleet = [
+      ...pinned(20),
+      ...pinned(5, 'CN=Other CA').map((device) => ({ ...device, device_id: `other-${device.device_id}` })),
+    ];
+    const { give, events } = revoking(t, fleet);
+    const [newer] = listOf(ca, []);
+    const [foreign] = listOf(stranger, []);
+    assert.ok(newer && foreign);
+    const found = { ...newer, number: '0', thisUpdate: '2026-01-01T00:00:00.000Z' };
+    const current = [newer, { ...newer, issuer: 'CN=Other CA' }];
+    // Of an authority that is none of the project's nothing is said.
+    const older = [
+      { found, kept: newer },
+      { found: foreign, kept: foreign },
+    ];
+    await give(current, { older });
+    await give(current, { older });
+    assert.deepEqual(
+      events().map(({ action, category, outcome, details }) => ({ action, category, outcome, ...details })),
+      [
+        {
+          ...{ action: 'revocation.list_older', category: 'operations', outcome: 'refused' },
+          issuer: 'CN=Sentinel Test CA',
+          number: '0',
+          this_update: '2026-01-01T00:00:00.000Z',
+          number_in_force: '1',
+          this_update_in_force: newer.thisUpdate,
+          in_force_until: newer.nextUpdate,
+          devices_of_issuer: 20,
+        },
+      ],
+    );
+    await give(current, { older: [] });
+    await give(current, { older });
     assert.equal(events().length, 2, 'and again after it was well');
   });
 });
