@@ -24,8 +24,15 @@ import { registersToAsk, unjudged, type Judgement } from '#protocols/attestation
 import { digestOf } from '#protocols/canonical-json.ts';
 import { activationFor } from '#protocols/key-activation.ts';
 import { verifierRequest, type VerifierRequest } from '#protocols/verifier-answer.ts';
-import type { AskOptions, DeviceStanding, Question, RecordedVerdict, Unanswered } from '#store/attestation.ts';
-import type { lowerStandings, recordVerdict } from '#store/attestation.ts';
+import type {
+  AskOptions,
+  DeviceStanding,
+  Question,
+  RecordedVerdict,
+  RecordOptions,
+  Unanswered,
+} from '#store/attestation.ts';
+import type { lowerStandings } from '#store/attestation.ts';
 import type { DeviceRef } from './actors.ts';
 import type { EvidencePace } from './evidence-pace.ts';
 import type { Metrics } from './metrics.ts';
@@ -39,7 +46,7 @@ export interface AttestationDeps {
   readonly recordVerdict: (
     project: string,
     verdict: RecordedVerdict,
-    options: Parameters<typeof recordVerdict>[3],
+    options: RecordOptions,
   ) => Promise<DeviceStanding | null>;
   readonly askForEvidence: (
     project: string,

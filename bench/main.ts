@@ -7,6 +7,7 @@ import { heartbeatBench } from './heartbeat.ts';
 import { overloadBench } from './overload.ts';
 import { sealerBench } from './sealer.ts';
 import { startBench } from './start.ts';
+import { verdictsBench } from './verdicts.ts';
 import { tableOf, writeResult, type Measured } from './result.ts';
 
 /** What a bench started, it has ended when it returns. */
@@ -21,6 +22,7 @@ const benches: Readonly<Record<string, Bench>> = {
   sealer: sealerBench,
   start: startBench,
   attestation: attestationBench,
+  verdicts: verdictsBench,
 };
 
 process.exitCode = await main(process.argv.slice(2));

@@ -1,5 +1,6 @@
 // Attestation in the store: what devices are asked, what was made of their answers, and where that leaves them. Written by
 // the heartbeat path only. In every transaction the standing is locked before the challenge.
+import { createHash } from 'node:crypto';
 import type {
   AttestationBasis,
   AttestationBinding,
@@ -14,8 +15,10 @@ import type { Json } from '#contracts/deps.ts';
 import type { DeviceState, TrustTier } from '#contracts/states.ts';
 import { record } from './audit.ts';
 import { pinnedDenied, waitingCandidate } from './device-filter.ts';
+import { isReferenceGone } from './errors.ts';
 import { toInstant } from './plain.ts';
 import type { Store } from './store.ts';
+import { divide, unite, type VerdictParts } from './verdict-parts.ts';
 import { type ProjectTransaction, withProject } from './with-project.ts';
 
 /** The part of the grant that attestation depends on. */
@@ -178,6 +181,17 @@ export interface RecordedVerdict {
   readonly result: Verdict;
 }
 
+export interface RecordOptions {
+  readonly now: string;
+  /** What the verdict makes of the standing as it is then. */
+  readonly standingAfter: (before: DeviceAttestation | null) => DeviceAttestation;
+  /** What the device is asked now; null leaves the present challenge open. */
+  readonly next: StoredChallenge | null;
+  /** Of a device, within a minute, of what moves nothing. */
+  readonly mostUnmoving: number;
+  readonly announce: Announce;
+}
+
 /**
  * Writes a verdict down, moves the standing and asks anew, in one transaction. An answer uses its challenge up: of two that
  * answer the same one, the second finds it gone, and nothing is written of it.
@@ -185,22 +199,28 @@ export interface RecordedVerdict {
  * Whatever moves the standing is written down, and so is all verified evidence. Of the rest there is no end to what a
  * device can send: beyond so much of it within a minute it is counted in the row of its standing, which stays as it was.
  *
- * @param options.standingAfter  what the verdict makes of the standing as it is then
- * @param options.next           what the device is asked now; null leaves the present challenge open
- * @param options.mostUnmoving   of a device, within a minute, of what moves nothing
  * @returns null when the challenge was answered by somebody else in between
  */
 export async function recordVerdict(
   store: Store,
   project: string,
   verdict: RecordedVerdict,
-  options: {
-    readonly now: string;
-    readonly standingAfter: (before: DeviceAttestation | null) => DeviceAttestation;
-    readonly next: StoredChallenge | null;
-    readonly mostUnmoving: number;
-    readonly announce: Announce;
-  },
+  options: RecordOptions,
+): Promise<DeviceStanding | null> {
+  try {
+    return await tryToRecord(store, project, verdict, options);
+  } catch (error) {
+    // What it has in common with verdicts long past was swept in this very moment; nothing was written yet.
+    if (!isReferenceGone(error)) throw error;
+    return tryToRecord(store, project, verdict, options);
+  }
+}
+
+async function tryToRecord(
+  store: Store,
+  project: string,
+  verdict: RecordedVerdict,
+  options: RecordOptions,
 ): Promise<DeviceStanding | null> {
   const { device_id, circumstances, result } = verdict;
   const { now, standingAfter, next, mostUnmoving, announce } = options;
@@ -283,15 +303,24 @@ async function insertVerdict(
     readonly now: string;
   },
 ): Promise<void> {
+  const { own, common } = divide({ evidence, circumstances, result });
+  const common_digest = digestOf(tx.store, { basis_digest, content: common });
+  // What most verdicts find there already is sent as text, and read only where it is missing.
   await tx.query(
-    `INSERT INTO attestation_basis (project_id, digest, content, first_used_at) VALUES ($1, $2, $3, $4)
-     ON CONFLICT DO NOTHING`,
-    [tx.project, basis_digest, JSON.stringify(basis), now],
-  );
-  await tx.query(
-    `INSERT INTO attestation_verdict (project_id, device_id, verdict, at, provider, outcome, code, reason, changed,
-       generation, unrecorded, evidence_digest, evidence, circumstances, basis_digest, result)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+    `WITH basis AS (
+       INSERT INTO attestation_basis (project_id, digest, content, first_used_at)
+       SELECT $1, $14, $15::text::jsonb, $4
+       WHERE NOT EXISTS (SELECT FROM attestation_basis WHERE project_id = $1 AND digest = $14)
+       ON CONFLICT DO NOTHING),
+     common AS (
+       INSERT INTO attestation_common (project_id, digest, basis_digest, content, first_used_at)
+       SELECT $1, $16, $14, $17::text::jsonb, $4
+       WHERE NOT EXISTS (SELECT FROM attestation_common WHERE project_id = $1 AND digest = $16)
+       ON CONFLICT DO NOTHING)
+     INSERT INTO attestation_verdict (project_id, device_id, verdict, at, provider, outcome, code, reason, changed,
+       generation, unrecorded, evidence_digest, evidence, circumstances, result, common_digest)
+     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, part->'evidence', part->'circumstances', part->'result', $16
+     FROM (SELECT $13::jsonb AS part) whole`,
     [
       tx.project,
       device_id,
@@ -305,12 +334,17 @@ async function insertVerdict(
       after.generation,
       unrecorded,
       evidence_digest,
-      JSON.stringify(evidence),
-      JSON.stringify(circumstances),
+      JSON.stringify(own),
       basis_digest,
-      JSON.stringify(result),
+      JSON.stringify(basis),
+      common_digest,
+      JSON.stringify(common),
     ],
   );
+}
+
+function digestOf({ canonicalBytes }: Pick<Store, 'canonicalBytes'>, value: Json): string {
+  return createHash('sha256').update(canonicalBytes(value)).digest('hex');
 }
 
 /** A row to lock, where there is none yet. */
@@ -534,10 +568,13 @@ export interface StoredVerdict {
   readonly result: Verdict;
 }
 
+/** Its evidence, circumstances and result are parts, unless it is from before there were any. */
+type VerdictRow = StoredVerdict & { readonly common: Json };
+
 const verdictColumns = `v.verdict::float8 AS verdict, v.at, v.generation, v.changed, v.unrecorded::float8 AS unrecorded,
-  v.evidence_digest, v.evidence, v.circumstances, v.basis_digest, b.content AS basis, v.result`;
+  v.evidence_digest, coalesce(v.basis_digest, c.basis_digest) AS basis_digest`;
 const verdictTables = `attestation_verdict v
-  JOIN attestation_basis b ON b.project_id = v.project_id AND b.digest = v.basis_digest`;
+  LEFT JOIN attestation_common c ON c.project_id = v.project_id AND c.digest = v.common_digest`;
 
 /** The verdict of this number; null when there is none. */
 export async function findVerdict(
@@ -566,13 +603,18 @@ async function oneVerdict(
   values: readonly unknown[],
 ): Promise<StoredVerdict | null> {
   const [row] = await withProject(store, project, (tx) =>
-    tx.query<StoredVerdict>(
-      `SELECT ${verdictColumns} FROM ${verdictTables}
+    tx.query<VerdictRow>(
+      `SELECT ${verdictColumns}, v.evidence, v.circumstances, v.result, c.content AS common, b.content AS basis
+       FROM ${verdictTables}
+       JOIN attestation_basis b ON b.project_id = v.project_id AND b.digest = coalesce(v.basis_digest, c.basis_digest)
        WHERE v.project_id = $1 AND v.device_id = $2 AND ${condition} ORDER BY v.verdict DESC LIMIT 1`,
       [project, ...values],
     ),
   );
-  return row ? { ...row, at: toInstant(row.at) } : null;
+  if (row === undefined) return null;
+  const { common, evidence, circumstances, result, ...stored } = row;
+  const parts = unite({ evidence, circumstances, result } as unknown as Json, common) as unknown as VerdictParts;
+  return { ...stored, ...parts, at: toInstant(row.at) };
 }
 
 /** A verdict without what it rests on. */
@@ -586,14 +628,16 @@ export async function listVerdicts(
   page: { readonly limit: number; readonly after: number | null },
 ): Promise<readonly ListedVerdict[]> {
   const rows = await withProject(store, project, (tx) =>
-    tx.query<StoredVerdict>(
-      `SELECT v.verdict::float8 AS verdict, v.at, v.generation, v.changed, v.unrecorded::float8 AS unrecorded,
-         v.evidence_digest, v.basis_digest, v.result
-       FROM attestation_verdict v
+    tx.query<ListedVerdict & { readonly common: Json }>(
+      `SELECT ${verdictColumns}, v.result, c.content->'result' AS common FROM ${verdictTables}
        WHERE v.project_id = $1 AND v.device_id = $2 AND ($4::bigint IS NULL OR v.verdict < $4)
        ORDER BY v.verdict DESC LIMIT $3`,
       [project, deviceId, page.limit, page.after],
     ),
   );
-  return rows.map((row) => ({ ...row, at: toInstant(row.at) }));
+  return rows.map(({ common, result, ...row }) => ({
+    ...row,
+    result: unite(result as unknown as Json, common) as unknown as Verdict,
+    at: toInstant(row.at),
+  }));
 }

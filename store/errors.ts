@@ -11,6 +11,11 @@ export function isDatabaseError(error: unknown): boolean {
   return /^[0-9A-Z]{5}$/.test(codeOf(error));
 }
 
+/** What a row refers to is not there, any more. */
+export function isReferenceGone(error: unknown): boolean {
+  return codeOf(error) === '23503';
+}
+
 /** Somebody else was in the way: deadlock, serialisation failure, lock time-out. */
 export function isContention(error: unknown): boolean {
   return /^(40001|40P01|55P03)$/.test(codeOf(error));

@@ -121,15 +121,22 @@ export async function prune(
     [now.toISOString(), pruneBatch],
   );
   const before = new Date(now.getTime() - verdictDays * dayMs).toISOString();
-  let [verdicts, bases] = [0, 0];
+  const attestation = { verdicts: 0, commons: 0, bases: 0 };
   for (let step = 1; step <= verdictSteps; step += 1) {
-    const [more] = await store.query<{ verdicts: number; bases: number }>(
-      'SELECT verdicts::float8 AS verdicts, bases::float8 AS bases FROM prune_verdicts($1, $2)',
+    const [more = { verdicts: 0, commons: 0, bases: 0 }] = await store.query<typeof attestation>(
+      `SELECT verdicts::float8 AS verdicts, commons::float8 AS commons, bases::float8 AS bases
+       FROM prune_verdicts($1, $2)`,
       [before, pruneBatch],
     );
-    verdicts += more?.verdicts ?? 0;
-    bases += more?.bases ?? 0;
-    if ((more?.verdicts ?? 0) < pruneBatch) break;
+    attestation.verdicts += more.verdicts;
+    attestation.commons += more.commons;
+    attestation.bases += more.bases;
+    if (more.verdicts < pruneBatch) break;
   }
-  return { ...removed, attestation_verdicts: verdicts, attestation_bases: bases };
+  return {
+    ...removed,
+    attestation_verdicts: attestation.verdicts,
+    attestation_commons: attestation.commons,
+    attestation_bases: attestation.bases,
+  };
 }

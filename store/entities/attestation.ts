@@ -8,8 +8,6 @@ import type {
   CredentialActivation,
   QuotedClock,
   RegisterSelection,
-  AttestationCircumstances,
-  Verdict,
   VerdictOutcome,
 } from '#contracts/attestation.ts';
 import type { Json } from '#contracts/deps.ts';
@@ -43,6 +41,20 @@ export const AttestationBasisRow = defineEntity({
   },
 });
 
+/** What the verdicts of a device that goes on have in common, once for all of them. */
+export const AttestationCommon = defineEntity({
+  name: 'AttestationCommon',
+  tableName: 'attestation_common',
+  properties: {
+    project_id: p.text().primary(),
+    digest: p.text().primary(),
+    basis_digest: p.text(),
+    content: p.json<Json>(),
+    first_used_at: instant(),
+  },
+});
+
+/** Its evidence, circumstances and result are whole only together with what it has in common with others. */
 export const AttestationVerdict = defineEntity({
   name: 'AttestationVerdict',
   tableName: 'attestation_verdict',
@@ -60,9 +72,10 @@ export const AttestationVerdict = defineEntity({
     unrecorded: count(),
     evidence_digest: p.text(),
     evidence: p.json<Json>(),
-    circumstances: p.json<AttestationCircumstances>(),
-    basis_digest: p.text(),
-    result: p.json<Verdict>(),
+    circumstances: p.json<Json>(),
+    basis_digest: p.text().nullable(),
+    result: p.json<Json>(),
+    common_digest: p.text().nullable(),
   },
 });
 

@@ -1,6 +1,12 @@
 // Every entity. A test holds this list against the tables that the migrations make.
 import { Actor, ActorTransition, Approval, ApprovalConsumption } from './actor.ts';
-import { AttestationBasisRow, AttestationChallenge, AttestationVerdict, DeviceAttestationRow } from './attestation.ts';
+import {
+  AttestationBasisRow,
+  AttestationChallenge,
+  AttestationCommon,
+  AttestationVerdict,
+  DeviceAttestationRow,
+} from './attestation.ts';
 import { AuditCheckpoint, AuditEvent, AuditHead, OutboxEvent, SealerStatus } from './audit.ts';
 import {
   CertificateDenylist,
@@ -29,6 +35,7 @@ export const entities = [
   CertificateDenylist,
   AttestationChallenge,
   AttestationBasisRow,
+  AttestationCommon,
   AttestationVerdict,
   DeviceAttestationRow,
   Actor,

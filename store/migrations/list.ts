@@ -5,6 +5,7 @@ import { Attestation } from './attestation.ts';
 import { AttestationSweeps } from './attestation-sweeps.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { CertificateExpiry } from './certificate-expiry.ts';
+import { CommonVerdicts } from './common-verdicts.ts';
 import { DeviceTimeline } from './device-timeline.ts';
 import { Devices } from './devices.ts';
 import { EventProjects } from './event-projects.ts';
@@ -44,4 +45,5 @@ export const migrations = [
   { name: '0019-attestation-sweeps', class: AttestationSweeps },
   { name: '0020-failed-evidence', class: FailedEvidence },
   { name: '0021-unrecorded-evidence', class: UnrecordedEvidence },
+  { name: '0022-common-verdicts', class: CommonVerdicts },
 ] as const satisfies readonly MigrationObject[];

@@ -1,14 +1,29 @@
-// What of the evidence of a device is written down: whatever moves it, and of the rest no more than a device may fill a disk with.
+// What of the evidence of a device is written down: whatever moves it, of the rest so much, and what repeats once.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, describe, it } from 'node:test';
+import pg from 'pg';
+import { replayVerdict } from '#api/attestation-verdicts.ts';
 import type { AttestationBasis, StoredChallenge, Verdict } from '#contracts/attestation.ts';
+import type { Json } from '#contracts/deps.ts';
 import { standingAfter } from '#machines/attestation-standing.ts';
-import { unjudged } from '#protocols/attestation-verdict.ts';
+import { basisDigest } from '#protocols/attestation-basis.ts';
+import { judgeEvidence, unjudged } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
-import { askForEvidence, findVerdict, readStanding, recordVerdict, type DeviceStanding } from '#store/attestation.ts';
+import {
+  askForEvidence,
+  findVerdict,
+  listVerdicts,
+  readStanding,
+  recordVerdict,
+  type DeviceStanding,
+} from '#store/attestation.ts';
+import { prune } from '#store/reconcile.ts';
 import type { Store } from '#store/store.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import { eventually } from '#tests/harness/eventually.ts';
+import { circumstancesFor, judgedAt, provenEvidence, quoteBasis } from '#tests/unit/protocols/judgements.ts';
+import { quoteVector } from '#tests/unit/protocols/tpm-vectors.ts';
 import { after, auditEntry, digest, noon } from './builders.ts';
 import { type StoreTest, storeTest } from './database.ts';
 
@@ -241,5 +256,188 @@ describe('evidence of a device', () => {
       [(await standing(id)).unrecorded, (await standing(id)).attestation?.reason],
       [2, 'evidence_missing'],
     );
+  });
+});
+
+describe('verdicts of a device that goes on', () => {
+  const cleanup = cleanupAfterAll();
+  const vector = quoteVector('rsassa', 'sha256');
+  const judging = quoteBasis(vector);
+  let database: StoreTest;
+  before(async () => {
+    database = await storeTest(cleanup);
+  });
+
+  /** Judges a TPM's evidence that came at `now`, and writes the verdict down. */
+  async function attest(id: string, { now = judgedAt, tags = ['lab'] } = {}): Promise<DeviceStanding> {
+    const evidence = provenEvidence(vector);
+    const circumstances = circumstancesFor(vector, { device_id: id, assigned_tags: tags });
+    const result = judgeEvidence({ evidence, circumstances, basis: judging, now });
+    const recorded = await recordVerdict(
+      database.api,
+      project,
+      {
+        ...{ device_id: id, circumstances, basis: judging, basis_digest: basisDigest(judging), result },
+        evidence: evidence as unknown as Json,
+        evidence_digest: digestOf(evidence),
+      },
+      {
+        ...{ now: now.toISOString(), next: null, mostUnmoving, announce: () => [] },
+        standingAfter: (before_) => standingAfter(before_, result, { provider: 'tpm_quote_v1', at: now.toISOString() }),
+      },
+    );
+    assert.ok(recorded);
+    return recorded;
+  }
+  const later = (seconds: number): Date => new Date(judgedAt.getTime() + seconds * 1000);
+  const commonOf = (id: string) =>
+    database.rows<{ digest: string; verdicts: number }>(
+      `SELECT common_digest AS digest, count(*)::integer AS verdicts FROM attestation_verdict
+       WHERE device_id = $1 GROUP BY 1 ORDER BY min(verdict)`,
+      [id],
+    );
+
+  it('keep once what they have in common, and each comes to the same again', async () => {
+    for (let beat = 0; beat < 5; beat += 1) await attest('steady', { now: later(beat) });
+    await attest('steady', { now: later(5), tags: ['lab', 'moved'] });
+    assert.deepEqual(
+      (await commonOf('steady')).map(({ verdicts }) => verdicts),
+      [5, 1],
+    );
+    for (const verdict of [1, 5, 6]) {
+      const kept = await findVerdict(database.worker, project, 'steady', verdict);
+      assert.ok(kept);
+      assert.deepEqual(kept.evidence, JSON.parse(JSON.stringify(provenEvidence(vector))));
+      const { same, stored } = replayVerdict(kept);
+      assert.deepEqual([same, stored.outcome], [true, 'verified']);
+    }
+    const listed = await listVerdicts(database.api, project, 'steady', { limit: 2, after: null });
+    assert.deepEqual(
+      listed.map(({ result }) => [result.outcome, result.key_id]),
+      [
+        ['verified', vector.ak_name],
+        ['verified', vector.ak_name],
+      ],
+    );
+    assert.ok(listed.every(({ basis_digest }) => basis_digest === basisDigest(judging)));
+  });
+
+  it('show that what they have in common was changed since', async () => {
+    await attest('changed');
+    await database.rows(
+      `UPDATE attestation_common SET content = jsonb_set(content, '{evidence,pcrs,sha256,0}', '"00"')
+       WHERE digest = (SELECT common_digest FROM attestation_verdict WHERE device_id = 'changed')`,
+    );
+    const kept = await findVerdict(database.api, project, 'changed', 1);
+    const replay = kept && replayVerdict(kept);
+    assert.deepEqual([replay?.same, replay?.evidence_digest_matches], [false, false]);
+  });
+
+  it('from before anything was kept in common are whole', async () => {
+    await attest('earlier');
+    const whole = await findVerdict(database.api, project, 'earlier', 1);
+    assert.ok(whole);
+    const { evidence, circumstances, result } = whole;
+    await database.rows(
+      `UPDATE attestation_verdict SET evidence = $1, circumstances = $2, result = $3, basis_digest = $4,
+         common_digest = NULL WHERE device_id = 'earlier'`,
+      [...[evidence, circumstances, result].map((part) => JSON.stringify(part)), whole.basis_digest],
+    );
+    assert.deepEqual(await findVerdict(database.api, project, 'earlier', 1), whole);
+    assert.deepEqual(
+      (await listVerdicts(database.api, project, 'earlier', { limit: 1, after: null }))[0]?.result,
+      result,
+    );
+  });
+
+  /** Makes all verdicts of these devices as old as the sweep looks for, and what they rest on. */
+  async function age(...ids: string[]): Promise<void> {
+    await database.rows(
+      `UPDATE attestation_verdict SET at = now() - verdict * interval '1 minute' - interval '40 days', changed = false
+       WHERE device_id = ANY ($1)`,
+      [ids],
+    );
+    await database.rows(`UPDATE attestation_common SET first_used_at = now() - interval '90 days'`);
+    await database.rows(`UPDATE attestation_basis SET first_used_at = now() - interval '90 days'`);
+  }
+  const sweep = async () => {
+    const removed = await prune(database.worker, new Date(), { verdictDays: 30 });
+    return [removed['attestation_verdicts'], removed['attestation_commons'], removed['attestation_bases']];
+  };
+
+  it('are swept with what only they had in common, and with nothing that another one rests on', async () => {
+    for (const [beat, tags] of [['one'], ['one'], ['two'], ['three'], ['three']].entries())
+      await attest('swept', { now: later(beat), tags });
+    await attest('beside');
+    const [one, two, three] = await commonOf('swept');
+    await age('swept');
+    // Of the second state a verdict is kept that moved the device.
+    await database.rows(`UPDATE attestation_verdict SET changed = true WHERE device_id = 'swept' AND verdict = 3`);
+    assert.deepEqual(await sweep(), [3, 1, 0]);
+    assert.deepEqual(await commonOf('swept'), [
+      { ...two, verdicts: 1 },
+      { ...three, verdicts: 1 },
+    ]);
+    const left = await database.rows(`SELECT FROM attestation_common WHERE digest = $1`, [one?.digest]);
+    assert.equal(left.length, 0);
+    for (const verdict of [3, 5]) {
+      const kept = await findVerdict(database.worker, project, 'swept', verdict);
+      assert.equal(kept && replayVerdict(kept).same, true);
+    }
+    assert.deepEqual(await sweep(), [0, 0, 0]);
+    const orphans = `SELECT digest FROM attestation_common c
+      WHERE content->'circumstances'->>'device_id' = 'swept'
+        AND NOT EXISTS (SELECT FROM attestation_verdict v WHERE v.common_digest = c.digest)`;
+    assert.deepEqual(await database.rows(orphans), []);
+  });
+
+  const waits = (statement: string) =>
+    eventually(
+      async () =>
+        (
+          await database.rows(
+            `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+             AND query LIKE $1`,
+            [`%${statement}%`],
+          )
+        ).length > 0,
+      `${statement} waits`,
+    );
+  async function other(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: database.superuserUrl });
+    await client.connect();
+    cleanup.after(() => client.end());
+    return client;
+  }
+
+  it('come again while the sweep removes what they had in common, and find it missing or make it stay', async () => {
+    await attest('returns');
+    await attest('returns', { now: later(1), tags: ['other'] });
+    await age('returns');
+    const [first] = await commonOf('returns');
+    const client = await other();
+    await client.query('BEGIN');
+    // As the sweep does, which has not ended yet.
+    await client.query(`DELETE FROM attestation_verdict WHERE device_id = 'returns' AND verdict = 1`);
+    await client.query(`DELETE FROM attestation_common WHERE digest = $1`, [first?.digest]);
+    const coming = attest('returns', { now: later(2) });
+    await waits('INSERT INTO attestation_verdict');
+    await client.query('COMMIT');
+    assert.equal((await coming).attestation?.verdict, 3);
+    assert.equal((await findVerdict(database.api, project, 'returns', 3))?.circumstances.assigned_tags[0], 'lab');
+
+    await age('returns');
+    await client.query('BEGIN');
+    // As a heartbeat does, which has not ended yet.
+    await client.query(
+      `INSERT INTO attestation_verdict SELECT r.* FROM attestation_verdict v
+       CROSS JOIN LATERAL jsonb_populate_record(v, '{"verdict": 4}') r WHERE v.device_id = 'returns' AND v.verdict = 2`,
+    );
+    const sweeping = sweep();
+    await waits('prune_verdicts');
+    await client.query('COMMIT');
+    assert.deepEqual(await sweeping, [1, 0, 0]);
+    const kept = await findVerdict(database.worker, project, 'returns', 4);
+    assert.equal(kept && replayVerdict(kept).same, true);
   });
 });

@@ -138,6 +138,7 @@ describe('what looks across projects', () => {
       sessions: 1,
       totp_uses: 1,
       attestation_verdicts: 0,
+      attestation_commons: 0,
       attestation_bases: 0,
     });
     assert.deepEqual(await database.rows('SELECT DISTINCT key FROM idempotency_key'), [{ key: '1 hour' }]);
@@ -147,6 +148,7 @@ describe('what looks across projects', () => {
       sessions: 0,
       totp_uses: 0,
       attestation_verdicts: 0,
+      attestation_commons: 0,
       attestation_bases: 0,
     });
     assert.deepEqual(await database.rows('SELECT seq::integer FROM device_inbox'), [{ seq: 3 }]);

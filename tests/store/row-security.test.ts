@@ -50,6 +50,7 @@ const acrossProjects: Readonly<Record<string, Readonly<Record<string, string>>>>
     admin_session: 'SD',
     approval: 'S',
     attestation_basis: 'SD',
+    attestation_common: 'SD',
     attestation_verdict: 'SD',
     certificate_denylist: 'S',
     device: 'S',

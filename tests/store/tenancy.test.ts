@@ -22,6 +22,7 @@ const grants: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     audit_head: 'S',
     attestation_basis: 'SI',
     attestation_challenge: 'SIUD',
+    attestation_common: 'SI',
     attestation_verdict: 'SI',
     certificate_denylist: 'SI',
     device: 'S',
@@ -52,6 +53,7 @@ const grants: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     audit_event: 'SI',
     audit_head: 'S',
     attestation_basis: 'S',
+    attestation_common: 'S',
     attestation_verdict: 'S',
     // An actor that remembers a revocation which a restored database has lost puts it back.
     certificate_denylist: 'SI',
@@ -95,6 +97,7 @@ const grants: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     admin_session: 'SD',
     approval: 'S',
     attestation_basis: 'SD',
+    attestation_common: 'SD',
     attestation_verdict: 'SD',
     certificate_denylist: 'S',
     device: 'S',
