@@ -1,21 +1,24 @@
-// Connections of devices that were told to rest: what comes before the rest is over is not read. Whoever takes no notice of
-// a refusal would otherwise be refused again at once, and refusals would take the processor that people wait for.
+// Connections of devices that were told to rest: what they send at once all the same is not read for a while. Whoever takes
+// no notice of a refusal would otherwise be refused again and again, and that would take the processor people wait for.
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 
+/** Nor is it seen before that the other end has closed the connection, which then counts among all that are open. */
+const longestMs = 15_000;
+
 /**
- * Leaves the connection alone for so long, when the request has been answered; what was sent meanwhile is read then.
- * Only where a device has the connection for itself: behind a proxy, others would wait as well.
+ * Leaves the connection of a request that has been answered alone, for so long or a while; what was sent meanwhile is read
+ * then. Only where a device has the connection for itself: behind a proxy, others would wait as well.
  */
 export function restConnection({ socket, complete }: IncomingMessage, milliseconds: number): void {
   // Without a client certificate it may be somebody's browser.
-  if (!(socket instanceof TLSSocket) || !socket.authorized || !complete) return;
+  if (!(socket instanceof TLSSocket) || !socket.authorized || !complete || socket.destroyed) return;
   socket.pause();
   const over = (): void => {
     clearTimeout(timer);
     socket.off('close', over);
     socket.resume();
   };
-  const timer = setTimeout(over, milliseconds).unref();
+  const timer = setTimeout(over, Math.min(milliseconds, longestMs)).unref();
   socket.once('close', over);
 }
