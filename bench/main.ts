@@ -4,6 +4,7 @@ import { approvalsBench } from './approvals.ts';
 import { attestationBench } from './attestation.ts';
 import { enrollmentBench } from './enrollment.ts';
 import { heartbeatBench } from './heartbeat.ts';
+import { outageBench } from './outage.ts';
 import { overloadBench } from './overload.ts';
 import { sealerBench } from './sealer.ts';
 import { startBench } from './start.ts';
@@ -18,6 +19,7 @@ const benches: Readonly<Record<string, Bench>> = {
   approvals: approvalsBench,
   enrollment: enrollmentBench,
   heartbeat: heartbeatBench,
+  outage: outageBench,
   overload: overloadBench,
   sealer: sealerBench,
   start: startBench,

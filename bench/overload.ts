@@ -1,290 +1,180 @@
-// An outage and an overload: how long people wait while ten thousand devices come back at once, and what is still served
-// when more is asked than two cores can do.
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
+// Twice as many heartbeats as the server can judge, sent by devices that take no notice of being refused: what is still
+// accepted, and how long people wait meanwhile. The server has one core, and everybody else the other.
+import { execFileSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createClient, type Client } from '#client/client.ts';
-import { createTransport } from '#client/node-transport.ts';
-import { systemRandom } from '#contracts/deps.ts';
-import { hashPassword } from '#protocols/password.ts';
 import { withCleanup } from './cleanup.ts';
 import { copyDevices, enrol, settle, usedCounter } from './heartbeat/enrol.ts';
 import { deviceId, type Fleet } from './heartbeat/fleet-names.ts';
-import { mainDatabase, startInstallation, type Api } from './heartbeat/installation.ts';
-import { createOpenLoop, type Answer } from './heartbeat/open-loop.ts';
+import type { Identity } from './heartbeat/generator.ts';
+import { mainDatabase, startInstallation } from './heartbeat/installation.ts';
+import { requireCounters, storedCounters } from './heartbeat/verify.ts';
 import type { Bench } from './main.ts';
-import type { FleetCommand, Heard } from './overload/fleet.ts';
-import { installPeer } from './peers/install.ts';
-import { spread } from './percentile.ts';
+import type { Flood } from './overload/flood.ts';
+import { startFlood } from './overload/start-flood.ts';
+import { peopleSettings, startPeople, waits, type Asked } from './people.ts';
+import { percentile } from './percentile.ts';
 import type { Measurement } from './result.ts';
 
-const outage = {
-  fleet: { name: 'herd', identities: 100, copies: 99 } satisfies Fleet,
-  intervalSeconds: 30,
-  frozenMs: 120_000,
-  calmMs: 20_000,
-  recoveryWithinMs: 900_000,
-};
+/**
+ * One certificate speaks for all, each with a connection of its own: more than may be open at once. Whoever was sent away
+ * rests for minutes, so each part has a crowd that has not been.
+ */
+const crowds = (['ramp', 'within', 'twice'] as const).map((name): Fleet => ({ name, identities: 1, copies: 4_095 }));
 /** Of which one is revoked in each turn of what people ask. */
 const spare: Fleet = { name: 'spare', identities: 1, copies: 9_999 };
-const crowd: Fleet = { name: 'crowd', identities: 1, copies: 16_383 };
-/** Heartbeats a second, until one is too many. */
-const ramp = [1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 8_000, 10_000, 12_000];
-const rampSeconds = 4;
-const overloadSeconds = 12;
-/** What is left of a run once the admission has found its share. */
-const settledAfterMs = 4_000;
-const user = { username: 'bench', password: 'a password of this bench' };
+/** Heartbeats a second, until no more are accepted than of fewer. */
+const ramp = [4_000, 6_000, 8_000, 10_000, 12_000, 15_000, 18_000, 22_000, 26_000];
+const rampTime = { leadMs: 1_500, measuredMs: 3_000 };
+/** After so long the admission has found its share. */
+const longTime = { leadMs: 6_000, measuredMs: 24_000 };
+/** The share that is taken grows again to all of it. */
+const restMs = 6_000;
+const calmMs = 15_000;
+const cores = { server: 0, others: 1 };
 
 export const overloadBench: Bench = (say) =>
   withCleanup(async (cleanup) => {
+    if (availableParallelism() < 2) throw new Error('one core for the server and one for everybody else are needed');
+    // What is started is where its parent is.
+    runOn(cores.server);
+    cleanup.after(() => runOn(`0-${availableParallelism() - 1}`));
     say('starts Postgres, Temporal, worker, sealer and API');
-    const vegeta = installPeer('vegeta');
     const installation = await startInstallation();
     cleanup.after(() => installation.stop());
     await installation.startWorker(mainDatabase);
     await installation.startSealer(mainDatabase);
-    const { username, password } = user;
     const api = await installation.startApi({
       database: mainDatabase,
-      settings: {
-        SENTINEL_ADMIN_USERS_JSON: JSON.stringify([
-          { username, roles: ['admin'], password_hash: await hashPassword(password) },
-        ]),
-        // One certificate speaks for many devices.
-        SENTINEL_REQUIRE_CERT_COMMON_NAME_MATCH: 'false',
-        SENTINEL_HEARTBEAT_INTERVAL_SECONDS: String(outage.intervalSeconds),
-      },
+      settings: { ...(await peopleSettings()), SENTINEL_REQUIRE_CERT_COMMON_NAME_MATCH: 'false' },
     });
     const database = installation.database(mainDatabase);
     say('enrols devices');
-    const identities = await enrol(installation, api, database, outage.fleet);
-    await copyDevices(database, outage.fleet);
     await enrol(installation, api, database, spare);
     await copyDevices(database, spare);
-    const [speaker] = await enrol(installation, api, database, crowd);
-    await copyDevices(database, crowd);
+    const speakers = new Map<Fleet, Identity>();
+    for (const crowd of crowds) {
+      const [identity] = await enrol(installation, api, database, crowd);
+      if (identity === undefined) throw new TypeError('nobody is enrolled');
+      speakers.set(crowd, identity);
+      await copyDevices(database, crowd);
+    }
     await settle(database);
-    if (speaker === undefined) throw new TypeError('nobody is enrolled');
 
-    const people = await startPeople(api, installation.ca.caCertificatePem);
+    runOn(cores.others);
+    const ca = installation.ca.caCertificatePem;
+    const people = await startPeople(
+      { url: api.url, ca },
+      { device: deviceId(spare, 0, 0), spare: (index) => deviceId(spare, 0, index) },
+    );
     cleanup.after(() => people.stop());
-    const devices = startFleet();
-    cleanup.after(() => devices.stop());
 
-    const count = outage.fleet.identities * (outage.fleet.copies + 1);
-    say(`connects ${count} devices`);
-    let since = Date.now();
-    devices.tell({
-      kind: 'start',
-      url: api.url,
-      ca: installation.ca.caCertificatePem,
-      fleet: outage.fleet,
-      identities,
-      usedCounter,
-      overMs: 120_000,
-    });
-    await untilHeard(devices, since, count);
-    await sleep(outage.calmMs);
+    /** Connects a crowd, lets it send, and looks whether the database has what it was answered. */
+    async function withCrowd<T>(crowd: Fleet, work: (send: Send) => Promise<T>): Promise<T> {
+      const identity = speakers.get(crowd);
+      if (identity === undefined) throw new RangeError(`${crowd.name} is not enrolled`);
+      const flood = startFlood();
+      try {
+        say(`connects ${crowd.copies + 1} devices`);
+        await flood.open({ url: api.url, ca, identity, fleet: crowd, usedCounter });
+        await sleep(restMs);
+        const result = await work(async (rate, time) => {
+          const flooding = flood.send({ rate, ...time });
+          await sleep(time.leadMs);
+          people.take();
+          return { flood: await flooding, people: people.take() };
+        });
+        const { answered, sent } = await flood.counters();
+        const stored = await storedCounters(database, 'device_liveness', crowd);
+        requireCounters(crowd, [{ answered, sent, answers: 0 }], stored);
+        return result;
+      } finally {
+        await flood.stop();
+      }
+    }
+
     people.take();
-    await sleep(outage.calmMs);
+    await sleep(calmMs);
     const calm = people.take();
 
-    say(`freezes the API for ${outage.frozenMs / 1000} s`);
-    // Nobody is left with a request that the outage itself holds up: what is measured is what comes after it.
-    await people.pause();
-    process.kill(api.pid, 'SIGSTOP');
-    await sleep(outage.frozenMs);
-    await devices.ask({ kind: 'heard', since: 0 });
-    people.take();
-    process.kill(api.pid, 'SIGCONT');
-    since = Date.now();
-    people.resume();
-    const { seconds, outcomes } = await untilHeard(devices, since, count);
-    const recovery = people.take();
-    await devices.stop();
-
-    say('looks for what it takes');
-    const loop = await createOpenLoop(installation, vegeta, crowd, speaker, usedCounter);
-    let taken = 0;
-    for (const rate of ramp) {
-      const answers = await loop.answers(api.url, { rate, seconds: rampSeconds });
-      const share = answers.filter(({ status }) => status === 200).length / (rate * rampSeconds);
-      if (share < 0.99) break;
-      taken = rate;
-    }
-    if (taken === 0) throw new Error('not even the lowest rate was taken');
-    await sleep(5_000);
-    people.take();
-    const atLimit = settled(await loop.answers(api.url, { rate: taken, seconds: overloadSeconds }));
-    const peopleAtLimit = people.take();
-    say(`sends twice as many as ${taken} a second`);
-    const over = settled(await loop.answers(api.url, { rate: taken * 2, seconds: overloadSeconds }));
-    const peopleOver = people.take();
+    const [ofRamp, ofWithin, ofTwice] = crowds as [Fleet, Fleet, Fleet];
+    const ceiling = await withCrowd(ofRamp, async (send) => {
+      let most = 0;
+      for (const rate of ramp) {
+        const { flood } = await send(rate, rampTime);
+        const accepted = perSecond(flood.accepted, flood);
+        say(`accepts ${Math.round(accepted)} of ${rate} a second`);
+        most = Math.max(most, accepted);
+        if (accepted < rate * 0.9) break;
+        await sleep(restMs);
+      }
+      return most;
+    });
+    const within = Math.round(ceiling * 0.8);
+    say(`sends ${within} a second`);
+    const atMost = await withCrowd(ofWithin, (send) => send(within, longTime));
+    const twice = Math.round(ceiling * 2);
+    say(`sends ${twice} a second`);
+    const over = await withCrowd(ofTwice, (send) => send(twice, longTime));
 
     return {
       measurements: [
+        one('most that was accepted', 'heartbeats/s', ceiling),
         waits('people, calm', calm),
-        waits(`people, while ${count} devices come back`, recovery),
-        one('until 99 % of them were heard', 's', seconds),
-        ...Object.entries(outcomes)
-          .toSorted(([a], [b]) => a.localeCompare(b))
-          .map(([outcome, times]) => one(`  answered ${outcome}`, 'heartbeats', times)),
-        one(`accepted when ${taken} a second are sent`, 'heartbeats/s', atLimit.accepted),
-        waits('  people meanwhile', peopleAtLimit),
-        one(`accepted when ${taken * 2} a second are sent`, 'heartbeats/s', over.accepted),
-        one('  refused with a time to come back', 'heartbeats/s', over.shed),
-        // The generator gives up on what it cannot send in time, too.
-        one('  without an answer', 'heartbeats/s', over.lost),
-        waits('  people meanwhile', peopleOver),
+        ...ofFlood(`when ${within} a second are to be sent`, atMost.flood),
+        ...ofPeople(atMost.people),
+        ...ofFlood(`when ${twice} a second are to be sent`, over.flood),
+        ...ofPeople(over.people),
       ],
-      ratios: { recovery_p99_seconds: spread(recovery.times).p99 / 1000 },
+      ratios: { goodput_to_ceiling: perSecond(over.flood.accepted, over.flood) / ceiling },
     };
   });
 
+type Send = (
+  rate: number,
+  time: { readonly leadMs: number; readonly measuredMs: number },
+) => Promise<{ readonly flood: Flood; readonly people: readonly Asked[] }>;
+
+function runOn(cpus: number | string): void {
+  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(cpus), String(process.pid)]);
+}
+
+const perSecond = (count: number, { seconds }: Flood): number => count / seconds;
+
 const one = (label: string, unit: string, value: number): Measurement => ({ label, unit, value, p50: null, p99: null });
 
-function waits(label: string, { times, failed }: Asked): Measurement {
-  const { p50, p99 } = spread(times);
-  return {
-    label: `${label} (${times.length} requests, ${failed} without an answer)`,
-    unit: 'ms',
-    value: p50,
-    p50,
-    p99,
-  };
-}
-
-/** A second each, after the first seconds. */
-function settled(answers: readonly Answer[]): { accepted: number; shed: number; lost: number } {
-  const began = answers.reduce((first, { at }) => Math.min(first, at), Infinity);
-  const late = answers.filter(({ at }) => at >= began + settledAfterMs);
-  const perSecond = (chosen: readonly Answer[]): number =>
-    (chosen.length * 1000) / (overloadSeconds * 1000 - settledAfterMs);
-  const isShed = (status: number): boolean => status === 429 || status === 503;
-  return {
-    accepted: perSecond(late.filter(({ status }) => status === 200)),
-    shed: perSecond(late.filter(({ status }) => isShed(status))),
-    lost: perSecond(late.filter(({ status }) => status !== 200 && !isShed(status))),
-  };
-}
-
-interface Asked {
-  readonly times: readonly number[];
-  readonly failed: number;
-}
-
-interface People {
-  /** How long each request took that ended since the last time, in milliseconds, and how many had no answer. */
-  take(): Asked;
-  /** Resolves when nobody waits for an answer any more. */
-  pause(): Promise<void>;
-  resume(): void;
-  stop(): Promise<void>;
-}
-
-/** Five people, each with one request after the other: lists, a device, the audit trail, and now and then a revocation. */
-async function startPeople(api: Api, ca: string): Promise<People> {
-  const transport = createTransport({ ca });
-  const client = (token: string | null): Client =>
-    createClient({
-      baseUrl: api.url,
-      fetch: transport.fetch,
-      random: systemRandom,
-      attempts: 1,
-      ...(token === null ? {} : { token }),
-    });
-  const { token } = await client(null).admin.login(user);
-  const signedIn = client(token);
-  let times: number[] = [];
-  let failed = 0;
-  let asked = 0;
-  let paused = false;
-  let stopped = false;
-  let revoked = 0;
-  const requests: readonly (() => Promise<unknown>)[] = [
-    () => signedIn.devices.list({ limit: 50 }),
-    () => signedIn.devices.get(deviceId(outage.fleet, 0, 0)),
-    () => signedIn.approvals.list({}),
-    () => signedIn.audit.list({}),
-    () => signedIn.admin.me(),
-    () => signedIn.devices.revoke(deviceId(spare, 0, (revoked += 1)), { reason: 'lost' }),
+function ofFlood(label: string, flood: Flood): Measurement[] {
+  const { sent, unsent, accepted, acceptedMs, devices, refused, rests, others, busy } = flood;
+  const each = (what: string, count: number): Measurement => one(`  ${what}`, 'heartbeats/s', perSecond(count, flood));
+  return [
+    one(`sent ${label}`, 'heartbeats/s', perSecond(sent, flood)),
+    each('not sent: every connection waits for an answer or is not read', unsent),
+    { ...each('accepted', accepted), ...{ p50: acceptedMs.p50, p99: acceptedMs.p99 } },
+    one('  devices of which some were accepted', '', devices),
+    each('refused with 429 and a time to come back', refused),
+    ...(refused === 0
+      ? []
+      : [
+          {
+            ...one('  time to come back', 's', percentile(rests, 0.5)),
+            p50: percentile(rests, 0.5),
+            p99: percentile(rests, 0.99),
+          },
+          one('  different times to come back', '', new Set(rests).size),
+        ]),
+    ...Object.entries(others).map(([status, count]) =>
+      each(
+        status === '0' ? 'not answered: not read while the device is to rest, or lost' : `answered ${status}`,
+        count,
+      ),
+    ),
+    one('  of its core, the sender was busy for', '', busy),
   ];
-  const work = async (first: number): Promise<void> => {
-    for (let turn = first; !stopped; turn += 1) {
-      await sleep(100);
-      if (paused) continue;
-      const began = performance.now();
-      asked += 1;
-      try {
-        await requests[turn % requests.length]?.();
-      } catch {
-        // Whoever is not answered has waited all the same.
-        failed += 1;
-      }
-      asked -= 1;
-      times.push(performance.now() - began);
-    }
-  };
-  const working = Promise.all([0, 1, 2, 3, 4].map(work));
-  return {
-    take() {
-      const taken = { times, failed };
-      times = [];
-      failed = 0;
-      return taken;
-    },
-    async pause() {
-      paused = true;
-      while (asked > 0) await sleep(10);
-    },
-    resume: () => void (paused = false),
-    async stop() {
-      stopped = true;
-      await working;
-      await transport.close();
-    },
-  };
 }
 
-interface Devices {
-  tell(command: FleetCommand): void;
-  ask(command: Extract<FleetCommand, { kind: 'heard' }>): Promise<Heard>;
-  stop(): Promise<void>;
-}
-
-function startFleet(): Devices {
-  const child = fork(join(import.meta.dirname, 'overload', 'fleet.ts'), { serialization: 'advanced' });
-  return {
-    tell: (command) => void child.send(command),
-    async ask(command) {
-      const answer = once(child, 'message', { signal: AbortSignal.timeout(60_000) });
-      child.send(command);
-      return ((await answer) as [Heard])[0];
-    },
-    async stop() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.kill('SIGTERM');
-      await once(child, 'exit');
-    },
-  };
-}
-
-/** @returns how long it took, and what devices were answered meanwhile */
-async function untilHeard(
-  devices: Devices,
-  since: number,
-  count: number,
-): Promise<{ seconds: number; outcomes: Readonly<Record<string, number>> }> {
-  const outcomes: Record<string, number> = {};
-  for (;;) {
-    const heard = await devices.ask({ kind: 'heard', since });
-    for (const [word, times] of Object.entries(heard.outcomes)) outcomes[word] = (outcomes[word] ?? 0) + times;
-    const took = Date.now() - since;
-    if (heard.devices >= count * 0.99) return { seconds: took / 1000, outcomes };
-    if (took > outage.recoveryWithinMs)
-      throw new Error(`only ${heard.devices} of ${count} devices were heard: ${JSON.stringify(outcomes)}`);
-    await sleep(500);
-  }
+function ofPeople(asked: readonly Asked[]): Measurement[] {
+  return [
+    waits('  people', asked),
+    ...(['list', 'look', 'revoke', 'sign in'] as const).map((kind) => waits(`  people, ${kind}`, asked, kind)),
+  ];
 }

@@ -16,8 +16,6 @@ export interface OpenLoop {
    * @throws Error when one was refused
    */
   run(url: string, options: { rate: number; seconds: number }): Promise<Latency | null>;
-  /** The same, with whatever was answered. */
-  answers(url: string, options: { rate: number; seconds: number }): Promise<readonly Answer[]>;
   /** The last counter of each copy, the enrolled device first. */
   readonly sent: Uint32Array;
 }
@@ -97,7 +95,6 @@ export async function createOpenLoop(
 
   return {
     sent,
-    answers: send,
     async run(url, { rate, seconds }) {
       const answers = await send(url, { rate, seconds });
       const refused = answers.find(({ status }) => status !== 200);
@@ -108,7 +105,7 @@ export async function createOpenLoop(
   };
 }
 
-export interface Answer {
+interface Answer {
   /** When it was sent, in milliseconds of Unix time. */
   readonly at: number;
   readonly status: number;

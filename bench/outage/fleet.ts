@@ -1,4 +1,4 @@
-// Devices of the overload bench, in a process of their own: each has a connection over mutual TLS and the agent's schedule.
+// Devices of the outage bench, in a process of their own: each has a connection over mutual TLS and the agent's schedule.
 // Told what to do, and answers, by messages.
 import type { HeartbeatOutcome } from '#agent/heartbeat-schedule.ts';
 import type { HeartbeatBody } from '#contracts/http/heartbeat.ts';
