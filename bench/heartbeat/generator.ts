@@ -18,6 +18,8 @@ export interface OpenFleet {
   readonly fleet: Fleet;
   readonly url: string;
   readonly identities: readonly Identity[];
+  /** Connections with the certificate of each, which share its copies; one when not said. */
+  readonly connectionsEach?: number;
   /** Counters up to this one are used. */
   readonly usedCounter: number;
 }
@@ -94,14 +96,13 @@ async function runRound(sender: Sender, { leadMs, measuredMs, groups }: RunRound
   const times: number[] = [];
   const refused = new Map<string, number>();
   const fail = (what: string): void => void refused.set(what, (refused.get(what) ?? 0) + 1);
-  const instances = sender.identities.map((identity, index) =>
-    connect(sender, index, identity, {
-      answered(milliseconds) {
-        if (measuring) times.push(milliseconds);
-      },
-      fail,
-    }),
-  );
+  const report: Report = {
+    answered(milliseconds) {
+      if (measuring) times.push(milliseconds);
+    },
+    fail,
+  };
+  const instances = sender.identities.map((identity, index) => connect(sender, index, identity, report));
   const pids = Object.values(groups);
   await sleep(leadMs);
   const began = performance.now();
@@ -130,26 +131,31 @@ interface Report {
   fail(what: string): void;
 }
 
-/** One connection with a certificate of its own, which autocannon has for a whole run only: so each is a run. */
+/** The connections with one certificate, which autocannon has for a whole run only: so each certificate is a run. */
 function connect(sender: Sender, index: number, { certificate, key }: Identity, report: Report) {
-  const { fleet, url } = sender;
+  const { fleet, url, connectionsEach = 1 } = sender;
+  /** A device is spoken for by one connection only. */
+  const copies = Math.floor((fleet.copies + 1) / connectionsEach);
   const counters = sender.counters[index] as Counters;
   const { answered, sent } = counters;
-  let copy = 0;
+  let connected = 0;
   const instance = autocannon(
     {
       url,
       method: 'POST',
-      connections: 1,
+      connections: connectionsEach,
       // Stopped from outside.
       duration: 600,
       sampleInt: 100,
       tlsOptions: { cert: certificate, key },
       headers: { 'content-type': 'application/json' },
       setupClient(client) {
+        const lane = connected;
+        connected += 1;
+        let copy = lane;
         // Said before each request, also before the first.
         (client as NodeJS.EventEmitter).on('request', () => {
-          copy = fleet.copies === 0 ? 0 : Math.floor(Math.random() * (fleet.copies + 1));
+          if (copies > 1) copy = lane + connectionsEach * Math.floor(Math.random() * copies);
           const counter = (sent[copy] ?? 0) + 1;
           sent[copy] = counter;
           client.setBody(heartbeatBody(deviceId(fleet, index, copy), counter));

@@ -19,6 +19,9 @@ import { answersOf, requireCounters, storedCounters } from './verify.ts';
 
 /** Connections of each contestant, one a device. */
 const connections = 64;
+/** And once more with so many connections for each of these certificates, as a fleet has them; that takes longer to connect. */
+const connectionsEach = 4;
+const manyPlan = { turns: 4, leadMs: 3_000, measuredMs: 3_000 };
 /** Rounds of each contestant. */
 const usualPlan = { turns: 6, leadMs: 1_000, measuredMs: 3_000, openTurns: 5, openSeconds: 4 };
 /** Of what the limit takes at most: the generator of the open loop needs more of the two cores than that of the closed one. */
@@ -80,6 +83,7 @@ export async function measureSteady(
   const fleets = {
     ours: await enrolled('ours', connections),
     single: await enrolled('single', connections),
+    many: await enrolled('many', connections, connectionsEach - 1),
     rate: await enrolled('rate', 1, openDevices - 1),
     probe: await enrolled('probe', probes),
     growth: await enrolled('growth', connections),
@@ -123,6 +127,14 @@ export async function measureSteady(
   say(`sends in a closed loop, ${plan.turns} rounds of each`);
   const rounds = await runRounds(load, contestants, plan.turns, plan);
 
+  const many = contestantsWithMany({ limit, ours: atRate, Postgres });
+  say(`sends over ${connections * connectionsEach} connections, ${manyPlan.turns} rounds of each`);
+  for (const { name, url } of many) {
+    const { fleet, identities } = fleets.many;
+    await load.open({ name, fleet, url: `${url}/api/heartbeat`, identities, connectionsEach, usedCounter });
+  }
+  const manyRounds = await runRounds(load, many, manyPlan.turns, manyPlan);
+
   const limitRate = median((rounds.get('limit') ?? []).map(perSecond));
   const rate = Math.floor(limitRate * openLoad);
   const loops =
@@ -148,18 +160,41 @@ export async function measureSteady(
   return {
     measurements: [
       ...contestants.flatMap((contestant) => measurementsOf(contestant, rounds.get(contestant.name) ?? [])),
+      ...many.flatMap((contestant) => measurementsOf(contestant, manyRounds.get(contestant.name) ?? [])),
       ...(loops?.measurements ?? []),
       ...memory,
       ...signals,
     ],
     ratios: {
       ...ratiosOf(rounds, flask !== null),
+      [`ours_to_limit_${connections * connectionsEach}`]: ratioInTurns(
+        manyRounds.get('ours, many') ?? [],
+        manyRounds.get('limit, many') ?? [],
+        perSecond,
+      ),
       ...loops?.ratios,
       temporal_calls_per_steady_heartbeat: calls / answered,
     },
     missing,
     enrolled: fleets.growth,
   };
+}
+
+/** The bare framework and Sentinel, as a fleet connects to them. */
+function contestantsWithMany({
+  limit,
+  ours,
+  Postgres,
+}: {
+  readonly limit: Api;
+  readonly ours: Api;
+  readonly Postgres: number;
+}): (Contestant & { readonly url: string })[] {
+  const label = (name: string): string => `${name}, ${connections * connectionsEach} connections`;
+  return [
+    { name: 'limit, many', label: label('bare Fastify'), url: limit.url, groups: { server: limit.pid } },
+    { name: 'ours, many', label: label('Sentinel'), url: ours.url, groups: { API: ours.pid, Postgres } },
+  ];
 }
 
 async function startLimit(installation: Installation): Promise<Api> {
@@ -243,16 +278,21 @@ async function verify(
     loop,
   }: {
     flask: FlaskPeer | null;
-    fleets: Record<'ours' | 'single' | 'rate', Enrolled>;
+    fleets: Record<'ours' | 'single' | 'many' | 'rate', Enrolled>;
     flaskFleet: Fleet;
     loop: OpenLoop | null;
   },
 ): Promise<number> {
   const main = installation.database(mainDatabase);
   let answered = 0;
-  for (const name of ['ours', 'single'] as const) {
+  const closedLoops = [
+    ['ours', fleets.ours],
+    ['single', fleets.single],
+    ['ours, many', fleets.many],
+  ] as const;
+  for (const [name, { fleet }] of closedLoops) {
     const counters = await load.counters(name);
-    requireCounters(fleets[name].fleet, counters, await storedCounters(main, 'device_liveness', fleets[name].fleet));
+    requireCounters(fleet, counters, await storedCounters(main, 'device_liveness', fleet));
     answered += answersOf(counters);
   }
   if (loop !== null) {
