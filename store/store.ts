@@ -6,6 +6,7 @@ import { BindingDriver, type EntityManager } from './binding-driver.ts';
 import { connectionConfig } from './connection.ts';
 import { entities } from './entities/list.ts';
 import { withProblemCode } from './errors.ts';
+import { giveBackLostConnections } from './lost-connections.ts';
 import { requireCurrentSchema } from './migrate.ts';
 import type { ProcessRole } from './roles.ts';
 import { traceStatements } from './traced-statements.ts';
@@ -75,6 +76,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     },
     close: () => orm.close(true),
   };
+  giveBackLostConnections(store.pool);
   if (options.tracer !== undefined) traceStatements(store.pool, options.tracer);
   try {
     await requireCurrentSchema(store.pool);
