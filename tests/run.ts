@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { basename, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Server, type ServerName, serverVariables, startServer } from './harness/start-server.ts';
-import type { Counts, Failure, Totals } from './harness/totals.ts';
+import type { Counts, Duration, Failure, Totals } from './harness/totals.ts';
 
 interface Suite {
   readonly name: string;
@@ -64,6 +64,9 @@ const suites: readonly Suite[] = [
 
 /** A log is often read by its last hundred lines. */
 const summaryLines = 80;
+/** Files that are named as the slowest, when a run took long. */
+const slowestFiles = 10;
+const longRunMs = 60_000;
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const harness = join(root, 'tests', 'harness');
@@ -82,6 +85,7 @@ async function main(args: readonly string[]): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupt.abort());
   const shared = new Map<ServerName, Server>();
   const failures: Failure[] = [];
+  const durations: Duration[] = [];
   const sums: Counts = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 };
   const began = performance.now();
   let clean = true;
@@ -95,12 +99,14 @@ async function main(args: readonly string[]): Promise<number> {
       const totals = await readTotals(totalsFile);
       for (const key of Object.keys(sums) as (keyof Counts)[]) sums[key] += totals?.counts[key] ?? 0;
       failures.push(...(totals?.failures ?? []));
+      durations.push(...(totals?.durations ?? []));
       if (!ended) clean = false;
     }
   } finally {
     await Promise.allSettled([...shared.values()].map((server) => server.stop()));
     await rm(work, { recursive: true, force: true });
   }
+  if (durations.length > 1 && performance.now() - began > longRunMs) say(`\n${slowestOf(durations)}`);
   return conclude(sums, failures, clean && !interrupt.signal.aborted, performance.now() - began);
 }
 
@@ -228,6 +234,13 @@ function conclude(sums: Counts, failures: readonly Failure[], clean: boolean, to
   say(`# duration_ms ${Math.round(tookMs)}\n`);
   say(`${sums.passed} passed, ${failed} failed, ${sums.skipped} skipped\n`);
   return clean && failed === 0 && sums.tests > 0 && !mayNotSkip ? 0 : 1;
+}
+
+function slowestOf(durations: readonly Duration[]): string {
+  const slowest = durations.toSorted((a, b) => b.seconds - a.seconds).slice(0, slowestFiles);
+  return ['Slowest files:', ...slowest.map(({ file, seconds }) => `  ${Math.round(seconds)} s  ${file}`), ''].join(
+    '\n',
+  );
 }
 
 /** What failed, so short that the end of a long log names all of it. */

@@ -22,8 +22,16 @@ export interface Counts {
   todo: number;
 }
 
+/** How long a file took, with whatever ran beside it. */
+export interface Duration {
+  readonly file: string;
+  readonly seconds: number;
+}
+
 export interface Totals {
   readonly counts: Counts;
+  /** Of files with a process of their own. */
+  readonly durations: readonly Duration[];
   /** In order. */
   readonly failures: readonly Failure[];
 }
@@ -34,6 +42,7 @@ const lineLength = 200;
 export default async function* totals(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const subjects: string[] = [];
   const failures: Failure[] = [];
+  const durations: Duration[] = [];
   for await (const event of events) {
     if (event.type === 'test:start') {
       subjects.length = event.data.nesting;
@@ -45,8 +54,11 @@ export default async function* totals(events: AsyncIterable<TestEvent>): AsyncGe
         title: [...subjects.slice(0, data.nesting), data.name].join(' › '),
         reason: beginningOf(reasonOf(data)),
       });
-    } else if (event.type === 'test:summary' && event.data.file === undefined)
-      yield JSON.stringify({ counts: event.data.counts, failures });
+    } else if (event.type === 'test:summary') {
+      const { file, counts, duration_ms } = event.data;
+      if (file === undefined) yield JSON.stringify({ counts, durations, failures });
+      else durations.push({ file: relative(process.cwd(), file), seconds: duration_ms / 1000 });
+    }
   }
 }
 
