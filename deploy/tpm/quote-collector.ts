@@ -2,6 +2,7 @@
 //
 // It needs nothing but Node, so that it can be copied to a device as it is.
 import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -12,7 +13,7 @@ Reads {"device_id", "nonce", "pcr_selection", "credential_activation"?} and prin
 
   --folder DIR   where its keys are kept, for the agent alone
   --tcti TCTI    the TPM, as tpm2-tools name it (default TPM2TOOLS_TCTI, else what the tools find)
-  --chain FILE   certificates between the endorsement certificate and its root (PEM)
+  --chain FILE   certificates between the endorsement certificate and its root (PEM), beside those in the TPM
 `;
 
 interface Request {
@@ -30,6 +31,10 @@ const toolLimitMs = 25_000;
 const largestRequestBytes = 64 * 1024;
 /** Where a manufacturer puts the certificate of the endorsement key of template L-1 (TCG EK Credential Profile §2.2.1.4). */
 const certificateIndex = '0x1c00002';
+/** Where it may put those between that and its root, one after the other, over as many as it takes (§2.2.1.5.2). */
+const chainIndexes = { first: 0x1c00100, last: 0x1c001ff } as const;
+/** As many certificates as Sentinel reads. */
+const longestChain = 7;
 
 main(process.argv.slice(2)).then(
   (code) => {
@@ -80,7 +85,7 @@ interface Place {
 }
 
 async function collect({ nonce, selection, credential }: Request, place: Place): Promise<object> {
-  const { folder, work, tool, chain } = place;
+  const { folder, work, tool } = place;
   await prepareKeys(place);
   const banks = Object.entries(selection).map(([bank, registers]) => `${bank}:${registers.join(',')}`);
   await tool(
@@ -92,6 +97,7 @@ async function collect({ nonce, selection, credential }: Request, place: Place):
   );
   const text = async (path: string): Promise<string> => (await readFile(path)).toString('base64url');
   const certificate = await endorsementCertificate(place);
+  const issuers = await endorsementChain(certificate, place);
   const manufacturer = /TPM2_PT_MANUFACTURER:[^"]*value: "([\x20-\x7e]+)"/.exec(
     await tool('tpm2_getcap', 'properties-fixed'),
   );
@@ -104,7 +110,7 @@ async function collect({ nonce, selection, credential }: Request, place: Place):
     ak_public: await text(join(folder, 'ak.pub')),
     ek_public: await text(join(folder, 'ek.pub')),
     ...(certificate === null ? {} : { ek_certificate: certificate }),
-    ...(chain === null ? {} : { endorsement_chain: certificatesIn(chain) }),
+    ...(issuers.length === 0 ? {} : { endorsement_chain: issuers }),
     ...(manufacturer?.[1] === undefined ? {} : { tpm_manufacturer: manufacturer[1] }),
     ...(credential === null ? {} : { activated_secret: (await activate(credential, place)).toString('base64url') }),
   };
@@ -125,7 +131,7 @@ async function prepareKeys(place: Place): Promise<void> {
     );
   if (isLoaded) return;
   // Of the TPM that was here before, perhaps.
-  await rm(at('ek.crt'), { force: true });
+  for (const name of ['ek.crt', 'ek-chain.pem']) await rm(at(name), { force: true });
   await tool('tpm2_createek', '-G', 'rsa', '-c', at('ek.ctx'), '-u', at('ek.pub'));
   const [publicArea, wrapped] = await Promise.all([
     readFile(at('ak.pub')).catch(() => null),
@@ -194,6 +200,72 @@ async function endorsementCertificate({ folder, work, tool }: Place): Promise<st
   if (!isThere) return null;
   await rename(read, kept);
   return toPem(await readFile(kept));
+}
+
+/** What stands between the endorsement certificate and its root, as the operator gives it and as the TPM has it. */
+async function endorsementChain(certificate: string | null, { chain, ...place }: Place): Promise<string[]> {
+  const given = chain === null ? [] : certificatesIn(chain);
+  const inTpm = certificate === null ? [] : certificatesIn(await chainInTpm(place).catch(unreadable));
+  if (certificate === null || inTpm.length === 0) return given;
+  // A TPM may have the certificates of several of its keys, and Sentinel takes no more than a path needs.
+  const others = [...given, ...inTpm].map((pem) => new X509Certificate(pem));
+  const path: X509Certificate[] = [];
+  let last = new X509Certificate(certificate);
+  for (;;) {
+    const issuer = others.find((other) => !path.includes(other) && last.checkIssued(other));
+    if (issuer === undefined || path.length === longestChain) return path.map(String);
+    path.push(issuer);
+    last = issuer;
+  }
+}
+
+/** A quote is worth something without it, too. */
+function unreadable(error: Error): string {
+  process.stderr.write(`The certificates in the TPM cannot be read: ${error.message}\n`);
+  return '';
+}
+
+/** PEM; it is kept, since reading it takes a while and it stays the same. */
+async function chainInTpm({ folder, work, tool }: Omit<Place, 'chain'>): Promise<string> {
+  const kept = join(folder, 'ek-chain.pem');
+  const known = await readFile(kept, 'utf8').catch(() => null);
+  if (known !== null) return known;
+  const listed = await tool('tpm2_getcap', 'handles-nv-index');
+  const indexes = (listed.match(/0x[0-9A-F]+/gi) ?? [])
+    .map(Number)
+    .filter((index) => index >= chainIndexes.first && index <= chainIndexes.last)
+    .toSorted((a, b) => a - b);
+  const read = join(work, 'ek-chain');
+  const parts: Buffer[] = [];
+  for (const index of indexes) {
+    await tool('tpm2_nvread', `0x${index.toString(16)}`, '-o', read);
+    parts.push(await readFile(read));
+  }
+  const text = certificatesOf(Buffer.concat(parts)).map(toPem).join('');
+  await writeFile(`${read}.pem`, text);
+  await rename(`${read}.pem`, kept);
+  return text;
+}
+
+/** The certificates in these bytes; makers of TPMs put other things between them, too. */
+function certificatesOf(bytes: Buffer): Buffer[] {
+  const found: Buffer[] = [];
+  for (let at = 0; at + 4 <= bytes.length;) {
+    const end = bytes.readUInt16BE(at) === 0x3082 ? at + 4 + bytes.readUInt16BE(at + 2) : 0;
+    const der = bytes.subarray(at, end);
+    const isCertificate = end > at && end <= bytes.length && canRead(der);
+    if (isCertificate) found.push(der);
+    at = isCertificate ? end : at + 1;
+  }
+  return found;
+}
+
+function canRead(der: Buffer): boolean {
+  try {
+    return new X509Certificate(der).raw.length === der.length;
+  } catch {
+    return false;
+  }
 }
 
 /** The index may be larger than the certificate, which says itself how long it is. */

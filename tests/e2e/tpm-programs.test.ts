@@ -1,7 +1,7 @@
 // The programs of deploy/tpm, with a TPM: what the collector prints is proven by our verifier, in the agent's hands too.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
@@ -22,6 +22,7 @@ import { linkedCheckout } from '#tests/harness/npm-start.ts';
 import { blocksTypedBy } from '#tests/harness/page-commands.ts';
 import { requires } from '#tests/harness/requires.ts';
 import { startTpm, type Tpm } from '#tests/harness/tpm.ts';
+import { forgeAuthority } from '#tests/unit/protocols/certificate-forge.ts';
 
 const skip = requires('swtpm') || requires('swtpm_setup') || requires('tpm2') || requires('openssl');
 const program = (name: string): string => fileURLToPath(new URL(`../../deploy/tpm/${name}`, import.meta.url));
@@ -49,12 +50,12 @@ describe('the programs of deploy/tpm', { skip }, () => {
     pcr_selection: { sha256: [0, 7, 16], sha384: [4] },
     ...more,
   });
-  const collector = (folder = keys, tcti = tpm.tcti) =>
+  const collector = (folder = keys, tcti = tpm.tcti, chain: readonly string[] = [join(tpm.folder, 'chain.pem')]) =>
     createQuoteCommand({
       deviceId: 'lab-1',
       command: [
-        ...[process.execPath, program('quote-collector.ts'), '--folder', folder],
-        ...['--tcti', tcti, '--chain', join(tpm.folder, 'chain.pem')],
+        ...[process.execPath, program('quote-collector.ts'), '--folder', folder, '--tcti', tcti],
+        ...chain.flatMap((file) => ['--chain', file]),
       ],
       timeoutMs: 60_000,
       environment: process.env,
@@ -83,6 +84,35 @@ describe('the programs of deploy/tpm', { skip }, () => {
     });
     assert.equal(endorsed.key.id, readEndorsementKey(Buffer.from(ek_public, 'base64url')).id);
     assert.equal((await stat(keys)).mode & 0o777, 0o700);
+  });
+
+  it('find the chain in the TPM itself, over several places and past what is none of it (AT-10)', async () => {
+    const [, issuerPem = ''] = tpm.authorities;
+    const stranger = await forgeAuthority('Stranger');
+    const der = (pem: string): Buffer => new X509Certificate(pem).raw;
+    const bytes = Buffer.concat([
+      Buffer.from('30820fff', 'hex'),
+      der(stranger.certificatePem),
+      Buffer.alloc(5, 0xff),
+      der(issuerPem),
+      Buffer.alloc(64),
+    ]);
+    const half = Math.ceil(bytes.length / 2);
+    for (const [place, part] of [
+      ['0x1c00100', bytes.subarray(0, half)],
+      ['0x1c00101', bytes.subarray(half)],
+    ] as const) {
+      const file = join(tpm.folder, place);
+      await writeFile(file, part);
+      const attributes = 'ownerread|ownerwrite|authread|authwrite';
+      await tpm.run('tpm2_nvdefine', place, '-C', 'o', '-s', String(part.length), '-a', attributes);
+      await tpm.run('tpm2_nvwrite', place, '-C', 'o', '-i', file);
+    }
+    const folder = join(tpm.folder, 'with-chain');
+    for (let round = 0; round < 2; round += 1) {
+      const evidence = await collector(folder, tpm.tcti, []).measure(challenge(), still);
+      assert.deepEqual(evidence['endorsement_chain'], [new X509Certificate(issuerPem).toString()]);
+    }
   });
 
   it('keep one attestation key, also after the machine was off, and see a register change (AG-07)', async () => {
@@ -120,7 +150,7 @@ describe('the programs of deploy/tpm', { skip }, () => {
     const opened = await proven(asked);
     assert.equal(opened.evidence['activated_secret'], secret.toString('base64url'));
     const kept = (await readdir(keys)).toSorted();
-    assert.deepEqual(kept, ['ak.ctx', 'ak.priv', 'ak.pub', 'ek.crt', 'ek.ctx', 'ek.pub']);
+    assert.deepEqual(kept, ['ak.ctx', 'ak.priv', 'ak.pub', 'ek-chain.pem', 'ek.crt', 'ek.ctx', 'ek.pub']);
     const other = await proven(challenge(), join(tpm.folder, 'other'));
     assert.notEqual(other.akName, akName);
     await assert.rejects(collector(join(tpm.folder, 'other')).measure(asked, still), /exit code 1/);
