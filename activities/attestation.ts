@@ -1,10 +1,17 @@
 // What a device actor believes of evidence: not the verdict that the API wrote down, but its own of the same evidence.
-import type { AttestationBasis, AttestationCircumstances, AttestationPolicy, Verdict } from '#contracts/attestation.ts';
+import type {
+  ActivationRecord,
+  AttestationBasis,
+  AttestationCircumstances,
+  AttestationPolicy,
+  Verdict,
+} from '#contracts/attestation.ts';
 import type { Json } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { Stamp } from '#machines/actor.ts';
 import type { EvidenceQuery, EvidenceVerified } from '#machines/device-events.ts';
 import { unjudged } from '#protocols/attestation-verdict.ts';
+import { livesInTpm } from '#protocols/key-activation.ts';
 import { verifierRequest, type VerifierRequest } from '#protocols/verifier-answer.ts';
 import { beating } from './beating.ts';
 
@@ -26,12 +33,22 @@ export interface AttestationActivityDeps {
     readonly device_id: string;
     readonly verdict: number;
   }): Promise<StoredEvidence | null>;
+  /**
+   * The evidence with which the key of a verdict is on record to have shown that it lives in its TPM, as it is stored; null
+   * when there is none.
+   */
+  storedActivation(query: {
+    readonly project: string;
+    readonly device_id: string;
+    readonly verdict: number;
+  }): Promise<StoredEvidence | null>;
   /** Within a limit. Rejects when there is no verdict. */
   judgeEvidence(judgement: {
     readonly evidence: unknown;
     readonly circumstances: AttestationCircumstances;
     readonly basis: AttestationBasis;
     readonly now: Date;
+    readonly activation?: ActivationRecord | null;
   }): Promise<Verdict>;
   /** What the external verifier says now. Rejects when it says nothing. */
   askVerifier(request: VerifierRequest): Promise<Json>;
@@ -44,7 +61,7 @@ export interface AttestationActivityDeps {
 type Answer = Omit<EvidenceVerified, keyof Stamp | 'type'>;
 
 export function createAttestationActivities(deps: AttestationActivityDeps) {
-  const { storedEvidence, askVerifier, digestOf, attestation, basis } = deps;
+  const { storedEvidence, storedActivation, askVerifier, digestOf, attestation, basis } = deps;
 
   /** No verdict is a refusal, which people hear of; unless nothing was looked at, which is tried again. */
   async function verdictOn(judgement: Parameters<typeof deps.judgeEvidence>[0]): Promise<Verdict> {
@@ -54,6 +71,15 @@ export function createAttestationActivities(deps: AttestationActivityDeps) {
       if (error instanceof TrustError && error.code === 'service.overloaded') throw error;
       return unjudged;
     }
+  }
+
+  /** What is on record of the key, as it was: the judge proves it again, and believes nothing else of where a key lives. */
+  async function activationOf(query: Parameters<typeof storedActivation>[0]): Promise<ActivationRecord | null> {
+    const found = await storedActivation(query);
+    const challenge = found?.circumstances.challenge ?? null;
+    if (found === null || challenge === null || found.circumstances.device_id !== query.device_id) return null;
+    if (found.evidence_digest !== digestOf(found.evidence)) return null;
+    return { at: found.at, evidence: found.evidence, challenge };
   }
 
   return {
@@ -92,7 +118,14 @@ export function createAttestationActivities(deps: AttestationActivityDeps) {
           ? await beating(() => askVerifier(verifierRequest({ deviceId: device_id, challenge, evidence, basis })))
           : null;
       const circumstances = { ...found.circumstances, bound, assigned_tags, external };
-      const judged = await verdictOn({ evidence, circumstances, basis, now: new Date(at) });
+      const judged = await verdictOn({
+        evidence,
+        circumstances,
+        basis,
+        now: new Date(at),
+        ...(livesInTpm(basis) ? { activation: await activationOf({ project, device_id, verdict }) } : {}),
+      });
+      if (judged.outcome === 'unproven') return refused('key_unproven');
       const { outcome, code, reason, key_id, binding_id } = judged;
       return { ...answer, valid: outcome === 'verified', code, reason, key_id, binding_id, evidence_digest };
     },

@@ -2,6 +2,7 @@
 import type { AuditEntry } from '#contracts/audit.ts';
 import type {
   AttestationBasis,
+  AttestationBinding,
   AttestationCircumstances,
   DeviceAttestation,
   StoredChallenge,
@@ -22,7 +23,7 @@ import { effectiveTier } from '#machines/effective-tier.ts';
 import { basisDigest } from '#protocols/attestation-basis.ts';
 import { registersToAsk, unjudged, type Judgement } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
-import { activationFor } from '#protocols/key-activation.ts';
+import { activationFor, isActivation, livesInTpm } from '#protocols/key-activation.ts';
 import { verifierRequest, type VerifierRequest } from '#protocols/verifier-answer.ts';
 import type {
   AskOptions,
@@ -163,11 +164,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     standing: DeviceStanding,
     now: Date,
   ): Promise<{ verdict: Verdict; circumstances: AttestationCircumstances }> {
-    const { attestation, challenge, grant } = standing;
-    const proven =
-      attestation !== null && attestation.key_id !== null
-        ? { provider: attestation.provider, key_id: attestation.key_id, binding_id: attestation.binding_id }
-        : null;
+    const { challenge, grant } = standing;
     const external =
       basis.verifier === 'command' && challenge !== null
         ? await deps.askVerifier(verifierRequest({ deviceId: device.id, challenge, evidence, basis }))
@@ -176,8 +173,8 @@ export function createAttestation(deps: AttestationDeps): Attestation {
       device_id: device.id,
       challenge,
       bound: grant?.binding ?? null,
-      proven,
-      last_clock: attestation?.clock ?? null,
+      proven: provenOf(standing, basis),
+      last_clock: standing.attestation?.clock ?? null,
       assigned_tags: grant?.assigned_tags ?? [],
       external,
     };
@@ -297,6 +294,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
           basis,
           basis_digest: digest,
           result: verdict,
+          activates: isActivation(verdict, circumstances, basis),
         },
         {
           now,
@@ -408,6 +406,14 @@ export function createAttestation(deps: AttestationDeps): Attestation {
           }),
     };
   }
+}
+
+/** The key of the evidence that was verified last. One of a TPM is on record to live there, or has it to show again. */
+function provenOf({ attestation, activated_in }: DeviceStanding, basis: AttestationBasis): AttestationBinding | null {
+  if (attestation === null || attestation.key_id === null) return null;
+  const { provider, key_id, binding_id } = attestation;
+  if (!livesInTpm(basis)) return { provider, key_id, binding_id };
+  return activated_in === null ? null : { provider, key_id, binding_id: activated_in };
 }
 
 /**

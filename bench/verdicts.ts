@@ -165,6 +165,7 @@ function steadyDevice(device_id: string, endorsement: object): SteadyDevice {
           evidence: evidence as unknown as Json,
           evidence_digest: digestOf(evidence),
           basis_digest: basisDigest(basis),
+          activates: false,
         },
         {
           ...{ now, next, mostUnmoving: 4, announce: () => [] },

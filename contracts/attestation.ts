@@ -83,6 +83,15 @@ export interface AttestationBasis {
   readonly allowed_endorsement_keys: readonly string[];
 }
 
+/** The evidence with which a key has shown that it lives in its TPM, as it was stored. */
+export interface ActivationRecord {
+  /** When it was judged, RFC 3339. */
+  readonly at: string;
+  readonly evidence: Json;
+  /** With the credential that the evidence opened. */
+  readonly challenge: StoredChallenge;
+}
+
 /** What is known of the device when its evidence is judged. */
 export interface AttestationCircumstances {
   readonly device_id: string;
@@ -90,7 +99,7 @@ export interface AttestationCircumstances {
   readonly challenge: StoredChallenge | null;
   /** As its grant has it. */
   readonly bound: AttestationBinding | null;
-  /** Of the evidence that was verified last, as `device_attestation` has it: a key that was activated need not be again. */
+  /** The key that was verified last, if it is on record that it has shown where it lives; it need not do so again. */
   readonly proven: AttestationBinding | null;
   /** Of the same evidence as `proven`. */
   readonly last_clock: QuotedClock | null;

@@ -3,6 +3,7 @@
 // The steps are lists (verification.ts). Nothing else looks at evidence, and no list ends with a verdict unless each of
 // its steps has said that it holds.
 import {
+  type ActivationRecord,
   type AttestationBasis,
   type AttestationBinding,
   type AttestationCircumstances,
@@ -16,7 +17,13 @@ import { TrustError } from '#contracts/problems.ts';
 import { canonicalBytes } from './canonical-json.ts';
 import { requireAllowedManufacturer, verifyEndorsement, type VerifiedEndorsement } from './endorsement.ts';
 import { evidenceFault, evidenceRefusal } from './evidence-fault.ts';
-import { endorsementOf, wasActivated } from './key-activation.ts';
+import {
+  activationVerification,
+  endorsementOf,
+  wasActivated,
+  type ActivatedKey,
+  type ActivationToVerify,
+} from './key-activation.ts';
 import { endorsementRootsOf } from './attestation-basis.ts';
 import { baselinesFor, requireApproved, selectionOf } from './pcr-baselines.ts';
 import { measurementSteps } from './signed-measurement.ts';
@@ -31,6 +38,11 @@ export interface Judgement {
   readonly circumstances: AttestationCircumstances;
   readonly basis: AttestationBasis;
   readonly now: Date;
+  /**
+   * The evidence with which the key has shown before where it lives, which is verified again; null when there is none.
+   * Where this is absent, the circumstances say what was proven, and are believed.
+   */
+  readonly activation?: ActivationRecord | null;
 }
 
 type VerdictSteps = Verification<Judgement, Judgement & { readonly verdict: Verdict }>;
@@ -41,6 +53,8 @@ export interface EvidenceVerifications {
   readonly quote: VerdictSteps;
   /** Of quotes that the verifier command verifies. */
   readonly foreignQuote: VerdictSteps;
+  /** Of what a key has shown before. */
+  readonly activation: Verification<ActivationToVerify, ActivationToVerify & { readonly activated: ActivatedKey }>;
 }
 
 /**
@@ -52,7 +66,11 @@ export interface EvidenceVerifications {
 export function judgeBy(verifications: EvidenceVerifications): (judgement: Judgement) => Verdict {
   return (judgement) => {
     try {
-      const { verdict } = verifications[listFor(judgement.basis)].run(judgement);
+      const { basis, activation } = judgement;
+      const proven =
+        activation === undefined ? judgement.circumstances.proven : provenBy(activation, verifications.activation);
+      const circumstances = { ...judgement.circumstances, proven };
+      const { verdict } = verifications[listFor(basis)].run({ ...judgement, circumstances });
       return isWhole(verdict) ? verdict : unjudged;
     } catch (error) {
       return refusal(error);
@@ -60,9 +78,19 @@ export function judgeBy(verifications: EvidenceVerifications): (judgement: Judge
   };
 }
 
-function listFor({ provider, verifier }: AttestationBasis): keyof EvidenceVerifications {
+function listFor({ provider, verifier }: AttestationBasis): Exclude<keyof EvidenceVerifications, 'activation'> {
   if (provider === 'signed_measurement_v1') return 'measurement';
   return verifier === 'built_in' ? 'quote' : 'foreignQuote';
+}
+
+function provenBy(
+  record: ActivationRecord | null,
+  verification: EvidenceVerifications['activation'],
+): AttestationBinding | null {
+  if (record === null) return null;
+  const { evidence, challenge, at } = record;
+  const { activated } = verification.run({ evidence, challenge, now: new Date(at) });
+  return { provider: 'tpm_quote_v1', key_id: activated.key_id, binding_id: activated.endorsement_key_id };
 }
 
 const nothing: Omit<Verdict, 'outcome'> = {
@@ -204,8 +232,9 @@ const quote: VerdictSteps = quoteSteps(questionSteps)
   .find('clock', ({ quote: { clock } }) => quotedClock(clock))
   .find('reboot', ({ clock, keyId, circumstances }) => requireForward(clock, lastClockOf(keyId, circumstances)))
   .require('approved', ({ pcrs, baselines }) => requireApproved(pcrs, baselines))
-  .find('residency', ({ relation, recorded, challenge, keyId, claimed, bundle }) => {
-    if (relation === 'same key' || recorded !== null) return 'recorded';
+  .find('residency', ({ recorded, challenge, keyId, claimed, bundle }) => {
+    // That people have bound the key says whose it is, and nothing of where it lives.
+    if (recorded !== null) return 'recorded';
     const shown = wasActivated({ challenge, keyId, endorsementKeyId: claimed, secret: bundle.activatedSecret });
     return shown ? 'shown' : 'unproven';
   })
@@ -298,6 +327,7 @@ export const evidenceVerifications: EvidenceVerifications = {
   measurement,
   quote,
   foreignQuote,
+  activation: activationVerification,
 };
 
 export const judgeEvidence = judgeBy(evidenceVerifications);

@@ -29,6 +29,8 @@ export type EvidenceFault =
   | 'hardware_unbound'
   /** The secret of a credential came back, and is another one. */
   | 'activation_wrong'
+  /** Nothing shows that the key lives in its TPM. */
+  | 'key_unproven'
   /** The clock of the TPM shows less than it did: the evidence is from before. */
   | 'clock_went_back'
   /** The verifier command gave no answer that can be used. */

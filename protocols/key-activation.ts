@@ -1,6 +1,12 @@
 // Whether an attestation key lives in its TPM: a credential that only that TPM can open, and the secret that comes back.
 import { hash } from 'node:crypto';
-import type { AttestationBasis, CredentialActivation, StoredChallenge, Verdict } from '#contracts/attestation.ts';
+import type {
+  AttestationBasis,
+  AttestationCircumstances,
+  CredentialActivation,
+  StoredChallenge,
+  Verdict,
+} from '#contracts/attestation.ts';
 import type { Random } from '#contracts/deps.ts';
 import { sameSecret } from './constant-time.ts';
 import { findEndorsement, type Endorsement } from './endorsement.ts';
@@ -9,6 +15,8 @@ import { evidenceFault } from './evidence-fault.ts';
 import { makeCredential } from './tpm-credential.ts';
 import { readTpmEvidence, type TpmEvidence } from './tpm-evidence.ts';
 import { readTpmName } from './tpm-public.ts';
+import { keyIdOf, quoteSteps, type QuoteToVerify } from './tpm-quote.ts';
+import { verificationOf } from './verification.ts';
 
 const secretBytes = 32;
 
@@ -38,7 +46,7 @@ export function activationFor({
   const { key } = endorsementOf(bundle, basis, now);
   if (key === null) return null;
   const { name } = readTpmName(bundle.akPublic);
-  if (name.toString('hex') !== verdict.key_id || key.id !== verdict.binding_id)
+  if (keyIdOf({ name }) !== verdict.key_id || key.id !== verdict.binding_id)
     throw new RangeError('the verdict is of other evidence');
   const secret = random.bytes(secretBytes);
   const credential = makeCredential({ endorsementKey: key, akName: name, secret, random });
@@ -61,6 +69,66 @@ export function endorsementOf(bundle: TpmEvidence, basis: AttestationBasis, now:
     required: basis.require_endorsement_chain,
     now,
   });
+}
+
+/** What an activation is verified from. */
+export interface ActivationToVerify extends QuoteToVerify {
+  /** The challenge that had the credential with it. */
+  readonly challenge: StoredChallenge;
+  readonly now: Date;
+}
+
+/** An attestation key, and the endorsement key in whose TPM it lives. */
+export type ActivatedKey = Pick<CredentialActivation, 'key_id' | 'endorsement_key_id'>;
+
+/**
+ * The steps that prove an activation again: the key has signed a quote for the challenge that its credential came with, and
+ * with it came the secret that only the TPM of this endorsement key could read. Who vouches for the endorsement key, and
+ * what the registers held, is for newer evidence to say.
+ */
+export const activationVerification = quoteSteps(verificationOf<ActivationToVerify>())
+  .find('endorsement', ({ bundle, now }) =>
+    findEndorsement({
+      certificate: bundle.ekCertificate,
+      chain: bundle.endorsementChain,
+      ekPublic: bundle.ekPublic,
+      roots: [],
+      required: false,
+      now,
+    }),
+  )
+  .find('activated', ({ challenge, key, endorsement, bundle }): ActivatedKey => {
+    const key_id = keyIdOf(key);
+    const endorsement_key_id = endorsement.key?.id ?? null;
+    const shown = wasActivated({
+      challenge,
+      keyId: key_id,
+      endorsementKeyId: endorsement_key_id,
+      secret: bundle.activatedSecret,
+    });
+    if (!shown || endorsement_key_id === null)
+      throw evidenceFault('key_unproven', 'The evidence on record does not show that the key lives in its TPM');
+    return { key_id, endorsement_key_id };
+  });
+
+/** Whether keys have to show us that they live in their TPM: a verifier command says so itself, and other keys need not. */
+export function livesInTpm({ provider, verifier }: Pick<AttestationBasis, 'provider' | 'verifier'>): boolean {
+  return provider === 'tpm_quote_v1' && verifier === 'built_in';
+}
+
+/**
+ * Tells whether evidence counts although its key was on no record: then it is what shows where the key lives, from now on.
+ *
+ * @param verdict Of this evidence.
+ */
+export function isActivation(
+  { outcome, key_id, binding_id }: Verdict,
+  { proven }: Pick<AttestationCircumstances, 'proven'>,
+  basis: AttestationBasis,
+): boolean {
+  return (
+    livesInTpm(basis) && outcome === 'verified' && (proven?.key_id !== key_id || proven?.binding_id !== binding_id)
+  );
 }
 
 /**

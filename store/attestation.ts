@@ -40,6 +40,8 @@ export interface DeviceStanding {
   readonly grant: AttestedGrant | null;
   /** Null before it was asked for the first time. */
   readonly attestation: DeviceAttestation | null;
+  /** The endorsement key in whose TPM the key of `attestation` is on record to live; null when it is not. */
+  readonly activated_in: string | null;
   /** What it was asked and has not answered, expired or not. */
   readonly challenge: StoredChallenge | null;
   /** Of the certificate that waits for a decision, unless it was turned down or denied. */
@@ -54,13 +56,14 @@ const standingColumns = `d.state, d.tier, d.epoch, d.counter_epoch, d.pinned_fin
   d.assigned_tags, d.attestation_provider, d.attestation_key, d.hardware_binding, d.attested_generation,
   ${pinnedDenied} AS pinned_revoked, l.heartbeat_counter::float8 AS heartbeat_counter, l.counter_epoch AS counted_epoch,
   c.fingerprint AS candidate_fingerprint,
-  to_jsonb(a) AS attestation, to_jsonb(q) AS challenge`;
+  y.endorsement_key_id AS activated_in, to_jsonb(a) AS attestation, to_jsonb(q) AS challenge`;
 
 const standingTables = `
   LEFT JOIN device d ON d.project_id = $1 AND d.device_id = k.device_id
   LEFT JOIN device_liveness l ON l.project_id = $1 AND l.device_id = k.device_id
   LEFT JOIN ${waitingCandidate}
   LEFT JOIN device_attestation a ON a.project_id = $1 AND a.device_id = k.device_id
+  LEFT JOIN key_activation y ON y.project_id = $1 AND y.device_id = k.device_id AND y.key_id = a.key_id
   LEFT JOIN attestation_challenge q ON q.project_id = $1 AND q.device_id = k.device_id`;
 
 interface FoundStanding {
@@ -80,6 +83,7 @@ interface FoundStanding {
   readonly heartbeat_counter: number | null;
   readonly counted_epoch: number | null;
   readonly candidate_fingerprint: string | null;
+  readonly activated_in: string | null;
   readonly attestation: (DeviceAttestation & { readonly unrecorded: number }) | null;
   readonly challenge: StoredChallenge | null;
 }
@@ -92,6 +96,7 @@ export async function readStanding(store: Store, project: string, deviceId: stri
 const unknown: DeviceStanding = {
   grant: null,
   attestation: null,
+  activated_in: null,
   challenge: null,
   candidate_fingerprint: null,
   counted: 0,
@@ -131,6 +136,7 @@ function toStanding(row: FoundStanding): DeviceStanding {
             attested_generation: row.attested_generation,
           },
     attestation: row.attestation && toAttestation(row.attestation),
+    activated_in: row.activated_in,
     challenge: row.challenge && toChallenge(row.challenge),
     candidate_fingerprint: row.candidate_fingerprint,
     counted: counts ? (row.heartbeat_counter ?? 0) : 0,
@@ -179,6 +185,8 @@ export interface RecordedVerdict {
   readonly basis: AttestationBasis;
   readonly basis_digest: string;
   readonly result: Verdict;
+  /** Whether it is what shows where the key lives. */
+  readonly activates: boolean;
 }
 
 export interface RecordOptions {
@@ -246,9 +254,10 @@ async function tryToRecord(
     }
     const after = { ...moved, verdict: last + 1 };
     await insertVerdict(tx, verdict, { after, changed, unrecorded: before.unrecorded, now });
+    const activated_in = verdict.activates ? await recordActivation(tx, verdict, after.verdict) : before.activated_in;
     await writeStanding(tx, device_id, after, { unrecorded: 0, now });
     await record(tx, { audit: announce(before, after, device_id) });
-    return { ...asked, attestation: after, unrecorded: 0 };
+    return { ...asked, attestation: after, activated_in, unrecorded: 0 };
   });
 }
 
@@ -345,6 +354,21 @@ async function insertVerdict(
 
 function digestOf({ canonicalBytes }: Pick<Store, 'canonicalBytes'>, value: Json): string {
   return createHash('sha256').update(canonicalBytes(value)).digest('hex');
+}
+
+/** @returns the endorsement key */
+async function recordActivation(
+  tx: ProjectTransaction,
+  { device_id, result: { key_id, binding_id } }: RecordedVerdict,
+  verdict: number,
+): Promise<string | null> {
+  await tx.query(
+    `INSERT INTO key_activation (project_id, device_id, key_id, endorsement_key_id, verdict) VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (project_id, device_id, key_id) DO UPDATE SET endorsement_key_id = excluded.endorsement_key_id,
+       verdict = excluded.verdict`,
+    [tx.project, device_id, key_id, binding_id, verdict],
+  );
+  return binding_id;
 }
 
 /** A row to lock, where there is none yet. */
@@ -594,6 +618,24 @@ export async function verdictAt(
   at: string,
 ): Promise<StoredVerdict | null> {
   return oneVerdict(store, project, 'v.at <= $3', [deviceId, at]);
+}
+
+/** The verdict whose evidence is on record to show where the key of this other one lives; null when there is none. */
+export async function findActivation(
+  store: Store,
+  project: string,
+  deviceId: string,
+  verdict: number,
+): Promise<StoredVerdict | null> {
+  const asked = await findVerdict(store, project, deviceId, verdict);
+  if (asked === null) return null;
+  return oneVerdict(
+    store,
+    project,
+    `v.verdict = (SELECT y.verdict FROM key_activation y
+       WHERE y.project_id = $1 AND y.device_id = $2 AND y.key_id = $3)`,
+    [deviceId, asked.result.key_id],
+  );
 }
 
 async function oneVerdict(

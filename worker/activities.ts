@@ -15,7 +15,7 @@ import { digestOf } from '#protocols/canonical-json.ts';
 import type { VerifierRequest } from '#protocols/verifier-answer.ts';
 import { actorContext, commitActor } from '#store/actor.ts';
 import { readApprovalOutcome } from '#store/approval.ts';
-import { findVerdict } from '#store/attestation.ts';
+import { findActivation, findVerdict } from '#store/attestation.ts';
 import { deviceNews } from '#store/device.ts';
 import { standingVoters } from '#store/operator.ts';
 import { actorRuns, devicesWithNews, prune } from '#store/reconcile.ts';
@@ -88,6 +88,7 @@ export function activityDeps(parts: ActivityParts): ActivityDeps {
     ),
     deviceNews: (query) => deviceNews(store, query),
     storedEvidence: ({ project, device_id, verdict }) => findVerdict(store, project, device_id, verdict),
+    storedActivation: ({ project, device_id, verdict }) => findActivation(store, project, device_id, verdict),
     readApproval: ({ project, approval_id }) => readApprovalOutcome(store, project, approval_id),
     standingVoters: (usernames, permission) => standingVoters(store, usernames, permission),
     devicesWithNews: (after, limit) => devicesWithNews(store, after, limit, clock.now()),

@@ -79,6 +79,19 @@ export const AttestationVerdict = defineEntity({
   },
 });
 
+/** A key that has shown that it lives in the TPM of this endorsement key, with the evidence of this verdict. */
+export const KeyActivation = defineEntity({
+  name: 'KeyActivation',
+  tableName: 'key_activation',
+  properties: {
+    project_id: p.text().primary(),
+    device_id: p.text().primary(),
+    key_id: p.text().primary(),
+    endorsement_key_id: p.text(),
+    verdict: count(),
+  },
+});
+
 /** Written with each verdict, and when a heartbeat brings no evidence. */
 export const DeviceAttestationRow = defineEntity({
   name: 'DeviceAttestationRow',

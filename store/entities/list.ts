@@ -6,6 +6,7 @@ import {
   AttestationCommon,
   AttestationVerdict,
   DeviceAttestationRow,
+  KeyActivation,
 } from './attestation.ts';
 import { AuditCheckpoint, AuditEvent, AuditHead, OutboxEvent, SealerStatus } from './audit.ts';
 import {
@@ -37,6 +38,7 @@ export const entities = [
   AttestationBasisRow,
   AttestationCommon,
   AttestationVerdict,
+  KeyActivation,
   DeviceAttestationRow,
   Actor,
   ActorTransition,

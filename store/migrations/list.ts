@@ -14,6 +14,7 @@ import { FailedEvidence } from './failed-evidence.ts';
 import { FleetLists } from './fleet-lists.ts';
 import { HeartbeatPath } from './heartbeat-path.ts';
 import { HeartbeatPlan } from './heartbeat-plan.ts';
+import { KeyActivations } from './key-activations.ts';
 import { People } from './people.ts';
 import { Reconciling } from './reconciling.ts';
 import { Restores } from './restores.ts';
@@ -46,4 +47,5 @@ export const migrations = [
   { name: '0020-failed-evidence', class: FailedEvidence },
   { name: '0021-unrecorded-evidence', class: UnrecordedEvidence },
   { name: '0022-common-verdicts', class: CommonVerdicts },
+  { name: '0023-key-activations', class: KeyActivations },
 ] as const satisfies readonly MigrationObject[];

@@ -47,6 +47,7 @@ describe('attestation of a device', () => {
         challenge: { ...challenge, expires_at },
         candidate_fingerprint: null,
         counted: 0,
+        activated_in: null,
         unrecorded: 0,
       }),
     });

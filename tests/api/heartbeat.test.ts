@@ -126,6 +126,7 @@ describe('POST /api/heartbeat', () => {
         attestation: null,
         challenge: null,
         candidate_fingerprint: null,
+        activated_in: null,
         counted: 0,
         unrecorded: 0,
       };

@@ -194,6 +194,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
         challenge: null,
         candidate_fingerprint: null,
         counted: 0,
+        activated_in: null,
         unrecorded: 0,
       }),
       listVerdicts: async () => [],

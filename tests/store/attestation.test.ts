@@ -101,6 +101,7 @@ describe('evidence of a device', () => {
         basis: { ...basis, provider },
         basis_digest: digest(provider),
         result,
+        activates: false,
       },
       {
         now,
@@ -280,6 +281,7 @@ describe('verdicts of a device that goes on', () => {
         ...{ device_id: id, circumstances, basis: judging, basis_digest: basisDigest(judging), result },
         evidence: evidence as unknown as Json,
         evidence_digest: digestOf(evidence),
+        activates: false,
       },
       {
         ...{ now: now.toISOString(), next: null, mostUnmoving, announce: () => [] },

@@ -240,7 +240,7 @@ export async function decide(
   await commit(store, 'run-1', deviceCommit({ actor, row, snapshot, from }), now);
 }
 
-/** A verdict on evidence that the device was asked for, and what it is asked next. */
+/** A verdict on evidence that the device was asked for, with which its key was activated, and what it is asked next. */
 export async function attest(store: Store, ref: { readonly project: string; readonly id: string }): Promise<void> {
   const { project, id: device_id } = ref;
   const challenge = (nonce: string): StoredChallenge => ({
@@ -279,7 +279,8 @@ export async function attest(store: Store, ref: { readonly project: string; read
       circumstances,
       basis,
       basis_digest: digest('basis'),
-      result: unjudged,
+      result: { ...unjudged, key_id: 'key', binding_id: 'hardware' },
+      activates: true,
     },
     {
       now: noon,

@@ -179,6 +179,7 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
       }),
       ...createAttestationActivities({
         storedEvidence: async ({ device_id, verdict }) => evidence.get(`${device_id} ${verdict}`) ?? null,
+        storedActivation: async () => null,
         judgeEvidence: async (judgement) => judging.judge(judgement),
         askVerifier: async () => null,
         digestOf,

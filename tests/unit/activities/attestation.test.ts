@@ -30,6 +30,7 @@ const policy = {
 function activity(more: Partial<AttestationActivityDeps> = {}) {
   return createAttestationActivities({
     storedEvidence: async () => stored,
+    storedActivation: async () => null,
     judgeEvidence: async (judgement) => judgeEvidence(judgement),
     askVerifier: () => Promise.reject(new Error('there is none')),
     digestOf,

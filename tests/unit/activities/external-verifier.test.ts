@@ -33,6 +33,7 @@ function verifying(askVerifier: (request: VerifierRequest) => Promise<Json>) {
       evidence_digest: digestOf(evidence),
       circumstances: circumstancesFor(vector, { external: { valid: true } }),
     }),
+    storedActivation: () => Promise.reject(new Error('nobody asks')),
     judgeEvidence: async (judgement) => judgeEvidence(judgement),
     askVerifier,
     digestOf,

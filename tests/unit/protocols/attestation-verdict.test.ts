@@ -4,6 +4,7 @@ import { createHash, createPublicKey, generateKeyPairSync, hash, sign, type KeyO
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import type {
+  ActivationRecord,
   AttestationBasis,
   AttestationBinding,
   AttestationCircumstances,
@@ -353,10 +354,10 @@ describe('what the device is bound to', () => {
   const { ek_public: _, ...bare } = rsa.evidence;
 
   it('is verified with the very key, also when the evidence no longer names its TPM', () => {
-    const judge = (evidence: unknown, binding: AttestationBinding) =>
+    const judge = (evidence: unknown, proven: AttestationBinding | null) =>
       judgeEvidence({
         evidence,
-        circumstances: circumstancesFor(rsa, { bound: binding, challenge: challengeOf(rsa, { activation: null }) }),
+        circumstances: circumstancesFor(rsa, { bound, proven, challenge: challengeOf(rsa, { activation: null }) }),
         basis: quoteBasis(rsa),
         now: judgedAt,
       });
@@ -364,6 +365,9 @@ describe('what the device is bound to', () => {
     const verdict = judge(bare, bound);
     verified(verdict);
     assert.equal(verdict.binding_id, bound.binding_id);
+    // Whose it is was approved; where it lives it has to show itself, and in this hardware.
+    for (const proven of [null, { ...bound, key_id: 'f'.repeat(68) }, { ...bound, binding_id: 'f'.repeat(64) }])
+      for (const evidence of [rsa.evidence, bare]) assert.equal(judge(evidence, proven).outcome, 'unproven');
   });
 
   it('refuses other hardware, with any key and any setting (AT-09)', () => {
@@ -677,7 +681,7 @@ describe('anything else', () => {
         for (const verifier of ['built_in', 'command'] as const) {
           const verdict = judgeEvidence({
             evidence,
-            circumstances: circumstancesFor(rsa, { bound: bindingOf(rsa) }),
+            circumstances: circumstancesFor(rsa, { bound: bindingOf(rsa), proven: bindingOf(rsa) }),
             basis: quoteBasis(rsa, { verifier }),
             now: judgedAt,
           });
@@ -720,6 +724,80 @@ describe('anything else', () => {
     else at['added'] = value;
     return copy;
   }
+});
+
+describe('an activation on record', () => {
+  const { activated_secret: secret, ...good } = { ...provenEvidence(rsa) };
+  const proof: ActivationRecord = {
+    at: judgedAt.toISOString(),
+    evidence: { ...good, activated_secret: secret } as unknown as Json,
+    challenge: challengeOf(rsa),
+  };
+  const later = challengeOf(rsa, { activation: null });
+  const judged = (activation: ActivationRecord | null, change: Partial<AttestationCircumstances> = {}): Verdict =>
+    judgeEvidence({
+      evidence: good,
+      // Nothing of what is said about the key is believed.
+      circumstances: circumstancesFor(rsa, {
+        challenge: later,
+        bound: bindingOf(rsa),
+        proven: bindingOf(rsa),
+        ...change,
+      }),
+      basis: quoteBasis(rsa),
+      now: judgedAt,
+      activation,
+    });
+  const saying = (evidence: object): ActivationRecord => ({
+    ...proof,
+    evidence: { ...good, ...evidence } as unknown as Json,
+  });
+  const asking = (change: Partial<StoredChallenge>): ActivationRecord => ({
+    ...proof,
+    challenge: challengeOf(rsa, change),
+  });
+  const activation = challengeOf(rsa).activation;
+
+  it('is what a key lives by, whatever the circumstances say (SA-03, AT-07)', () => {
+    verified(judged(proof));
+    verified(judged(proof, { proven: null }));
+    assert.equal(judged(null).outcome, 'unproven');
+  });
+
+  it('proves nothing without the credential and its secret, for this key and this hardware (AT-07)', () => {
+    assert.ok(activation !== null);
+    const cases: readonly (readonly [EvidenceFault, ActivationRecord])[] = [
+      ['key_unproven', saying({})],
+      ['key_unproven', asking({ activation: null })],
+      ['key_unproven', asking({ activation: { ...activation, key_id: p256.ak_name } })],
+      ['key_unproven', asking({ activation: { ...activation, endorsement_key_id: 'f'.repeat(64) } })],
+      ['activation_wrong', saying({ activated_secret: textOf(Buffer.alloc(32, 1)) })],
+      ['activation_wrong', asking({ activation: { ...activation, secret_sha256: 'f'.repeat(64) } })],
+      ['malformed', { ...proof, evidence: null }],
+    ];
+    for (const [reason, record] of cases) refused(judged(record), reason);
+    refused(judged(asking({ nonce: textOf(Buffer.alloc(32, 1)) })), 'other_challenge', 'attestation.nonce_unknown');
+  });
+
+  it('of another key, however sound, proves nothing of this one (SA-04)', () => {
+    const other: ActivationRecord = {
+      at: proof.at,
+      evidence: provenEvidence(p256) as unknown as Json,
+      challenge: challengeOf(p256),
+    };
+    assert.equal(judged(other).outcome, 'unproven');
+  });
+
+  it('with any one byte changed of its quote, its signature or its secret proves nothing (SA-02)', () => {
+    const { pcrs: _pcrs, endorsement_chain: _chain, ...fields } = provenEvidence(rsa);
+    for (const field of ['quote', 'signature', 'activated_secret', 'nonce', 'ak_public'] as const) {
+      const bytes = bytesOf(fields[field] ?? '');
+      for (let at = 0; at < bytes.length; at += 1) {
+        const record = saying({ activated_secret: secret, [field]: textOf(flipped(bytes, at, at % 8)) });
+        assert.notEqual(judged(record).outcome, 'verified', `${field}[${at}]`);
+      }
+    }
+  });
 });
 
 describe('a step that fails', () => {

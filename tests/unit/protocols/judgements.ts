@@ -1,5 +1,6 @@
 // What evidence is judged by in tests: rules that let everything good pass, and what is known of a device that is new.
 import type { AttestationBasis, AttestationCircumstances, StoredChallenge } from '#contracts/attestation.ts';
+import type { Json } from '#contracts/deps.ts';
 import { generateKeyPairSync, hash } from 'node:crypto';
 import type { Judgement } from '#protocols/attestation-verdict.ts';
 import type { PcrValues } from '#protocols/pcr.ts';
@@ -106,6 +107,11 @@ export function soundJudgements(deviceId = 'device-1'): Readonly<Record<ListName
       ...quoted,
       circumstances: { ...circumstances, external: { valid: true } },
       basis: { ...basis, verifier: 'command' },
+    },
+    activation: {
+      ...quoted,
+      evidence: vector.evidence,
+      activation: { at: judgedAt.toISOString(), evidence: quoted.evidence as Json, challenge: challengeOf(vector) },
     },
     measurement: {
       evidence: makeSignedMeasurement({
