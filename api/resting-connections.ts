@@ -3,14 +3,11 @@
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 
-/** Nor is it seen before that the other end has closed the connection, which then counts among all that are open. */
-const longestMs = 15_000;
-
 /**
  * Leaves the connection of a request that has been answered alone, for so long or a while; what was sent meanwhile is read
  * then. Only where a device has the connection for itself: behind a proxy, others would wait as well.
  */
-export function restConnection({ socket, complete }: IncomingMessage, milliseconds: number): void {
+export function restConnection({ socket, complete }: IncomingMessage, restMs: number): void {
   // Without a client certificate it may be somebody's browser.
   if (!(socket instanceof TLSSocket) || !socket.authorized || !complete || socket.destroyed) return;
   socket.pause();
@@ -19,6 +16,14 @@ export function restConnection({ socket, complete }: IncomingMessage, millisecon
     socket.off('close', over);
     socket.resume();
   };
-  const timer = setTimeout(over, Math.min(milliseconds, longestMs)).unref();
+  const timer = setTimeout(over, unreadMs(restMs)).unref();
   socket.once('close', over);
+}
+
+/**
+ * Half a minute at most, since nor is it seen meanwhile that the other end has closed the connection, which then counts among
+ * all that are open; and spread as rests are, so that those who were refused together are not read together again.
+ */
+function unreadMs(restMs: number): number {
+  return Math.min(restMs, 5_000 + restMs / 12);
 }
