@@ -39,6 +39,8 @@ interface StatusOptions {
   /** Questions at a time, and those that wait for their turn. */
   readonly maximumInFlight: number;
   readonly maximumWaiting: number;
+  /** The longest that a question waits for its turn: whoever asked has given up by then. */
+  readonly waitMs: number;
   /** A responder that failed is left alone for this long, then twice as long, up to the greatest. */
   readonly firstPauseMs: number;
   readonly greatestPauseMs: number;
@@ -48,6 +50,7 @@ const defaults: StatusOptions = {
   maximumKept: 200_000,
   maximumInFlight: 16,
   maximumWaiting: 2_000,
+  waitMs: 10_000,
   firstPauseMs: 1_000,
   greatestPauseMs: 30_000,
 };
@@ -74,7 +77,7 @@ export function createCertificateStatuses(deps: CertificateStatusesDeps): Certif
   const flights = new Map<string, Promise<Kept>>();
   const responders = new Map<string, Responder>();
   const refused = new Set<string>();
-  const waiting: (() => void)[] = [];
+  const waiting = new Set<() => void>();
   let inFlight = 0;
 
   function remember(name: string, status: Kept): void {
@@ -86,19 +89,33 @@ export function createCertificateStatuses(deps: CertificateStatusesDeps): Certif
   }
 
   async function turn<T>(work: () => Promise<T>): Promise<T> {
-    if (inFlight >= options.maximumInFlight) {
-      if (waiting.length >= options.maximumWaiting) throw unavailable('Too many certificates are being asked about');
-      await new Promise<void>((go) => waiting.push(go));
-    } else {
-      inFlight += 1;
-    }
+    if (inFlight >= options.maximumInFlight) await place();
+    else inFlight += 1;
     try {
       return await work();
     } finally {
-      const next = waiting.shift();
+      const [next] = waiting;
       if (next === undefined) inFlight -= 1;
       else next();
     }
+  }
+
+  /** The place of one that ends, for whoever has waited longest. */
+  function place(): Promise<void> {
+    const tooMany = (): TrustError => unavailable('Too many certificates are being asked about');
+    if (waiting.size >= options.maximumWaiting) throw tooMany();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      waiting.delete(go);
+      reject(tooMany());
+    }, options.waitMs);
+    const go = (): void => {
+      clearTimeout(timer);
+      waiting.delete(go);
+      resolve();
+    };
+    waiting.add(go);
+    return promise;
   }
 
   async function ask(certificate: VerifiedCertificate, issuer: Certificate, url: string): Promise<Kept> {

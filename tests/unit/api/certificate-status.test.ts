@@ -182,4 +182,22 @@ describe('the status of certificates', () => {
     const last = (await Promise.all(asked)).at(-1);
     assert.ok(last instanceof TrustError && /Too many/.test(last.message));
   });
+
+  it('does not wait for ever to be asked for, and gives its place to nobody who has gone', async () => {
+    const { statuses, called, clock, holdUntil } = asking({ options: { maximumInFlight: 1, waitMs: 1 } });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    holdUntil(promise);
+    const [first, second, third] = await Promise.all(
+      Array.from({ length: 3 }, async () => verify(await forgeLeaf(ca), { anchors: anchorsOf(ca) })),
+    );
+    assert.ok(first && second && third);
+    const held = Promise.resolve(statuses.require(first)).catch((e: unknown) => e);
+    await assert.rejects(async () => statuses.require(second), /Too many/);
+    resolve();
+    await held;
+    // The answer was about another certificate, for which the responder is left alone for a while.
+    clock.advance(60_000);
+    await Promise.resolve(statuses.require(third)).catch((e: unknown) => e);
+    assert.equal(called.length, 2, 'the first and the third');
+  });
 });
