@@ -14,10 +14,12 @@ export interface EvidencePace {
 const windowSeconds = 600;
 /** Of the heartbeats that a device is asked for: an agent that is started again comes sooner, and some answers are lost. */
 const timesWhatIsAsked = 3;
+/** Whoever sets up or tries out a device sends more for a while, and the disk has room for so much of one. */
+const alwaysLookedAt = 1_000;
 
 /** @param intervalSeconds What devices are asked for: each heartbeat may bring evidence. */
-export function createEvidencePace(clock: Clock, intervalSeconds: number): EvidencePace {
-  const most = Math.max(10, Math.ceil((windowSeconds / intervalSeconds) * timesWhatIsAsked));
+export function createEvidencePace(clock: Clock, intervalSeconds: number, least = alwaysLookedAt): EvidencePace {
+  const most = Math.max(least, Math.ceil((windowSeconds / intervalSeconds) * timesWhatIsAsked));
   let counts = new Map<string, number>();
   let began = Number.NEGATIVE_INFINITY;
   return {

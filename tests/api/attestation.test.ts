@@ -64,7 +64,7 @@ describe('evidence', () => {
       judge: async (judgement) => judgeEvidence(judgement),
       askVerifier: async () => null,
       tellActor: ({ id }) => void told.push(id),
-      pace: createEvidencePace({ now: () => time.now }, 15),
+      pace: createEvidencePace({ now: () => time.now }, 15, 120),
       metrics: createMetrics('test'),
       clock: { now: () => time.now },
       random: systemRandom,
