@@ -114,18 +114,18 @@ async function measurePruning(worker: Store, owner: pg.Client): Promise<Measurem
   ];
 }
 
-/** Devices take turns, and each answers one challenge after the other. */
+/** Each writer has devices of its own, which take turns: a device answers one challenge after the other. */
 async function writeAll(api: Store, fleet: readonly SteadyDevice[], each: number): Promise<number[]> {
   const took: number[] = [];
-  const turns = Array.from({ length: each }, () => fleet)
-    .flat()
-    .values();
   await Promise.all(
-    Array.from({ length: writers }, async () => {
-      for (const device of turns) {
-        const began = performance.now();
-        await device.answer(api);
-        took.push(performance.now() - began);
+    Array.from({ length: writers }, async (_, writer) => {
+      const own = fleet.filter((_device, index) => index % writers === writer);
+      for (let turn = 0; turn < each; turn += 1) {
+        for (const device of own) {
+          const began = performance.now();
+          await device.answer(api);
+          took.push(performance.now() - began);
+        }
       }
     }),
   );

@@ -314,42 +314,44 @@ async function insertVerdict(
 ): Promise<void> {
   const { own, common } = divide({ evidence, circumstances, result });
   const common_digest = digestOf(tx.store, { basis_digest, content: common });
-  // What most verdicts find there already is sent as text, and read only where it is missing.
-  await tx.query(
-    `WITH basis AS (
-       INSERT INTO attestation_basis (project_id, digest, content, first_used_at)
-       SELECT $1, $14, $15::text::jsonb, $4
-       WHERE NOT EXISTS (SELECT FROM attestation_basis WHERE project_id = $1 AND digest = $14)
-       ON CONFLICT DO NOTHING),
-     common AS (
-       INSERT INTO attestation_common (project_id, digest, basis_digest, content, first_used_at)
-       SELECT $1, $16, $14, $17::text::jsonb, $4
-       WHERE NOT EXISTS (SELECT FROM attestation_common WHERE project_id = $1 AND digest = $16)
-       ON CONFLICT DO NOTHING)
-     INSERT INTO attestation_verdict (project_id, device_id, verdict, at, provider, outcome, code, reason, changed,
-       generation, unrecorded, evidence_digest, evidence, circumstances, result, common_digest)
-     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, part->'evidence', part->'circumstances', part->'result', $16
-     FROM (SELECT $13::jsonb AS part) whole`,
-    [
-      tx.project,
-      device_id,
-      after.verdict,
-      now,
-      basis.provider,
-      result.outcome,
-      result.code,
-      result.reason,
-      changed,
-      after.generation,
-      unrecorded,
-      evidence_digest,
-      JSON.stringify(own),
-      basis_digest,
-      JSON.stringify(basis),
-      common_digest,
-      JSON.stringify(common),
-    ],
+  const row = [
+    tx.project,
+    device_id,
+    after.verdict,
+    now,
+    basis.provider,
+    result.outcome,
+    result.code,
+    result.reason,
+    changed,
+    after.generation,
+    unrecorded,
+    evidence_digest,
+    JSON.stringify(own),
+    common_digest,
+  ];
+  const insert = `INSERT INTO attestation_verdict (project_id, device_id, verdict, at, provider, outcome, code, reason,
+      changed, generation, unrecorded, evidence_digest, evidence, circumstances, result, common_digest)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, part->'evidence', part->'circumstances', part->'result', $14
+    FROM (SELECT $13::jsonb AS part) parts`;
+  // What it has in common with the verdict before is there: the last verdict of a device is not swept.
+  const goesOn = await tx.query(
+    `${insert} WHERE EXISTS (SELECT FROM attestation_verdict last WHERE last.project_id = $1 AND last.device_id = $2
+       AND last.verdict = $3::bigint - 1 AND last.common_digest = $14) RETURNING verdict`,
+    row,
   );
+  if (goesOn.length > 0) return;
+  await tx.query(
+    `INSERT INTO attestation_basis (project_id, digest, content, first_used_at) VALUES ($1, $2, $3, $4)
+     ON CONFLICT DO NOTHING`,
+    [tx.project, basis_digest, JSON.stringify(basis), now],
+  );
+  await tx.query(
+    `INSERT INTO attestation_common (project_id, digest, basis_digest, content, first_used_at)
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+    [tx.project, common_digest, basis_digest, JSON.stringify(common), now],
+  );
+  await tx.query(insert, row);
 }
 
 function digestOf({ canonicalBytes }: Pick<Store, 'canonicalBytes'>, value: Json): string {

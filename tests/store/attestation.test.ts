@@ -423,7 +423,7 @@ describe('verdicts of a device that goes on', () => {
     await client.query(`DELETE FROM attestation_verdict WHERE device_id = 'returns' AND verdict = 1`);
     await client.query(`DELETE FROM attestation_common WHERE digest = $1`, [first?.digest]);
     const coming = attest('returns', { now: later(2) });
-    await waits('INSERT INTO attestation_verdict');
+    await waits('INSERT INTO attestation_common');
     await client.query('COMMIT');
     assert.equal((await coming).attestation?.verdict, 3);
     assert.equal((await findVerdict(database.api, project, 'returns', 3))?.circumstances.assigned_tags[0], 'lab');
@@ -440,6 +440,26 @@ describe('verdicts of a device that goes on', () => {
     await client.query('COMMIT');
     assert.deepEqual(await sweeping, [1, 0, 0]);
     const kept = await findVerdict(database.worker, project, 'returns', 4);
+    assert.equal(kept && replayVerdict(kept).same, true);
+  });
+
+  it('are written again when what they have in common was swept between two of their statements', async () => {
+    await attest('between');
+    await attest('between', { now: later(1), tags: ['other'] });
+    await database.rows('CREATE SEQUENCE sweeps');
+    await database.rows(`CREATE FUNCTION sweep_once() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+        IF nextval('public.sweeps') = 1 THEN DELETE FROM public.attestation_common c WHERE c.digest = NEW.common_digest; END IF;
+        RETURN NEW;
+      END $$`);
+    await database.rows(`DELETE FROM attestation_verdict WHERE device_id = 'between' AND verdict = 1`);
+    await database.rows(
+      'CREATE TRIGGER sweep_once BEFORE INSERT ON attestation_verdict FOR EACH ROW EXECUTE FUNCTION sweep_once()',
+    );
+    const recorded = await attest('between', { now: later(2) });
+    await database.rows('DROP TRIGGER sweep_once ON attestation_verdict');
+    assert.equal(recorded.attestation?.verdict, 3);
+    assert.deepEqual(await database.rows('SELECT last_value::integer AS times FROM sweeps'), [{ times: 2 }]);
+    const kept = await findVerdict(database.worker, project, 'between', 3);
     assert.equal(kept && replayVerdict(kept).same, true);
   });
 });
