@@ -11,12 +11,11 @@ import {
 import type { PlanPeriod } from '#contracts/states.ts';
 import { certificateLife, dayMs } from '#machines/certificate-life.ts';
 import { frameOfPlan, sumPlan } from '#machines/certificate-plan.ts';
-import { effectiveTier } from '#machines/effective-tier.ts';
 import type { CertificateFilter, CertificatePosition, CertificateRow } from '#store/certificate.ts';
 import type { Cursors } from './cursors.ts';
 import { createKeptReadings } from './kept-readings.ts';
 import { filterOf, readPage, type Page } from './pages.ts';
-import { presentCertificate, type DevicePolicy } from './present-device.ts';
+import { effectiveTierOf, presentCertificate, type DevicePolicy } from './present-device.ts';
 import { projectOf } from './projects.ts';
 
 export interface CertificatesDeps {
@@ -135,15 +134,6 @@ function presentListed(row: CertificateRow, now: Date, policy: DevicePolicy): Li
     ...presentCertificate(row.certificate, now, policy),
     expired: certificateLife(row.certificate.not_after, at, policy).expired,
     revoked: row.revoked,
-    trust_tier: effectiveTier(
-      {
-        grant: row.grant,
-        pinned_not_after: row.pinned_not_after,
-        pinned_revoked: row.pinned_revoked,
-        attestation: 'not_required',
-        identity_verified: policy.SENTINEL_REQUIRE_DEVICE_MTLS,
-      },
-      at,
-    ).tier,
+    trust_tier: effectiveTierOf(row, now, policy),
   };
 }

@@ -4,13 +4,14 @@ import type { Certificate, Device, HistoryEntry } from '#contracts/http/devices.
 import type { DeviceExplanation } from '#contracts/http/explanation.ts';
 import { attestationProviders } from '#contracts/attestation.ts';
 import type { Settings } from '#contracts/settings.ts';
-import type { AttestationState, DeviceApprovalState } from '#contracts/states.ts';
+import type { AttestationState, DeviceApprovalState, TrustTier } from '#contracts/states.ts';
 import { attestationStateOf } from '#machines/attestation-standing.ts';
 import { certificateLife } from '#machines/certificate-life.ts';
 import { effectiveTier, type TierInputs } from '#machines/effective-tier.ts';
 import { explainedEvidence } from '#machines/evidence-words.ts';
 import { explainDevice, type ExplanationPolicy, type OpenReview } from '#machines/explanation.ts';
 import { livenessOf } from '#machines/liveness.ts';
+import type { CertificateRow } from '#store/certificate.ts';
 import type { DeviceRow, HistoryRow } from '#store/device.ts';
 import { permissionOf } from './votes.ts';
 import type { WorkflowLinks } from './workflow-links.ts';
@@ -21,7 +22,7 @@ export type DevicePolicy = ExplanationPolicy &
 
 export function presentDevice(row: DeviceRow, now: Date, policy: DevicePolicy, links: WorkflowLinks): Device {
   const { grant, liveness, observation } = row;
-  const { tier } = effectiveTier(tierInputsOf(row, now, policy), now.toISOString());
+  const tier = effectiveTierOf(tierRowOf(row), now, policy);
   return {
     device_id: row.device_id,
     project: row.project_id,
@@ -56,19 +57,36 @@ export function countedBy({ grant, liveness }: DeviceRow): number | null {
   return counts ? liveness.heartbeat_counter : null;
 }
 
+/** What the rows of a device say of its tier. */
+type TierRow = Pick<CertificateRow, 'grant' | 'pinned_not_after' | 'pinned_revoked' | 'attestation'>;
+
+/** The tier now, wherever the device is shown. */
+export function effectiveTierOf(row: TierRow, now: Date, policy: DevicePolicy): TrustTier {
+  return effectiveTier(tierInputsOf(row, now, policy), now.toISOString()).tier;
+}
+
+const tierRowOf = (row: DeviceRow): TierRow => ({
+  ...row,
+  pinned_not_after: row.grant?.pinned_certificate?.not_after ?? null,
+});
+
 /** What the tier depends on, for the decision and for its explanation alike. */
-function tierInputsOf(row: DeviceRow, now: Date, policy: DevicePolicy): TierInputs {
-  const { grant, pinned_revoked } = row;
+function tierInputsOf(row: TierRow, now: Date, policy: DevicePolicy): TierInputs {
+  const { grant, pinned_not_after, pinned_revoked } = row;
   return {
     grant,
-    pinned_not_after: grant?.pinned_certificate?.not_after ?? null,
+    pinned_not_after,
     pinned_revoked,
     attestation: attestationOf(row, now, policy),
     identity_verified: policy.SENTINEL_REQUIRE_DEVICE_MTLS,
   };
 }
 
-function attestationOf({ attestation, grant }: DeviceRow, now: Date, policy: DevicePolicy): AttestationState {
+function attestationOf(
+  { attestation, grant }: Pick<TierRow, 'attestation' | 'grant'>,
+  now: Date,
+  policy: DevicePolicy,
+): AttestationState {
   const provider = attestationProviders.find((name) => name === policy.SENTINEL_ATTESTATION_PROVIDER) ?? null;
   const required = policy.SENTINEL_ATTESTATION_REQUIRED;
   return attestationStateOf({ provider, required }, attestation, grant, now.toISOString());
@@ -90,7 +108,7 @@ export function presentExplanation(row: DeviceRow, now: Date, policy: DevicePoli
   const { grant, liveness } = row;
   const { settings, answers, facts, ...explanation } = explainDevice(
     {
-      tier: tierInputsOf(row, now, policy),
+      tier: tierInputsOf(tierRowOf(row), now, policy),
       approved_at: grant?.approved_at ?? null,
       approvers: grant?.approvers ?? [],
       reason: grant?.reason ?? null,

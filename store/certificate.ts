@@ -1,8 +1,11 @@
 // Certificates by the time at which they end: pinned ones, and those that wait for people to decide.
+import type { AttestationBinding, DeviceAttestation } from '#contracts/attestation.ts';
 import type { CertificateFacts } from '#contracts/certificate.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { DeviceState, TrustTier } from '#contracts/states.ts';
+import { toAttestation } from './attestation.ts';
 import { deniedSql } from './denylist.ts';
+import { bindingColumn } from './device.ts';
 import { byKey } from './device-page.ts';
 import { isCancelled } from './errors.ts';
 import type { Page } from './page.ts';
@@ -17,9 +20,15 @@ export interface CertificateRow {
   readonly not_after: string;
   readonly revoked: boolean;
   /** What the tier of its device depends on. */
-  readonly grant: { readonly state: DeviceState; readonly tier: TrustTier } | null;
+  readonly grant: {
+    readonly state: DeviceState;
+    readonly tier: TrustTier;
+    readonly binding: AttestationBinding | null;
+    readonly attested_generation: number | null;
+  } | null;
   readonly pinned_not_after: string | null;
   readonly pinned_revoked: boolean;
+  readonly attestation: DeviceAttestation | null;
 }
 
 export interface CertificateFilter {
@@ -62,21 +71,25 @@ export async function listCertificates(
   ];
   const rows = await withProject(store, project, async (tx) => {
     await tx.query(byKey);
-    return tx.query<FoundCertificate>(
+    return tx.query<CertificateRow>(
       `WITH page AS MATERIALIZED (
          SELECT * FROM (${parts.join(' UNION ALL ')}) p ORDER BY p.not_after, p.device_id, p.role DESC LIMIT ${limit})
        SELECT p.device_id, p.role, p.certificate, p.not_after, ${denied('p.certificate', 'p.fingerprint')} AS revoked,
-         d.state, d.tier, d.pinned_not_after, ${denied('d.pinned_certificate', 'd.pinned_fingerprint')} AS pinned_revoked
+         CASE WHEN d.device_id IS NOT NULL THEN jsonb_build_object('state', d.state, 'tier', d.tier,
+           'attested_generation', d.attested_generation, 'binding', ${bindingColumn}) END AS grant,
+         d.pinned_not_after, ${denied('d.pinned_certificate', 'd.pinned_fingerprint')} AS pinned_revoked,
+         to_jsonb(t) AS attestation
        FROM page p LEFT JOIN device d ON d.project_id = $1 AND d.device_id = p.device_id
+         LEFT JOIN device_attestation t ON t.project_id = $1 AND t.device_id = p.device_id
        ORDER BY p.not_after, p.device_id, p.role DESC`,
       values,
     );
   });
-  return rows.map(({ state, tier, not_after, pinned_not_after, ...row }) => ({
+  return rows.map(({ not_after, pinned_not_after, attestation, ...row }) => ({
     ...row,
     not_after: toInstant(not_after),
     pinned_not_after: pinned_not_after && toInstant(pinned_not_after),
-    grant: state === null || tier === null ? null : { state, tier },
+    attestation: attestation && toAttestation(attestation),
   }));
 }
 
@@ -109,18 +122,6 @@ export async function countCertificates(
   });
   const found = new Map(rows.map(({ stretch, certificates }) => [stretch, certificates]));
   return Array.from({ length: bounds.length + 1 }, (_, stretch) => found.get(stretch) ?? 0);
-}
-
-interface FoundCertificate {
-  readonly device_id: string;
-  readonly role: CertificateRow['role'];
-  readonly certificate: CertificateFacts;
-  readonly not_after: string;
-  readonly revoked: boolean;
-  readonly state: DeviceState | null;
-  readonly tier: TrustTier | null;
-  readonly pinned_not_after: string | null;
-  readonly pinned_revoked: boolean;
 }
 
 type Bind = (value: unknown) => string;

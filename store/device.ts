@@ -75,14 +75,17 @@ const joined = `${known}
   LEFT JOIN LATERAL (${reviewApproval}) a ON true
   LEFT JOIN device_attestation t ON t.project_id = $1 AND t.device_id = k.device_id`;
 
+/** What people have bound the device `d` to. */
+export const bindingColumn = `CASE WHEN d.attestation_key IS NOT NULL THEN jsonb_build_object(
+  'provider', d.attestation_provider, 'key_id', d.attestation_key, 'binding_id', d.hardware_binding) END`;
+
 const columns = `
   $1::text AS project_id, k.device_id,
   CASE WHEN d.device_id IS NOT NULL THEN jsonb_build_object('state', d.state, 'tier', d.tier, 'epoch', d.epoch,
     'counter_epoch', d.counter_epoch, 'pinned_certificate', d.pinned_certificate,
     'assigned_tags', to_jsonb(d.assigned_tags), 'review', CASE WHEN a.id IS NOT NULL THEN d.review END, 'reason', d.reason,
     'approvers', to_jsonb(d.approvers), 'attested_generation', d.attested_generation,
-    'binding', CASE WHEN d.attestation_key IS NOT NULL THEN jsonb_build_object('provider', d.attestation_provider,
-      'key_id', d.attestation_key, 'binding_id', d.hardware_binding) END) END AS grant,
+    'binding', ${bindingColumn}) END AS grant,
   to_jsonb(t) AS attestation,
   d.approved_at,
   ${pinnedDenied} AS pinned_revoked,

@@ -1,6 +1,8 @@
 // Certificates over HTTP: by their end, with the urgency that follows from it, and filters that are stretches of time.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { DeviceAttestation } from '#contracts/attestation.ts';
+import { readSettings } from '#contracts/settings.ts';
 import type { CertificateList, CertificatePlan } from '#contracts/http/certificates.ts';
 import { fakeApi, problemOf } from '#tests/fakes/api-over-fakes.ts';
 import { approvedDevice, certificateFacts } from '#tests/fakes/fake-registry.ts';
@@ -37,6 +39,48 @@ describe('the list of certificates', () => {
         ['calm', 'none', false, false, 'monitored'],
       ],
     );
+  });
+
+  it('shows the tier that the device has everywhere, also where its evidence decides it (AT-06)', async (t) => {
+    const policy = readSettings({ SENTINEL_ATTESTATION_PROVIDER: 'tpm_quote_v1' });
+    const { app, as, registry } = await fakeApi(t, {
+      change: (deps) => ({
+        ...deps,
+        devices: { ...deps.devices, policy },
+        certificates: { ...deps.certificates, policy },
+      }),
+    });
+    const binding = { provider: 'tpm_quote_v1', key_id: 'key', binding_id: 'tpm' } as const;
+    const verified: DeviceAttestation = {
+      ...{ ...binding, state: 'verified', generation: 1, verdict: 1, manufacturer: null, clock: null },
+      ...{ verified_at: '2026-11-22T11:59:00.000Z', fresh_until: '2026-11-22T12:04:00.000Z' },
+      ...{ code: null, reason: null, detail: null },
+    };
+    const failed: DeviceAttestation = {
+      ...verified,
+      state: 'failed',
+      code: 'attestation.failed',
+      reason: 'pcr_mismatch',
+    };
+    for (const [id, attestation] of Object.entries({ verified, failed, silent: null })) {
+      const device = approvedDevice(id);
+      assert.ok(device.grant);
+      registry.addDevice({
+        ...device,
+        grant: { ...device.grant, tier: attestation ? 'trusted' : 'monitored', binding, attested_generation: 1 },
+        attestation,
+      });
+    }
+    const headers = await as('viewer');
+    const tiersAt = async (url: string) => {
+      const { items } = (await app.inject({ url, headers })).json<{
+        items: { device_id: string; trust_tier: string }[];
+      }>();
+      return Object.fromEntries(items.map(({ device_id, trust_tier }) => [device_id, trust_tier]));
+    };
+    const tiers = { verified: 'trusted', failed: 'restricted', silent: 'monitored' };
+    assert.deepEqual(await tiersAt('/api/certificates'), tiers);
+    assert.deepEqual(await tiersAt('/api/devices'), tiers);
   });
 
   for (const [query, expected] of [

@@ -187,11 +187,11 @@ export function fakeRegistry() {
   const listCertificates: CertificatesDeps['listCertificates'] = async (project, filter, { limit, after }) =>
     [...devices.values()]
       .filter(({ project_id }) => project_id === project)
-      .flatMap(({ device_id, grant, pinned_revoked }): CertificateRow[] => {
+      .flatMap(({ device_id, grant, pinned_revoked, attestation }): CertificateRow[] => {
         const certificate = grant?.pinned_certificate;
         if (!certificate) return [];
         const { not_after } = certificate;
-        const pinned = { pinned_not_after: not_after, pinned_revoked };
+        const pinned = { pinned_not_after: not_after, pinned_revoked, attestation };
         return [{ device_id, role: 'pinned', certificate, not_after, revoked: pinned_revoked, grant, ...pinned }];
       })
       .filter(

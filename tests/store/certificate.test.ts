@@ -1,6 +1,7 @@
 // Certificates by their end against a real database: pinned ones and those under review in one order, page by page.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import type { DeviceAttestation } from '#contracts/attestation.ts';
 import {
   countCertificates,
   listCertificates,
@@ -67,6 +68,35 @@ describe('a list of certificates', () => {
     assert.deepEqual(await namesOf({}), everything);
   });
 
+  it('says what the tier of each device depends on, its evidence among it (AT-06)', async () => {
+    const standing: DeviceAttestation = {
+      ...{ state: 'failed', generation: 3, verdict: 9, provider: 'tpm_quote_v1', manufacturer: 'IFX' },
+      ...{ key_id: digest('key'), binding_id: digest('endorsement key'), verified_at: noon, fresh_until: noon },
+      ...{ code: 'attestation.failed', reason: 'pcr_mismatch', detail: null, clock: null },
+    };
+    await database.rows(
+      'INSERT INTO device_attestation SELECT r.* FROM jsonb_populate_record(NULL::device_attestation, $1) r',
+      [JSON.stringify({ ...standing, project_id: 'default', device_id: 'late', unrecorded: 0, updated_at: noon })],
+    );
+    const bound = {
+      attestation_provider: 'tpm_quote_v1',
+      attestation_key: digest('key'),
+      hardware_binding: digest('endorsement key'),
+      attested_generation: 2,
+    } as const;
+    const end = '2099-01-01T00:00:00.000Z';
+    const pinned = { pinned_certificate: { ...facts('late-1', { not_after: end }) } };
+    await decide(database.worker, { project: 'default', id: 'late' }, approved('late-1', { ...pinned, ...bound }));
+    const [late] = await list({ from: end });
+    assert.deepEqual(late?.attestation, standing);
+    assert.deepEqual(late.grant, {
+      ...{ state: 'approved', tier: 'monitored', attested_generation: 2 },
+      binding: { provider: 'tpm_quote_v1', key_id: digest('key'), binding_id: digest('endorsement key') },
+    });
+    const others = (await list()).filter(({ device_id }) => device_id !== 'late');
+    assert.ok(others.every(({ attestation, grant }) => attestation === null && (grant?.binding ?? null) === null));
+  });
+
   for (const limit of [1, 2, 3]) {
     it(`is the same in pages of ${limit}`, async () => {
       const found: string[] = [];
@@ -88,7 +118,8 @@ describe('a list of certificates', () => {
     const of = (name: string) => rows.find(({ device_id, role }) => `${device_id} ${role}` === name);
     assert.deepEqual([of('b pinned')?.revoked, of('b pinned')?.pinned_revoked], [true, true]);
     assert.deepEqual([of('c candidate')?.revoked, of('c candidate')?.pinned_not_after], [false, after(100)]);
-    assert.deepEqual(of('c candidate')?.grant, { state: 'approved', tier: 'monitored' });
+    const unbound = { binding: null, attested_generation: null };
+    assert.deepEqual(of('c candidate')?.grant, { state: 'approved', tier: 'monitored', ...unbound });
     assert.deepEqual([of('new candidate')?.grant, of('new candidate')?.pinned_revoked], [null, false]);
   });
 
