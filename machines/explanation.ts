@@ -417,7 +417,7 @@ function waitingAnswer(
   if (open.length === 0 && !asked && facts.some(({ reason }) => reason === 'attestation.missing'))
     return { question, standing: 'watch', text: missingEvidence(known) };
   if (open.length === 0) return { question, standing: 'none', text: 'Nobody: there is nothing to decide.' };
-  const silence = liveness === 'online' ? '' : ' It is not heard at present.';
+  const silence = liveness === 'online' ? '' : ' None of its heartbeats is accepted at present.';
   return {
     question,
     standing: 'watch',
@@ -450,9 +450,9 @@ function livenessText(state: Liveness, last_seen_at: string | null, policy: Live
     case 'online':
       return 'It reports on time. How punctual it is never changes its tier.';
     case 'stale':
-      return `Nothing has been heard for longer than ${policy.SENTINEL_DEVICE_STALE_SECONDS} s: its agent has stopped, or cannot reach this server. ${harmless}`;
+      return `No heartbeat was accepted for longer than ${policy.SENTINEL_DEVICE_STALE_SECONDS} s: its agent has stopped, cannot reach this server, or is refused. ${harmless}`;
     case 'offline':
-      return `Nothing has been heard for longer than ${policy.SENTINEL_DEVICE_OFFLINE_SECONDS} s. ${harmless}`;
+      return `No heartbeat was accepted for longer than ${policy.SENTINEL_DEVICE_OFFLINE_SECONDS} s. ${harmless}`;
   }
 }
 

@@ -168,7 +168,11 @@ function DeviceOverview({ device }: { readonly device: Device }) {
       <div>
         {device.pending_review !== null && <DeviceReview id={device.pending_review.id} />}
         <WhyPanel device={device} />
-        <CertificatePanel title="Certificate" certificate={device.certificate} />
+        <CertificatePanel
+          title="Certificate"
+          certificate={device.certificate}
+          isRevoked={device.trust_tier === 'revoked'}
+        />
         {device.candidate_certificate !== null && device.pending_review === null && (
           <CertificatePanel title="Certificate that was presented" certificate={device.candidate_certificate} />
         )}

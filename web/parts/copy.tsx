@@ -39,7 +39,7 @@ export function CopyText({ text, what, shown = text }: CopyTextProps) {
 export function Command({ line }: { readonly line: string }) {
   return (
     <div className={classes['command']}>
-      <code tabIndex={0} role="group" aria-label="Command">
+      <code>
         <span aria-hidden>$ </span>
         {line}
       </code>

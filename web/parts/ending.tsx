@@ -4,13 +4,21 @@ import { bothTimes, relativeTime } from '../words/time.ts';
 import { NoteBadge } from './badges.tsx';
 import { useTickingText } from './moment.tsx';
 
-export function Ending({ at, isSoon }: { readonly at: string; readonly isSoon: boolean }) {
+interface EndingProps {
+  readonly at: string;
+  readonly isSoon: boolean;
+  /** Then it does not matter any more when it would have ended. */
+  readonly isRevoked?: boolean;
+}
+
+export function Ending({ at, isSoon, isRevoked = false }: EndingProps) {
   const text = useTickingText(
     useCallback(
       (nowMs: number) => `${Date.parse(at) <= nowMs ? 'Expired' : 'Expires'} ${relativeTime(at, nowMs)}`,
       [at],
     ),
   );
+  if (isRevoked) return <NoteBadge tone="bad" label="Revoked" meaning="It is refused for ever." />;
   const isOver = text.startsWith('Expired');
   if (isOver) return <NoteBadge tone="bad" label={text} meaning={bothTimes(at)} />;
   if (isSoon) return <NoteBadge tone="watch" label={text} meaning={bothTimes(at)} />;

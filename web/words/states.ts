@@ -41,9 +41,9 @@ export const deviceApprovalWords: Record<DeviceApprovalState, StateWords> = {
 };
 
 export const livenessWords: Record<Liveness, StateWords> = {
-  online: { label: 'Online', tone: 'good', meaning: 'Its last heartbeat is recent.' },
-  stale: { label: 'Stale', tone: 'watch', meaning: 'Heartbeats are overdue.' },
-  offline: { label: 'Offline', tone: 'quiet', meaning: 'Nothing has been heard for a long time.' },
+  online: { label: 'Online', tone: 'good', meaning: 'A heartbeat was accepted just now.' },
+  stale: { label: 'Stale', tone: 'watch', meaning: 'Heartbeats are overdue, or refused.' },
+  offline: { label: 'Offline', tone: 'quiet', meaning: 'No heartbeat was accepted for a long time.' },
 };
 
 export const attestationWords: Record<AttestationState, StateWords> = {

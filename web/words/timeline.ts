@@ -21,7 +21,8 @@ export function timelineWords({ transition, audit, silence }: TimelineEntry): Ti
   }
   if (audit !== null) {
     const { code, reason } = audit.details;
-    const said = [code, reason].filter((part) => typeof part === 'string' && part !== '').join(': ');
+    const problem = typeof code === 'string' ? plainName(code).toLowerCase() : '';
+    const said = [problem, reason].filter((part) => typeof part === 'string' && part !== '').join(': ');
     const outcome = audit.outcome === 'success' ? '' : `${plainName(audit.outcome)}`;
     return {
       title: actionTitle(audit.action),

@@ -209,7 +209,7 @@ describe('explanation of a tier', () => {
     assert.equal(silent.trust_tier, 'monitored');
     assert.equal(
       silent.liveness.text,
-      'Nothing has been heard for longer than 60 s: its agent has stopped, or cannot reach this server. That does not change its tier.',
+      'No heartbeat was accepted for longer than 60 s: its agent has stopped, cannot reach this server, or is refused. That does not change its tier.',
     );
     const [, , certificate, waiting] = answersOf({ ...steady, tier: { ...steady.tier, pinned_not_after: now } });
     assert.equal(certificate, 'certificate, bad: Its certificate expired on 2026-12-01 12:00 UTC.');

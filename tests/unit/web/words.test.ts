@@ -185,7 +185,7 @@ describe('the timeline in words', () => {
     const refused = { ...entry, kind: 'audit', audit, silence: null } as const;
     assert.deepEqual(timelineWords(refused), {
       title: 'Heartbeat refused',
-      text: 'Refused, heartbeat.replayed',
+      text: 'Refused, heartbeat replayed',
       tone: 'watch',
     });
     assert.equal(timelineKey(refused), 'audit 1');

@@ -13,9 +13,10 @@ type Certificate = NonNullable<Device['certificate']>;
 interface CertificatePanelProps {
   readonly title: string;
   readonly certificate: Certificate | null;
+  readonly isRevoked?: boolean;
 }
 
-export function CertificatePanel({ title, certificate }: CertificatePanelProps) {
+export function CertificatePanel({ title, certificate, isRevoked = false }: CertificatePanelProps) {
   if (certificate === null) {
     return (
       <Panel title={title}>
@@ -28,6 +29,7 @@ export function CertificatePanel({ title, certificate }: CertificatePanelProps) 
       title={title}
       aside={
         <>
+          {isRevoked && <NoteBadge tone="bad" label="Revoked" meaning="It is refused for ever." />}
           {certificate.expiring_soon && (
             <NoteBadge tone="watch" label="Expires soon" meaning="It ends within the time that policy warns before." />
           )}

@@ -49,7 +49,11 @@ export function DeviceCard({ device }: { readonly device: Device }) {
           </span>
         )}
         {device.certificate !== null && (
-          <Ending at={device.certificate.not_after} isSoon={device.certificate.expiring_soon} />
+          <Ending
+            at={device.certificate.not_after}
+            isSoon={device.certificate.expiring_soon}
+            isRevoked={device.trust_tier === 'revoked'}
+          />
         )}
       </div>
       {device.reported_tags.length + device.assigned_tags.length > 0 && (
@@ -123,11 +127,11 @@ function AttestationCell({ device: { attestation } }: { readonly device: Device 
   );
 }
 
-function CertificateCell({ device: { certificate } }: { readonly device: Device }) {
+function CertificateCell({ device: { certificate, trust_tier } }: { readonly device: Device }) {
   if (certificate === null) return <small className={item['none']}>None pinned</small>;
   return (
     <span className={item['cell']}>
-      <Ending at={certificate.not_after} isSoon={certificate.expiring_soon} />
+      <Ending at={certificate.not_after} isSoon={certificate.expiring_soon} isRevoked={trust_tier === 'revoked'} />
       <RotationBadge advice={certificate.rotation} plain />
     </span>
   );
