@@ -86,7 +86,7 @@ export const approvalRoutes: FastifyPluginAsyncTypebox<ApprovalsDeps> = async (a
 
   async function requireApproval(project: string, id: string): Promise<ApprovalRow> {
     const row = await deps.findApproval(project, id);
-    if (row === null) throw new TrustError('resource.not_found');
+    if (row === null) throw new TrustError('resource.not_found', { detail: 'There is no such approval' });
     return row;
   }
 };

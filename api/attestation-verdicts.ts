@@ -127,7 +127,8 @@ export const attestationRoutes: FastifyPluginAsyncTypebox<AttestationVerdictsDep
   );
 
   async function requireKnown(project: string, id: string): Promise<void> {
-    if (!(await deps.isKnown(project, id))) throw new TrustError('resource.not_found');
+    if (!(await deps.isKnown(project, id)))
+      throw new TrustError('resource.not_found', { detail: 'There is no such device' });
   }
 
   function presentStatus(

@@ -248,7 +248,7 @@ export const deviceRoutes: FastifyPluginAsyncTypebox<DevicesDeps> = async (app, 
 
   async function requireDevice(request: FastifyRequest, id: string): Promise<DeviceRow> {
     const row = await devices.find(projectOf(request), id);
-    if (row === null) throw new TrustError('resource.not_found');
+    if (row === null) throw new TrustError('resource.not_found', { detail: 'There is no such device' });
     return row;
   }
 

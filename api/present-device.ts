@@ -109,6 +109,7 @@ export function presentExplanation(row: DeviceRow, now: Date, policy: DevicePoli
   const { settings, answers, facts, ...explanation } = explainDevice(
     {
       tier: tierInputsOf(tierRowOf(row), now, policy),
+      revocation: row.revocation ?? null,
       approved_at: grant?.approved_at ?? null,
       approvers: grant?.approvers ?? [],
       reason: grant?.reason ?? null,

@@ -55,7 +55,7 @@ export const timelineRoutes: FastifyPluginAsyncTypebox<TimelineDeps> = async (ap
       const readable = timelineKinds.filter((one) => one !== 'audit' || person.permissions.has('audit.read'));
       const kinds = kind === undefined ? readable : [kind];
       const row = await deps.findDevice(project, request.params.device_id);
-      if (row === null) throw new TrustError('resource.not_found');
+      if (row === null) throw new TrustError('resource.not_found', { detail: 'There is no such device' });
       const id = row.device_id;
       const [{ rows, next_cursor }, presence] = await Promise.all([
         readPage(

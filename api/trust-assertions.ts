@@ -104,7 +104,7 @@ export const trustAssertionRoutes: FastifyPluginAsyncTypebox<TrustAssertionsDeps
     }
     const key = deps.keys.signing();
     const row = await deps.findDevice(project, id);
-    if (row === null) throw new TrustError('resource.not_found');
+    if (row === null) throw new TrustError('resource.not_found', { detail: 'There is no such device' });
     const issuedAt = deps.clock.now();
     // What everybody sees of the device, so that the two can never differ.
     const device = presentDevice(row, issuedAt, deps.policy, deps.links);

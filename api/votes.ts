@@ -26,7 +26,7 @@ export async function castVote(request: FastifyRequest, id: string, body: Review
   const project = projectOf(request);
   const person = signedIn(request);
   const approval = await deps.findApproval(project, id);
-  if (approval === null) throw new TrustError('resource.not_found');
+  if (approval === null) throw new TrustError('resource.not_found', { detail: 'There is no such approval' });
   requirePermission(person, permissionOf(approval));
   try {
     await deps.actors.vote(

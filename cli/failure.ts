@@ -44,7 +44,7 @@ export function failureOf(error: unknown): Failure | null {
       message: error.title,
       // Where there is nothing to add, the API says the advice here too.
       detail: [error.title, error.advice, advice].includes(error.detail) ? null : error.detail,
-      fields: error.errors,
+      fields: error.errors.map(({ field, message }) => ({ field, message: inWords(message) })),
       advice,
       code: error.code,
       request_id: error.requestId,
@@ -52,7 +52,9 @@ export function failureOf(error: unknown): Failure | null {
     };
   }
   if (error instanceof TrustError) {
-    return { ...nothing, message: error.message, advice: problems[error.code].advice, code: error.code };
+    // What does not fit here are settings: there was no request yet.
+    const advice = error.code === 'request.invalid' ? 'Look it up in docs/settings.md.' : problems[error.code].advice;
+    return { ...nothing, message: error.message, advice, code: error.code };
   }
   return null;
 }
@@ -81,11 +83,20 @@ export function failureObject(failure: Failure): object {
 
 const nothing = { detail: null, fields: [], code: null, request_id: null, exit: 1 } as const;
 
+/** What ids look like, for people. */
+function inWords(message: string): string {
+  if (message.includes('[A-Za-z0-9._:-]')) return 'is no device id: letters, digits and . _ : - only';
+  if (message.includes('[0-9a-f]{8}-[0-9a-f]{4}-')) return 'is no id: the lists show what they look like';
+  return message;
+}
+
 const signIn = 'Sign in with: sentinel login';
 
 function adviceFor(problem: ApiProblem): string {
   if (problem.code === 'auth.required' || problem.code === 'auth.session_ended') return signIn;
-  if (problem.code === 'auth.invalid_credentials') return `Check user name and password. ${signIn}`;
+  if (problem.code === 'auth.invalid_credentials')
+    return `Check user name and password, or SENTINEL_TOKEN where it is set. ${signIn}`;
+  if (problem.code === 'request.invalid') return 'Correct that; --help says what a command takes.';
   if (problem.code === 'resource.not_found') {
     return 'Check the id and the project. sentinel device list and sentinel approval list show what there is.';
   }

@@ -51,6 +51,8 @@ export interface OpenReview {
 export interface ExplanationInputs {
   /** What the decision is made of. */
   readonly tier: TierInputs;
+  /** Who revoked the pinned certificate, when, and what was said; null where that is not so, or not known. */
+  readonly revocation: { readonly at: string; readonly by: string; readonly reason: string | null } | null;
   readonly approved_at: string | null;
   readonly approvers: readonly string[];
   /** What was said with the last decision. */
@@ -214,7 +216,9 @@ const wordings: Record<FactName, Wording> = {
   },
   'certificate.revoked': {
     about: 'certificate',
-    text: () => 'Its certificate was revoked, and is refused for ever.',
+    text: ({ revocation }) =>
+      `Its certificate was revoked${revocation === null ? '' : ` on ${moment(revocation.at)} by ${revocation.by}${quoted(revocation.reason)}`}, and is refused for ever.`,
+    at: ({ revocation }) => revocation?.at ?? null,
     change: renewal,
   },
   'certificate.expired': {

@@ -111,7 +111,7 @@ async function chooseCertificate(
   { device_id, fingerprint_sha256 }: Revocation,
 ): Promise<KnownCertificate> {
   const present = await presentCertificates(tx, device_id);
-  if (present === null) throw new TrustError('resource.not_found');
+  if (present === null) throw new TrustError('resource.not_found', { detail: 'There is no such device' });
   if (fingerprint_sha256 === null) {
     const [first] = present;
     if (first === undefined) throw new TrustError('device.no_certificate');

@@ -39,6 +39,8 @@ export interface DeviceRow {
   } | null;
   readonly attestation: DeviceAttestation | null;
   readonly pinned_revoked: boolean;
+  /** How that came about; only where one device is looked at. */
+  readonly revocation?: { readonly at: string; readonly by: string; readonly reason: string | null } | null;
   readonly liveness: {
     readonly first_seen_at: string;
     readonly last_seen_at: string;
@@ -98,6 +100,12 @@ const columns = `
   ARRAY(SELECT v->>'by' FROM jsonb_array_elements(a.votes) v WHERE v->>'decision' = 'approve') AS review_voters,
   a.permission AS review_permission`;
 
+/** Of the pinned certificate, the first where it was revoked by fingerprint and by number. */
+const revocationSql = `(SELECT jsonb_build_object('at', r.revoked_at, 'by', r.revoked_by, 'reason', r.reason)
+  FROM certificate_denylist r WHERE r.project_id = $1 AND (r.fingerprint_sha256 = d.pinned_fingerprint
+    OR (r.serial_number = d.pinned_certificate->>'serial_number' AND r.issuer = d.pinned_certificate->>'issuer'))
+  ORDER BY r.revoked_at LIMIT 1)`;
+
 interface FoundRow {
   readonly project_id: string;
   readonly device_id: string;
@@ -105,6 +113,7 @@ interface FoundRow {
   readonly approved_at: string | null;
   readonly attestation: DeviceAttestation | null;
   readonly pinned_revoked: boolean;
+  readonly revocation?: DeviceRow['revocation'];
   readonly first_seen_at: string | null;
   readonly last_seen_at: string | null;
   readonly heartbeat_counter: number | null;
@@ -138,7 +147,7 @@ export async function listDevices(
 export async function findDevice(store: Store, project: string, deviceId: string): Promise<DeviceRow | null> {
   const [row] = await withProject(store, project, (tx) =>
     tx.query<FoundRow>(
-      `SELECT ${columns} FROM (SELECT $2::text AS device_id) k ${joined}
+      `SELECT ${columns}, ${revocationSql} AS revocation FROM (SELECT $2::text AS device_id) k ${joined}
        WHERE d.device_id IS NOT NULL OR l.device_id IS NOT NULL`,
       [project, deviceId],
     ),
@@ -147,10 +156,12 @@ export async function findDevice(store: Store, project: string, deviceId: string
 }
 
 function toRow(row: FoundRow): DeviceRow {
-  const { grant, approved_at, first_seen_at, last_seen_at, heartbeat_counter, counter_epoch, ...rest } = row;
+  const { grant, approved_at, first_seen_at, last_seen_at, heartbeat_counter, counter_epoch, revocation, ...rest } =
+    row;
   const isLive = first_seen_at !== null && last_seen_at !== null && heartbeat_counter !== null;
   return {
     ...rest,
+    ...(revocation ? { revocation: { ...revocation, at: toInstant(revocation.at) } } : {}),
     attestation: row.attestation && toAttestation(row.attestation),
     grant: grant && { ...grant, approved_at: approved_at && toInstant(approved_at) },
     liveness: isLive

@@ -247,6 +247,7 @@ export async function startFakeApi(t: Cleanup, console: string, nowMs: () => num
           attestation: attestation.state,
           identity_verified: true,
         },
+        revocation: trust_tier === 'revoked' ? { at: now, by: 'sam', reason: 'left on a train' } : null,
         approved_at: device.first_seen_at,
         approvers: ['approver1'],
         reason: device.reason,

@@ -130,7 +130,10 @@ describe('a device in the store', () => {
     ]);
     await revoke(database.api, 'f-approved');
     assert.deepEqual(await among({ trust_tier: 'revoked' }), ['f-approved']);
-    assert.equal((await findDevice(database.api, 'default', 'f-approved'))?.pinned_revoked, true);
+    const found = await findDevice(database.api, 'default', 'f-approved');
+    assert.equal(found?.pinned_revoked, true);
+    assert.deepEqual(found.revocation, { at: noon, by: 'sam', reason: 'lost' });
+    assert.equal((await findDevice(database.api, 'default', 'f-pending'))?.revocation, undefined);
   });
 
   it('has the same tier in SQL as in the decision, for every combination of facts (HB-14)', async () => {

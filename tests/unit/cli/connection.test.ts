@@ -80,6 +80,26 @@ describe('the command line', () => {
     assert.match(talk, /nowhere\.pem cannot be read[^]*--ca-file/);
   });
 
+  it('says in words what an id has to look like, and what to correct', async (t) => {
+    const errors = [
+      { field: 'device_id', message: 'must match pattern "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"' },
+      { field: 'id', message: 'must match pattern "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"' },
+      { field: 'limit', message: 'must be <= 500' },
+    ];
+    const routes = { 'GET /api/devices': problemAnswer(400, 'request.invalid', { errors }) };
+    const { talk } = await runCommand(t, 'device list', { routes });
+    assert.match(talk, /device_id: is no device id: letters, digits and \. _ : - only/);
+    assert.match(talk, /\bid: is no id: the lists show/);
+    assert.match(talk, /limit: must be <= 500/);
+    assert.doesNotMatch(talk, /errors\[\]|\^\[/);
+  });
+
+  it('leads from a setting that cannot be read to the page of settings', async (t) => {
+    const { exit, talk } = await runCommand(t, 'status', { environment: { SENTINEL_PORT: 'abc' } });
+    assert.equal(exit, 1);
+    assert.match(talk, /SENTINEL_PORT: say a whole number\n {2}→ Look it up in docs\/settings\.md/);
+  });
+
   it('prints a refusal as one object on standard error with --json', async (t) => {
     const routes = { 'GET /api/devices': problemAnswer(403, 'auth.forbidden', { detail: 'device.read is missing' }) };
     const { exit, out, talk } = await runCommand(t, 'device list --json', { routes });

@@ -43,6 +43,9 @@ const anyEvidence: fc.Arbitrary<ExplainedEvidence> = fc.record({
 });
 const anyInputs: fc.Arbitrary<ExplanationInputs> = fc.record({
   tier: anyTierInputs,
+  revocation: fc.option(
+    fc.record({ at: fc.constant(now), by: fc.constant('sam'), reason: fc.constantFrom(null, 'left on a train') }),
+  ),
   approved_at: fc.constantFrom(null, '2026-11-24T09:12:00.000Z'),
   approvers: names,
   reason: fc.constantFrom(null, 'checked on site'),
@@ -164,6 +167,7 @@ describe('explanation of a tier', () => {
       attestation: 'not_required',
       identity_verified: true,
     },
+    revocation: null,
     approved_at: '2026-11-24T09:12:00.000Z',
     approvers: ['ann', 'bob'],
     reason: null,
@@ -173,6 +177,20 @@ describe('explanation of a tier', () => {
   };
   const answersOf = (inputs: ExplanationInputs) =>
     explain(inputs).answers.map(({ question, standing, text }) => `${question}, ${standing}: ${text}`);
+
+  it('says who revoked the certificate, when and why, as far as that is known (RV-02)', () => {
+    const said = (revocation: ExplanationInputs['revocation']) =>
+      explain({ ...steady, tier: { ...steady.tier, pinned_revoked: true }, revocation }).facts.find(
+        ({ reason }) => reason === 'certificate.revoked',
+      );
+    assert.equal(said(null)?.text, 'Its certificate was revoked, and is refused for ever.');
+    const at = '2026-12-01T11:00:00.000Z';
+    assert.equal(
+      said({ at, by: 'sam', reason: 'left on a train' })?.text,
+      'Its certificate was revoked on 2026-12-01 11:00 UTC by sam (“left on a train”), and is refused for ever.',
+    );
+    assert.equal(said({ at, by: 'sam', reason: null })?.at, at);
+  });
 
   it('answers the four questions of a device that is well', () => {
     assert.deepEqual(answersOf(steady), [
