@@ -236,7 +236,7 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
   async function startTpm(held: HeldHome) {
     const programs = systemEnvironment(environment);
     const { part, tcti, rootFile, chainFile, keysDirectory, baselines } = await progress.during('TPM', () =>
-      demoTpm(held.tpm, programs),
+      demoTpm(held.tpm, programs, deps.clock),
     );
     await supervisor.start([part]);
     const { deviceId } = profileOf('demo', 0);

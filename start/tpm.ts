@@ -4,6 +4,7 @@ import { accessSync, constants } from 'node:fs';
 import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { findFreePort, listenOnce } from './ports.ts';
 import type { Part } from './part.ts';
@@ -26,7 +27,10 @@ export interface DemoTpm {
 
 type Environment = Readonly<Record<string, string>>;
 
-const programs = ['swtpm', 'swtpm_setup', 'swtpm_localca', 'tpm2_getcap', 'tpm2_pcrextend', 'tpm2_pcrread'] as const;
+const programs = [
+  ...(['swtpm', 'swtpm_setup', 'swtpm_localca'] as const),
+  ...(['tpm2_getcap', 'tpm2_pcrextend', 'tpm2_pcrread', 'tpm2_setclock'] as const),
+];
 type Program = (typeof programs)[number];
 const withinMs = 30_000;
 /** What the demo machine measures while it boots: firmware, boot loader, and the state of secure boot. */
@@ -37,9 +41,10 @@ const measuredAtBoot = { 0: 'demo firmware', 4: 'demo boot loader', 7: 'demo sec
  *
  * @param folder      Absolute: with a relative one swtpm starts in failure mode.
  * @param environment Of the programs.
+ * @param clock       Of this machine: the TPM's goes by it.
  * @throws TrustError `service.unavailable` when the programs are not installed
  */
-export async function demoTpm(folder: string, environment: Environment): Promise<DemoTpm> {
+export async function demoTpm(folder: string, environment: Environment, clock: Clock): Promise<DemoTpm> {
   const find = findPrograms(environment);
   if ((await stat(folder).catch(() => null)) === null) {
     const draft = `${folder}.draft`;
@@ -78,6 +83,8 @@ export async function demoTpm(folder: string, environment: Environment): Promise
           ([register, event]) => `${register}:sha256=${digestOf(event)}`,
         );
         await tool('tpm2_pcrextend', ...events);
+        // It keeps its clock only now and then, and evidence from before what it has shown is refused.
+        await tool('tpm2_setclock', String(clock.now().getTime()));
       },
       readyWithinMs: withinMs,
       stopSignal: 'SIGTERM',

@@ -1,13 +1,20 @@
 // Against a TPM: its quotes are accepted, our credentials open in it, and tpm2-tools judge as we do.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { systemRandom } from '#contracts/deps.ts';
+import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { credentialFile, endorsementKeyOf, makeCredential, readEndorsementKey } from '#protocols/tpm-credential.ts';
 import { parseCertificate } from '#protocols/certificate.ts';
 import { verifyTpmQuote } from '#protocols/tpm-quote.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
-import { requires } from '#tests/harness/requires.ts';
+import { runProgram } from '#start/run-program.ts';
+import { demoTpm } from '#start/tpm.ts';
+import { programPath, requires } from '#tests/harness/requires.ts';
 import { attestationKeys, startTpm, type AttestationKey, type Tpm } from '#tests/harness/tpm.ts';
 
 const skip = requires('swtpm') || requires('swtpm_setup') || requires('tpm2');
@@ -92,5 +99,31 @@ describe('a TPM', { skip }, () => {
       [second.clock.resetCount, second.clock.restartCount],
       [first.clock.resetCount, first.clock.restartCount],
     );
+  });
+});
+
+describe('the TPM of a simulated device', { skip }, () => {
+  const cleanup = cleanupAfterAll();
+
+  it('goes on with its clock after it was killed, so that what it shows then is not from before', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sentinel-demo-tpm-'));
+    cleanup.after(() => rm(folder, { recursive: true, force: true }));
+    const environment = { PATH: process.env.PATH ?? '' };
+    for (let round = 0; round < 2; round += 1) {
+      const began = Date.now();
+      const { part, tcti } = await demoTpm(join(folder, 'tpm'), environment, systemClock);
+      const running = spawn(part.command, part.args, { env: environment, stdio: 'ignore' });
+      const ended = once(running, 'exit');
+      cleanup.after(() => void running.kill('SIGKILL'));
+      await part.ready(AbortSignal.timeout(30_000), () => {});
+      const text = await runProgram(programPath('tpm2'), ['readclock'], {
+        environment: { ...environment, TPM2TOOLS_TCTI: tcti },
+        withinMs: 10_000,
+      });
+      // It goes by the clock of this machine, which goes on while the TPM is off.
+      assert.ok(Number(/^ *clock: (\d+)$/m.exec(text)?.[1]) >= began, text);
+      running.kill('SIGKILL');
+      await ended;
+    }
   });
 });

@@ -4,17 +4,21 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { systemClock } from '#contracts/deps.ts';
 import { demoTpm, freeTpmPorts, tpmArguments } from '#start/tpm.ts';
 
 describe('the TPM of the demo', () => {
   it('says which packages it needs where they are missing, and leaves nothing behind', async (t) => {
     const folder = await mkdtemp(join(tmpdir(), 'sentinel-no-tpm-'));
     t.after(() => rm(folder, { recursive: true }));
-    await assert.rejects(demoTpm(join(folder, 'tpm'), { PATH: folder }), (error: Error & { code?: string }) => {
-      assert.equal(error.code, 'service.unavailable');
-      assert.match(error.message, /needs swtpm, .*apt-get install swtpm swtpm-tools tpm2-tools/);
-      return true;
-    });
+    await assert.rejects(
+      demoTpm(join(folder, 'tpm'), { PATH: folder }, systemClock),
+      (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'service.unavailable');
+        assert.match(error.message, /needs swtpm, .*apt-get install swtpm swtpm-tools tpm2-tools/);
+        return true;
+      },
+    );
     assert.deepEqual(await readdir(folder), []);
   });
 
