@@ -78,9 +78,15 @@ export const temporalUiPolicy = policy({
   'img-src': "'self' data: blob:",
   'font-src': "'self' data:",
   'connect-src': "'self'",
+  'frame-src': "'self'",
   'worker-src': "'self' blob:",
   'manifest-src': "'self'",
 });
+
+/** A page without any script, for a frame in another page of this server. */
+export function framedPolicy(nonce: string): string {
+  return policy({ 'default-src': "'none'", 'style-src': `'nonce-${nonce}'`, 'frame-ancestors': "'self'" });
+}
 
 export function setPolicy(reply: FastifyReply, value: string): void {
   void reply.header('content-security-policy', value);
@@ -95,7 +101,7 @@ function policy(directives: Readonly<Record<string, string>>): string {
     ...directives,
     'base-uri': "'none'",
     'form-action': "'self'",
-    'frame-ancestors': "'none'",
+    'frame-ancestors': directives['frame-ancestors'] ?? "'none'",
     'object-src': "'none'",
   })
     .map(([name, value]) => `${name} ${value}`)

@@ -7,6 +7,7 @@ import { requirePermission } from './authorization.ts';
 import { refusalOf, sendProblem } from './problems.ts';
 import { requireSameOrigin } from './same-origin.ts';
 import { bodyLimitBytes } from './body.ts';
+import { registerRenderer } from './temporal-render.ts';
 import { bareHeaders, setPolicy, temporalUiPolicy } from './security-headers.ts';
 
 export interface TemporalUiDeps {
@@ -62,6 +63,7 @@ export const temporalUiRoutes: FastifyPluginAsync<TemporalUiDeps> = async (app, 
     }
   });
 
+  registerRenderer(app);
   // Bodies go through as they come.
   app.removeAllContentTypeParsers();
   if (upstream === null) {

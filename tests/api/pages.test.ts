@@ -257,6 +257,38 @@ describe('Temporal’s UI', () => {
     assert.doesNotMatch(String(answer.headers['content-security-policy']), /\*/);
   });
 
+  it('has its texts rendered without any script, in a frame of this server only', async (t) => {
+    const { app, as, asked } = await withTemporalUi(t);
+    const content = `**demo** is \`ab<c\`\n\n- <img src=x onerror=alert(1)>\n- one \` mark\n[a](javascript:x) "q"`;
+    const url = `/temporal/render?theme=dark&content=${encodeURIComponent(content)}`;
+    assert.equal(problemOf(await app.inject({ url })).code, 'auth.required');
+    const answer = await app.inject({ url, headers: await as('operator') });
+    const [, body] = /<body>([^]*)<\/body>/.exec(answer.body) ?? [];
+    assert.equal(
+      body?.trim(),
+      '<p><strong>demo</strong> is <code>ab&#60;c</code></p>\n' +
+        '<ul><li>&#60;img src=x onerror=alert(1)&#62;</li><li>one ` mark</li></ul>\n' +
+        '<p>[a](javascript:x) &#34;q&#34;</p>',
+    );
+    assert.match(
+      String(answer.headers['content-security-policy']),
+      /^default-src 'none'; style-src 'nonce-[\w-]+'; frame-ancestors 'self'; base-uri 'none'/,
+    );
+    assert.equal(answer.headers['x-frame-options'], 'SAMEORIGIN');
+    assert.match(
+      String(
+        (await app.inject({ url: '/temporal/x', headers: await as('operator') })).headers['content-security-policy'],
+      ),
+      /frame-src 'self'/,
+    );
+    assert.equal(asked.length, 1);
+    for (const odd of ['', '?content=a&content=b', '?content[x]=1'])
+      assert.equal(
+        (await app.inject({ url: `/temporal/render${odd}`, headers: await as('operator') })).statusCode,
+        200,
+      );
+  });
+
   it('cannot be left by a path', async (t) => {
     const { app, as, asked } = await withTemporalUi(t);
     const headers = await as('admin');

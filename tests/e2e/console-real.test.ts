@@ -96,11 +96,15 @@ describe('the console on the real API', { skip: requires('chromium') }, () => {
     assert.deepEqual(faults, []);
   });
 
-  it('leads to the workflow of a device in Temporal, signed in as oneself', async (t) => {
-    const { page } = await visit(t, '/devices/console-1', 'ann');
+  it('leads to the workflow of a device in Temporal, which says how it stands, signed in as oneself', async (t) => {
+    const { page, faults } = await visit(t, '/devices/console-1', 'ann');
     const address = await page.getByRole('link', { name: 'Workflow' }).getAttribute('href');
     await page.goto(new URL(address ?? '', stack.instance.api_url).href);
     await page.getByText('device/default/console-1').first().waitFor({ timeout: 30_000 });
+    await page.getByText('User Metadata').click();
+    const details = page.frameLocator('iframe[src*="console-1%20is"], iframe[src*="console-1**"]').locator('body');
+    await details.getByText('tier at most').waitFor({ timeout: 30_000 });
+    assert.deepEqual(faults, []);
   });
 
   it('breaks no policy of the API on any page', async (t) => {

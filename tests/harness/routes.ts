@@ -57,6 +57,7 @@ export const matrix: Readonly<Record<string, Row>> = {
   'GET /api/docs': open,
   'GET /api/docs/reference.js': open,
   'POST /api/temporal/codec/decode': [401, 403, 200, 200, 200, 200, 200],
+  'GET /temporal/render': [401, 403, 200, 200, 200, 200, 200],
   ...Object.fromEntries(
     ['/temporal', '/temporal/', '/temporal/*'].flatMap((url): [string, Row][] => [
       [`GET ${url}`, [401, 403, 200, 200, 200, 200, 200]],
