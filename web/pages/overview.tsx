@@ -225,7 +225,8 @@ function LatestPanel() {
             <li key={event.sequence}>
               <span className={classes['what']}>
                 {actionTitle(event.action)}
-                {event.outcome !== 'success' && ` (${event.outcome})`}
+                {/* Some actions say it themselves. */}
+                {event.outcome !== 'success' && !event.action.endsWith(event.outcome) && ` (${event.outcome})`}
               </span>
               <span>
                 {event.subject.id.slice(0, 24)}

@@ -47,7 +47,7 @@ export function attentionFor({ trust_tier, liveness, rotation }: DeviceCounts): 
     },
     {
       title: 'Offline',
-      advice: 'Nothing was heard for long. See whether they should be running.',
+      advice: 'No heartbeat was accepted for long. See whether they should be running.',
       tone: 'watch',
       devices: liveness.offline,
       filter: { ...working, liveness: 'offline' },

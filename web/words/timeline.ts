@@ -20,13 +20,14 @@ export function timelineWords({ transition, audit, silence }: TimelineEntry): Ti
     return { title: eventTitle(transition), text: stateChange(transition), tone: stateTone(transition.to_state) };
   }
   if (audit !== null) {
-    const { code, reason } = audit.details;
+    const { code, reason, count } = audit.details;
     const problem = typeof code === 'string' ? plainName(code).toLowerCase() : '';
     const said = [problem, reason].filter((part) => typeof part === 'string' && part !== '').join(': ');
     const outcome = audit.outcome === 'success' ? '' : `${plainName(audit.outcome)}`;
     return {
       title: actionTitle(audit.action),
-      text: [outcome, said].filter((part) => part !== '').join(', '),
+      // What is refused again and again is one entry a minute.
+      text: [outcome, said, Number(count) > 1 ? `${Number(count)} times` : ''].filter((part) => part !== '').join(', '),
       tone: outcomeTones[audit.outcome],
     };
   }

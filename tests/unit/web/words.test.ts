@@ -189,6 +189,8 @@ describe('the timeline in words', () => {
       tone: 'watch',
     });
     assert.equal(timelineKey(refused), 'audit 1');
+    const often = { ...refused, audit: { ...audit, details: { code: 'certificate.revoked', count: 4 } } };
+    assert.equal(timelineWords(often).text, 'Refused, certificate revoked, 4 times');
     assert.equal(timelineWords({ ...entry, silence: null }).title, 'Heard for the first time');
   });
 });
