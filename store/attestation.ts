@@ -253,7 +253,9 @@ async function tryToRecord(
       return { ...asked, unrecorded: before.unrecorded + 1 };
     }
     const after = { ...moved, verdict: last + 1 };
-    await insertVerdict(tx, verdict, { after, changed, unrecorded: before.unrecorded, now });
+    // What a key rests on is kept, whatever it moved.
+    const kept = changed || verdict.activates;
+    await insertVerdict(tx, verdict, { after, changed: kept, unrecorded: before.unrecorded, now });
     const activated_in = verdict.activates ? await recordActivation(tx, verdict, after.verdict) : before.activated_in;
     await writeStanding(tx, device_id, after, { unrecorded: 0, now });
     await record(tx, { audit: announce(before, after, device_id) });

@@ -270,7 +270,10 @@ describe('verdicts of a device that goes on', () => {
   });
 
   /** Judges a TPM's evidence that came at `now`, and writes the verdict down. */
-  async function attest(id: string, { now = judgedAt, tags = ['lab'] } = {}): Promise<DeviceStanding> {
+  async function attest(
+    id: string,
+    { now = judgedAt, tags = ['lab'], activates = false } = {},
+  ): Promise<DeviceStanding> {
     const evidence = provenEvidence(vector);
     const circumstances = circumstancesFor(vector, { device_id: id, assigned_tags: tags });
     const result = judgeEvidence({ evidence, circumstances, basis: judging, now });
@@ -281,7 +284,7 @@ describe('verdicts of a device that goes on', () => {
         ...{ device_id: id, circumstances, basis: judging, basis_digest: basisDigest(judging), result },
         evidence: evidence as unknown as Json,
         evidence_digest: digestOf(evidence),
-        activates: false,
+        activates,
       },
       {
         ...{ now: now.toISOString(), next: null, mostUnmoving, announce: () => [] },
@@ -392,6 +395,33 @@ describe('verdicts of a device that goes on', () => {
         AND NOT EXISTS (SELECT FROM attestation_verdict v WHERE v.common_digest = c.digest)`;
     assert.deepEqual(await database.rows(orphans), []);
   });
+
+  it('are kept while a key rests on their evidence, and hold up no sweep', async () => {
+    await attest('activates');
+    await attest('activates', { now: later(1), activates: true });
+    await attest('activates', { now: later(2) });
+    await attest('activates', { now: later(3) });
+    assert.deepEqual(await recordedOf('activates'), [
+      [1, true],
+      [2, true],
+      [3, false],
+      [4, false],
+    ]);
+    await database.rows(`UPDATE attestation_verdict SET at = now() - interval '40 days' WHERE device_id = 'activates'`);
+    assert.deepEqual(await sweep(), [1, 0, 0]);
+    assert.deepEqual(await recordedOf('activates'), [
+      [1, true],
+      [2, true],
+      [4, false],
+    ]);
+  });
+  const recordedOf = async (id: string) =>
+    (
+      await database.rows<{ verdict: number; changed: boolean }>(
+        'SELECT verdict::integer, changed FROM attestation_verdict WHERE device_id = $1 ORDER BY verdict',
+        [id],
+      )
+    ).map(({ verdict, changed }) => [verdict, changed]);
 
   const waits = (statement: string) =>
     eventually(
