@@ -1,4 +1,5 @@
 // Keeps what reading bytes came to, for devices that send the same ones with each heartbeat.
+import { hash } from 'node:crypto';
 
 export interface Kept<T> {
   /**
@@ -13,18 +14,24 @@ export function createKept<T>(maximum: number): Kept<T> {
   const kept = new Map<string, T>();
   return {
     get(exactly, read) {
-      let found = kept.get(exactly);
+      const name = nameOf(exactly);
+      let found = kept.get(name);
       if (found === undefined) {
         found = read();
         const [oldest] = kept.keys();
         if (kept.size >= maximum && oldest !== undefined) kept.delete(oldest);
       } else {
-        kept.delete(exactly);
+        kept.delete(name);
       }
-      kept.set(exactly, found);
+      kept.set(name, found);
       return found;
     },
   };
+}
+
+/** The bytes themselves are not kept: a device may send as many as fit into a heartbeat, and others with each. */
+function nameOf(exactly: string): string {
+  return hash('sha256', exactly, 'base64');
 }
 
 /** Some kilobytes each. */
