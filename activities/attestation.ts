@@ -55,13 +55,13 @@ export interface AttestationActivityDeps {
   digestOf(value: unknown): string;
   readonly attestation: AttestationPolicy;
   /** What evidence is judged by now; null when nobody is asked for any. */
-  readonly basis: AttestationBasis | null;
+  readonly basis: () => AttestationBasis | null;
 }
 
 type Answer = Omit<EvidenceVerified, keyof Stamp | 'type'>;
 
 export function createAttestationActivities(deps: AttestationActivityDeps) {
-  const { storedEvidence, storedActivation, askVerifier, digestOf, attestation, basis } = deps;
+  const { storedEvidence, storedActivation, askVerifier, digestOf, attestation } = deps;
 
   /** No verdict is a refusal, which people hear of; unless nothing was looked at, which is tried again. */
   async function verdictOn(judgement: Parameters<typeof deps.judgeEvidence>[0]): Promise<Verdict> {
@@ -105,6 +105,7 @@ export function createAttestationActivities(deps: AttestationActivityDeps) {
         binding_id: null,
         evidence_digest,
       });
+      const basis = deps.basis();
       if (basis === null) return refused('not_required');
       if (found === null) return refused('evidence_missing');
       if (found.generation !== generation) return refused('other_generation');

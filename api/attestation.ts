@@ -39,7 +39,8 @@ import type { EvidencePace } from './evidence-pace.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface AttestationDeps {
-  readonly basis: AttestationBasis;
+  /** By what evidence is judged now. While a process lives, only the trusted manufacturers ever change. */
+  readonly basis: () => AttestationBasis;
   readonly required: boolean;
   /** Whether heartbeats prove who they come from. */
   readonly identityVerified: boolean;
@@ -138,14 +139,21 @@ const staleAtOnce = 100;
 const mostUnmoving = 4;
 
 export function createAttestation(deps: AttestationDeps): Attestation {
-  const { basis, required, clock, random, maximumAtOnce = judgementsAtOnce } = deps;
-  const policy = { provider: basis.provider, required };
-  const digest = basisDigest(basis);
+  const { required, clock, random, maximumAtOnce = judgementsAtOnce } = deps;
+  const settings = deps.basis();
+  const policy = { provider: settings.provider, required };
+  const digests = new WeakMap<AttestationBasis, string>();
   const judging = new Set<string>();
 
+  function digestOfBasis(basis: AttestationBasis): string {
+    const digest = digests.get(basis) ?? basisDigest(basis);
+    digests.set(basis, digest);
+    return digest;
+  }
+
   function questionFor(assignedTags: readonly string[]): Question | null {
-    const selection = registersToAsk(basis, assignedTags);
-    return selection && { provider: basis.provider, selection };
+    const selection = registersToAsk(settings, assignedTags);
+    return selection && { provider: settings.provider, selection };
   }
 
   function challengeFor(question: Question): StoredChallenge {
@@ -154,7 +162,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
       ...question,
       nonce: Buffer.from(random.bytes(nonceBytes)).toString('base64url'),
       issued_at: new Date(now).toISOString(),
-      expires_at: new Date(now + basis.challenge_ttl_seconds * 1000).toISOString(),
+      expires_at: new Date(now + settings.challenge_ttl_seconds * 1000).toISOString(),
       activation: null,
     };
   }
@@ -162,7 +170,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
   async function verdictOn(
     { device, evidence }: EvidenceOf,
     standing: DeviceStanding,
-    now: Date,
+    { basis, now }: Pick<Judgement, 'basis' | 'now'>,
   ): Promise<{ verdict: Verdict; circumstances: AttestationCircumstances }> {
     const { challenge, grant } = standing;
     const external =
@@ -195,7 +203,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     { evidence }: EvidenceOf,
     verdict: Verdict,
     { grant, challenge }: DeviceStanding,
-    now: Date,
+    { basis, now }: Pick<Judgement, 'basis' | 'now'>,
   ): { readonly verdict: Verdict; readonly next: StoredChallenge | null } {
     // What is open stays open for whoever it was meant for.
     if (verdict.code === 'attestation.nonce_unknown' && challenge !== null && challenge.expires_at > now.toISOString())
@@ -278,11 +286,12 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
       const standing = await deps.readStanding(device);
       if (!isOwn(standing, fingerprint, counter)) return null;
-      const judgedAt = clock.now();
-      const now = judgedAt.toISOString();
+      const by = { basis: deps.basis(), now: clock.now() };
+      const { basis } = by;
+      const now = by.now.toISOString();
       const end = deps.metrics.evidenceDuration.startTimer();
-      const { verdict: judged, circumstances } = await verdictOn(given, standing, judgedAt);
-      const { verdict, next } = nextChallenge(given, judged, standing, judgedAt);
+      const { verdict: judged, circumstances } = await verdictOn(given, standing, by);
+      const { verdict, next } = nextChallenge(given, judged, standing, by);
       end();
       const recorded = await deps.recordVerdict(
         device.project,
@@ -292,7 +301,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
           evidence_digest: digestOf(given.evidence),
           circumstances,
           basis,
-          basis_digest: digest,
+          basis_digest: digestOfBasis(basis),
           result: verdict,
           activates: isActivation(verdict, circumstances, basis),
         },
@@ -321,7 +330,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
     async judge(given) {
       const { project, id } = given.device;
       const name = JSON.stringify([project, id]);
-      if (basis.verifier === 'built_in' && JSON.stringify(given.evidence).length > maximumEvidenceCharacters)
+      if (settings.verifier === 'built_in' && JSON.stringify(given.evidence).length > maximumEvidenceCharacters)
         throw new TrustError('request.too_large', { detail: 'The evidence is larger than any that can be verified' });
       if (judging.has(name) || judging.size >= maximumAtOnce) throw new TrustError('service.overloaded');
       // Counted by certificate: nobody else who has one in the name of the device takes its turn.
@@ -374,7 +383,7 @@ export function createAttestation(deps: AttestationDeps): Attestation {
       grant.binding !== null &&
       attestation?.state === 'verified' &&
       grant.binding.provider === attestation.provider &&
-      (grant.binding.key_id === attestation.key_id || basis.allow_key_rotation_with_stable_binding) &&
+      (grant.binding.key_id === attestation.key_id || settings.allow_key_rotation_with_stable_binding) &&
       !isConfirmed(attestation, grant),
 
     challengeOf,

@@ -88,6 +88,7 @@ import { createCursors } from './cursors.ts';
 import { createDeviceCounts } from './device-counts.ts';
 import { createDeviceIdentification } from './device-identity.ts';
 import { createAttestation } from './attestation.ts';
+import { createEndorsementRoots, rootsChanged } from './endorsement-roots.ts';
 import { createEvidenceJudge, evidenceJudgeDefaults } from './evidence-judge.ts';
 import { createEvidencePace } from './evidence-pace.ts';
 import { createDirectory } from './directory.ts';
@@ -253,13 +254,24 @@ const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>(
   { ...batcherDefaults, maximumInFlight: batchesAtOnce(settings.SENTINEL_DATABASE_POOL) },
 );
 const attesting = parseAttestationBasis(settings, (path) => readFileSync(path, 'utf8'));
+const roots =
+  attesting &&
+  createEndorsementRoots({
+    paths: settings.SENTINEL_ATTESTATION_TRUSTED_ENDORSEMENT_ROOT_PATHS,
+    basis: attesting.basis,
+    onChange: (change) =>
+      void recordAlone(store, defaultProject, rootsChanged(change, now())).catch((error: unknown) =>
+        log.error({ err: error }, 'a change of the trusted manufacturers was not written down'),
+      ),
+    log,
+  });
 const evidenceJudge = attesting === null ? null : createEvidenceJudge({ log, ...evidenceJudgeDefaults });
 const verifier = attesting && configuredVerifier(attesting.verifier, process.env, log);
 const attestation =
-  attesting === null || evidenceJudge === null
+  attesting === null || evidenceJudge === null || roots === null
     ? null
     : createAttestation({
-        basis: attesting.basis,
+        basis: roots.basis,
         required: attesting.required,
         identityVerified: settings.SENTINEL_REQUIRE_DEVICE_MTLS,
         readStanding: ({ project, id }) => readStanding(store, project, id),
@@ -665,6 +677,7 @@ closeWithGrace({ delay: 2_900 }, async ({ err, signal }) => {
   anchors.close();
   assertionKeys.close();
   revocationLists.close();
+  roots?.close();
   await Promise.all([revocation.close(), staleEvidence?.close()]);
   await listeners.close(closeGraceMs);
   verifier?.close();

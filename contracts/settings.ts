@@ -213,7 +213,8 @@ export const settings = {
   SENTINEL_ATTESTATION_TRUSTED_ENDORSEMENT_ROOT_PATHS: {
     kind: 'list',
     default: '',
-    meaning: 'PEM files with the certificates of TPM manufacturers.',
+    meaning:
+      'PEM files with the certificates of TPM manufacturers, read again when they change. One that cannot be read vouches for nobody.',
   },
   SENTINEL_ATTESTATION_ALLOWED_TPM_MANUFACTURERS: {
     kind: 'list',

@@ -4,6 +4,7 @@ import { TrustError } from '#contracts/problems.ts';
 import type { Settings } from '#contracts/settings.ts';
 import { digestOf } from './canonical-json.ts';
 import { parseEndorsementRoots, type EndorsementRoot } from './endorsement.ts';
+import { evidenceFault } from './evidence-fault.ts';
 import { Malformed } from './malformed.ts';
 import { readPcrBaselines } from './pcr-baselines.ts';
 
@@ -70,13 +71,22 @@ export function basisDigest(basis: AttestationBasis): string {
 /**
  * The manufacturers of a basis. They are kept, since reading certificates takes longer than all else about a quote.
  *
- * @throws TrustError `trust_anchor.invalid`
+ * @throws TrustError `attestation.failed` when there should be some, and none of them can be relied on
  */
 export function endorsementRootsOf({ endorsement_roots: pems }: AttestationBasis): readonly EndorsementRoot[] {
   if (pems.length === 0) return [];
   const text = pems.join('\n');
-  if (kept?.text !== text) kept = { text, roots: parseEndorsementRoots(text) };
+  if (kept?.text !== text) kept = { text, roots: readTrusted(text) };
   return kept.roots;
+}
+
+/** A file that cannot be relied on is empty here. That nobody is left is not the same as that nobody was ever named. */
+function readTrusted(text: string): readonly EndorsementRoot[] {
+  try {
+    return parseEndorsementRoots(text);
+  } catch (cause) {
+    throw evidenceFault('endorsement_untrusted', 'No manufacturer of TPMs is trusted here at present', { cause });
+  }
 }
 
 /** By the text itself, so that only these bytes can ever stand for it. */

@@ -37,8 +37,8 @@ export interface ActivityParts {
 
 /** What evidence is judged by, and whether it has to be there. */
 export interface AttestationParts {
-  /** Null when nobody is asked for evidence. */
-  readonly basis: AttestationBasis | null;
+  /** What it is at present; null when nobody is asked for evidence. Only the trusted manufacturers ever change. */
+  readonly basis: () => AttestationBasis | null;
   readonly required: boolean;
   /** Off the event loop, within a limit. */
   readonly judge: (judgement: Judgement) => Promise<Verdict>;
@@ -47,7 +47,7 @@ export interface AttestationParts {
 }
 
 export const neverAsked: AttestationParts = {
-  basis: null,
+  basis: () => null,
   required: false,
   judge: () => Promise.reject(new TypeError('nobody is asked for evidence')),
   askVerifier: null,
@@ -63,6 +63,7 @@ export function activityDeps(parts: ActivityParts): ActivityDeps {
   const { store, workflows, taskQueue, workflowId, clock, metrics, policy, verdictDays } = parts;
   const { basis, required, judge, askVerifier } = parts.attestation;
   const now = (): string => clock.now().toISOString();
+  const settings = basis();
   return {
     digestOf,
     judgeEvidence: judge,
@@ -74,10 +75,10 @@ export function activityDeps(parts: ActivityParts): ActivityDeps {
     policy,
     basis,
     attestation: {
-      provider: basis?.provider ?? null,
+      provider: settings?.provider ?? null,
       required,
-      require_hardware_binding: basis?.require_hardware_binding ?? false,
-      allow_key_rotation_with_stable_binding: basis?.allow_key_rotation_with_stable_binding ?? false,
+      require_hardware_binding: settings?.require_hardware_binding ?? false,
+      allow_key_rotation_with_stable_binding: settings?.allow_key_rotation_with_stable_binding ?? false,
     },
     workflows,
     taskQueue,

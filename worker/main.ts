@@ -8,6 +8,7 @@ import { systemClock, systemRandom } from '#contracts/deps.ts';
 import { readSettings, requireSetting } from '#contracts/settings.ts';
 import { createOutbound } from '#outbound/request.ts';
 import { configuredVerifier } from '#outbound/verifier-command.ts';
+import { createEndorsementRoots } from '#api/endorsement-roots.ts';
 import { createEvidenceJudge, evidenceJudgeDefaults } from '#api/evidence-judge.ts';
 import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
@@ -102,6 +103,15 @@ const connection = await Connection.connect(connectionOptions);
 const client = new Client({ connection, namespace, dataConverter });
 
 const attesting = parseAttestationBasis(settings, (path) => readFileSync(path, 'utf8'));
+const roots =
+  attesting &&
+  createEndorsementRoots({
+    paths: settings.SENTINEL_ATTESTATION_TRUSTED_ENDORSEMENT_ROOT_PATHS,
+    basis: attesting.basis,
+    // The API writes it down.
+    onChange: () => {},
+    log,
+  });
 const evidenceJudge = attesting === null ? null : createEvidenceJudge({ log, ...evidenceJudgeDefaults });
 const verifier = attesting && configuredVerifier(attesting.verifier, process.env, log);
 const worker = await createWorker({
@@ -127,9 +137,9 @@ const worker = await createWorker({
         sensitive_approvals: settings.SENTINEL_SENSITIVE_IDENTITY_APPROVALS,
       },
       attestation:
-        attesting === null || evidenceJudge === null
+        attesting === null || evidenceJudge === null || roots === null
           ? neverAsked
-          : { ...attesting, judge: evidenceJudge.judge, askVerifier: verifier?.ask ?? null },
+          : { ...attesting, basis: roots.basis, judge: evidenceJudge.judge, askVerifier: verifier?.ask ?? null },
       verdictDays: settings.SENTINEL_ATTESTATION_VERDICT_RETENTION_DAYS,
     }),
     metrics,
@@ -144,6 +154,7 @@ closeWithGrace({ delay: 9_000 }, async ({ err, signal }) => {
   worker.shutdown();
   verifier?.close();
   await running.catch(() => {});
+  roots?.close();
   await evidenceJudge?.close();
   await metricsServer?.close();
   await connection.close();

@@ -54,7 +54,7 @@ describe('evidence', () => {
     const told: string[] = [];
     const { api } = database;
     const attestation = createAttestation({
-      basis: setup.basis,
+      basis: () => setup.basis,
       required: setup.required,
       identityVerified: true,
       readStanding: ({ project: own, id }) => readStanding(api, own, id),

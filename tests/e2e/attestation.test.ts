@@ -2,7 +2,7 @@
 // revoked by the authority of its certificate.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -18,6 +18,7 @@ import { requires } from '#tests/harness/requires.ts';
 import { startStack, type Stack } from '#tests/harness/stack.ts';
 import { currentDetails } from '#tests/harness/temporal-ui.ts';
 import { startTpm, type Tpm } from '#tests/harness/tpm.ts';
+import { forgeAuthority } from '#tests/unit/protocols/certificate-forge.ts';
 
 const collector = fileURLToPath(new URL('../../deploy/tpm/quote-collector.ts', import.meta.url));
 const skip = requires('swtpm') || requires('swtpm_setup') || requires('tpm2');
@@ -121,6 +122,28 @@ for (const [verifier, settingsFor] of Object.entries(verifiers))
       assert.equal(trusted.attestation.provider, 'tpm_quote_v1');
       assert.notEqual(trusted.hardware_identity, null);
       await agent.line(/trust tier of this device is trusted/);
+    });
+
+    it('falls once its manufacturer is taken out, and comes back with it, and nothing is restarted (AT-10)', async () => {
+      const rootsFile = join(tpm.folder, 'root.pem');
+      const [rootPem = ''] = tpm.authorities;
+      const other = await forgeAuthority('Another manufacturer', {
+        notBefore: new Date(Date.now() - 86_400_000),
+        notAfter: new Date(Date.now() + 86_400_000),
+      });
+      const replaceRoots = async (pem: string): Promise<void> => {
+        await writeFile(`${rootsFile}.next`, pem);
+        await rename(`${rootsFile}.next`, rootsFile);
+      };
+      await replaceRoots(other.certificatePem);
+      await agent.line(/Heartbeats are refused/);
+      const { trust_tier, attestation } = await device();
+      assert.deepEqual([trust_tier, attestation.state], ['restricted', 'failed']);
+      await replaceRoots(rootPem);
+      // By API and worker: each of them has to trust it again.
+      await deviceWhere((found) => found.trust_tier === 'trusted', 'trusted again');
+      const { items } = await root.audit.list({ action: 'attestation.roots_changed' });
+      assert.equal(items.length, 2);
     });
 
     it('is restricted by the heartbeat whose evidence shows another register, and that is audited (AT-06, HB-11)', async () => {

@@ -53,7 +53,7 @@ export async function attestedDevice(database: StoreTest, id: string, list: List
 
   const attesting = (judge: Judge): Attestation =>
     createAttestation({
-      basis,
+      basis: () => basis,
       required: true,
       identityVerified: true,
       readStanding: ({ project: own, id: device }) => readStanding(api, own, device),
@@ -116,7 +116,7 @@ export async function attestedDevice(database: StoreTest, id: string, list: List
       askVerifier: async () => ({ valid: true }),
       digestOf,
       attestation: { ...devices.asks, provider: basis.provider },
-      basis,
+      basis: () => basis,
       ...change,
     });
     return new MockActivityEnvironment().run(verifyEvidence, {

@@ -184,7 +184,7 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
         askVerifier: async () => null,
         digestOf,
         attestation,
-        basis: attestation.provider === null ? null : basis,
+        basis: () => (attestation.provider === null ? null : basis),
       }),
       ...createApprovalActivities({
         readApproval: async ({ approval_id }) => outcomeOf(store.approvals.get(approval_id)),

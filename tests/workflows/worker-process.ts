@@ -100,7 +100,12 @@ async function work(task: WorkerTask): Promise<void> {
       sensitive_tags: ['payments'],
       sensitive_approvals: 2,
     },
-    attestation: { basis, required: false, judge: async (judgement) => judgeEvidence(judgement), askVerifier: null },
+    attestation: {
+      basis: () => basis,
+      required: false,
+      judge: async (judgement) => judgeEvidence(judgement),
+      askVerifier: null,
+    },
     verdictDays: 30,
   });
   /** Whose approval it is, by its workflow. */

@@ -7,10 +7,25 @@ import {
   type StoredEvidence,
 } from '#activities/attestation.ts';
 import type { AttestationBinding } from '#contracts/attestation.ts';
+import type { Json } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { judgeEvidence } from '#protocols/attestation-verdict.ts';
 import { digestOf } from '#protocols/canonical-json.ts';
+import { forgeAuthority } from '#tests/unit/protocols/certificate-forge.ts';
+import {
+  circumstancesFor,
+  endorsementIdOf,
+  judgedAt,
+  provenEvidence,
+  quoteBasis,
+} from '#tests/unit/protocols/judgements.ts';
+import { quoteVector, vectors } from '#tests/unit/protocols/tpm-vectors.ts';
 import { basis, giveEvidence } from '#tests/workflows/evidence.ts';
+
+const { certificatePem: otherRoot } = await forgeAuthority('Another manufacturer', {
+  notBefore: new Date('2026-01-01'),
+  notAfter: new Date('2028-01-01'),
+});
 
 const { at, evidence, circumstances, standing } = giveEvidence('d1', new Date('2026-12-01T12:00:00.000Z'));
 const stored: StoredEvidence = { at, generation: 1, evidence, evidence_digest: digestOf(evidence), circumstances };
@@ -35,7 +50,7 @@ function activity(more: Partial<AttestationActivityDeps> = {}) {
     askVerifier: () => Promise.reject(new Error('there is none')),
     digestOf,
     attestation: policy,
-    basis,
+    basis: () => basis,
     ...more,
   }).verifyEvidence;
 }
@@ -59,7 +74,7 @@ describe('verifyEvidence', () => {
 
   it('judges by the reference values of now', async () => {
     const changed = { ...basis, baselines: [{ matchTags: [], pcrs: { sha256: { 0: ['bb'.repeat(32)] } } }] };
-    const { valid, code, reason } = await activity({ basis: changed })(query);
+    const { valid, code, reason } = await activity({ basis: () => changed })(query);
     assert.deepEqual([valid, code, reason], [false, 'attestation.failed', 'pcr_mismatch']);
   });
 
@@ -73,7 +88,7 @@ describe('verifyEvidence', () => {
       baselines: [{ ...basis.baselines[0], matchTags: ['edge'], pcrs: { sha256: { 0: ['aa'.repeat(32)] } } }],
     };
     const lying = { ...stored, circumstances: { ...circumstances, assigned_tags: ['edge'] } };
-    const verify = activity({ basis: tagged, storedEvidence: async () => lying });
+    const verify = activity({ basis: () => tagged, storedEvidence: async () => lying });
     assert.equal((await verify(query)).valid, false);
     assert.equal((await verify({ ...query, assigned_tags: ['edge'] })).valid, true);
   });
@@ -93,7 +108,7 @@ describe('verifyEvidence', () => {
   });
 
   it('proves nothing where nobody is asked for evidence', async () => {
-    const answer = await activity({ basis: null, attestation: { ...policy, provider: null } })(query);
+    const answer = await activity({ basis: () => null, attestation: { ...policy, provider: null } })(query);
     assert.deepEqual([answer.valid, answer.reason], [false, 'not_required']);
   });
 
@@ -102,6 +117,38 @@ describe('verifyEvidence', () => {
     const { valid, code, reason } = await judging(new Error('its thread ended'));
     assert.deepEqual([valid, code, reason], [false, 'attestation.failed', 'judgement_failed']);
     await assert.rejects(judging(new TrustError('service.overloaded')), { code: 'service.overloaded' });
+  });
+
+  it('confirms nothing by manufacturers that it does not trust, whatever the API does at that moment (SA-03)', async () => {
+    const vector = quoteVector('rsassa', 'sha256');
+    const [root, intermediate] = vectors.authorities;
+    const certified = {
+      ...provenEvidence(vector),
+      ek_certificate: vectors.endorsement.find(({ kind }) => kind === 'rsa')?.certificate,
+      endorsement_chain: [intermediate],
+    } as unknown as Json;
+    const verify = (roots: readonly string[]) =>
+      activity({
+        storedEvidence: async () => ({
+          ...{ at: judgedAt.toISOString(), generation: 1, evidence: certified, evidence_digest: digestOf(certified) },
+          circumstances: circumstancesFor(vector, { device_id: 'd1' }),
+        }),
+        basis: () => quoteBasis(vector, { require_endorsement_chain: true, endorsement_roots: roots }),
+      })({
+        ...query,
+        bound: { provider: 'tpm_quote_v1', key_id: vector.ak_name, binding_id: endorsementIdOf(vector) },
+      });
+    assert.equal((await verify([root])).valid, true);
+    // Taken away, replaced, or not to be relied on; beside another file that is good, and alone.
+    for (const roots of [[], [otherRoot], [''], ['', otherRoot]]) {
+      const { valid, code, reason } = await verify(roots);
+      assert.deepEqual(
+        [valid, code, reason],
+        [false, 'attestation.failed', 'endorsement_untrusted'],
+        String(roots.length),
+      );
+    }
+    assert.equal((await verify(['', root])).valid, true);
   });
 
   it('lets an error be an error, which Temporal tries again (SA-03)', async () => {

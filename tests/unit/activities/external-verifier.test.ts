@@ -43,7 +43,7 @@ function verifying(askVerifier: (request: VerifierRequest) => Promise<Json>) {
       require_hardware_binding: false,
       allow_key_rotation_with_stable_binding: false,
     },
-    basis: quoteBasis(vector, { verifier: 'command' }),
+    basis: () => quoteBasis(vector, { verifier: 'command' }),
   }).verifyEvidence(query);
 }
 
