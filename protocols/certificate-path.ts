@@ -94,9 +94,10 @@ export function requireValidAt({ path }: { path: readonly Certificate[] }, now: 
   if (problem !== null) throw new TrustError(problem);
 }
 
-/** Tells the same, for those who only want to know. */
-export function isValidAt(path: readonly Certificate[], now: Date): boolean {
-  return timeProblem(path, now) === null;
+/** Tells whether it is that time: the same, for those who do not keep the certificates. */
+export function isWithin({ from, until }: Validity, now: Date): boolean {
+  // A clock that shows no time is at none.
+  return now.getTime() >= from && now.getTime() <= until;
 }
 
 function* pathsFrom<Anchor extends { readonly certificate: Certificate }>(
@@ -140,7 +141,7 @@ function timeProblem(path: readonly Certificate[], now: Date): ProblemCode | nul
   return null;
 }
 
-interface Validity {
+export interface Validity {
   /** In milliseconds; NaN when one of the path has no time there. */
   readonly from: number;
   readonly until: number;
@@ -149,7 +150,8 @@ interface Validity {
 /** A path stays the same for as long as its connection, and is asked about at every request. */
 const validities = new WeakMap<readonly Certificate[], Validity>();
 
-function validityOf(path: readonly Certificate[]): Validity {
+/** The time in which all of these certificates are valid. */
+export function validityOf(path: readonly Certificate[]): Validity {
   let found = validities.get(path);
   if (found === undefined) {
     found = {

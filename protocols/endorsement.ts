@@ -3,7 +3,14 @@
 // TCG EK Credential Profile for TPM Family 2.0 §3.2: the subject is often empty, and who made the TPM stands in the
 // alternative names, in attributes of TCG's own.
 import { problems, TrustError } from '#contracts/problems.ts';
-import { isValidAt, parseAuthorities, provePath, type PathProfile } from './certificate-path.ts';
+import {
+  isWithin,
+  parseAuthorities,
+  provePath,
+  validityOf,
+  type PathProfile,
+  type Validity,
+} from './certificate-path.ts';
 import { parseCertificate, type Certificate } from './certificate.ts';
 import { explicitTag, fieldsOf, readDer, tags } from './der.ts';
 import { attributeText, readName, type DistinguishedName } from './distinguished-name.ts';
@@ -94,13 +101,14 @@ export function verifyEndorsement({
   if (known === undefined) knownEndorsements.set(roots, (known = createKept(keptKeys)));
   const exactly = JSON.stringify([certificate, chain, ekPublic?.toString('latin1') ?? null]);
   const prove = (): ProvenEndorsement => proveEndorsement({ certificate, chain, ekPublic, roots, now });
-  const { path, endorsement } = known.get(exactly, prove);
+  const { validity, endorsement } = known.get(exactly, prove);
   // Everything else about it stays as it is.
-  return isValidAt(path, now) ? endorsement : prove().endorsement;
+  return isWithin(validity, now) ? endorsement : prove().endorsement;
 }
 
+/** Without the certificates, of which a fleet has many. */
 interface ProvenEndorsement {
-  readonly path: readonly Certificate[];
+  readonly validity: Validity;
   readonly endorsement: VerifiedEndorsement;
 }
 
@@ -133,7 +141,7 @@ function proveEndorsement({
     rootFingerprint: anchor.certificate.fingerprintSha256,
     manufacturer: refusingMalformed('The endorsement certificate', () => readManufacturer(leaf)),
   } as VerifiedEndorsement;
-  return { path, endorsement };
+  return { validity: validityOf(path), endorsement };
 }
 
 /** What evidence says about the endorsement key of its TPM. */
