@@ -178,6 +178,21 @@ for (const [verifier, settingsFor] of Object.entries(verifiers))
       return stdout;
     };
 
+    /** What goes out to other systems about the device. */
+    const eventsOut = async (): Promise<readonly string[]> => {
+      const owner = await stack.database.connect();
+      try {
+        await owner.query(`SELECT set_config('sentinel.project', 'default', false)`);
+        const { rows } = await owner.query<{ type: string }>(
+          'SELECT DISTINCT type FROM outbox_event WHERE subject_id = $1',
+          [deviceId],
+        );
+        return rows.map((row) => row.type);
+      } finally {
+        owner.release();
+      }
+    };
+
     /** Where the actor is looked at by people: what it says of the device there. */
     const inTemporal = async (said: RegExp): Promise<string> => {
       const { workflow } = await device();
@@ -208,6 +223,9 @@ for (const [verifier, settingsFor] of Object.entries(verifiers))
       );
       const { items } = await root.audit.list({ subject_id: deviceId, action: 'device.certificate.revoked' });
       assert.match(String(items[0]?.details['reason']), /^listed by revocation list 2 of /);
+      const events = await eventsOut();
+      for (const event of ['attestation.failed', 'device.certificate.revoked', 'device.trust.updated'])
+        assert.ok(events.includes(event), `${event} is among ${events.join(', ')}`);
       const told = await type(look ?? '');
       assert.match(told, /It is revoked\. Its certificate was revoked on .* \(“listed by revocation list 2 of /);
       assert.match(told, /device\.certificate\.revoked/);
