@@ -86,9 +86,17 @@ export function isIssuedBy(child: Certificate, issuer: Certificate): boolean {
   return named && isSignedBy(child.parts.signed, issuer.parts.publicKey);
 }
 
+/** Each heartbeat asks for that of the same few authorities. */
+const authorityIds = new WeakMap<Certificate, string>();
+
 /** The authority that a certificate is of, lower-case hex: its name and its key, which outlive the certificate. */
-export function authorityId({ parts: { subject, spki } }: Certificate): string {
-  return createHash('sha256').update(subject.raw).update(spki.raw).digest('hex');
+export function authorityId(certificate: Certificate): string {
+  const known = authorityIds.get(certificate);
+  if (known !== undefined) return known;
+  const { subject, spki } = certificate.parts;
+  const id = createHash('sha256').update(subject.raw).update(spki.raw).digest('hex');
+  authorityIds.set(certificate, id);
+  return id;
 }
 
 /** @throws Malformed */
