@@ -43,7 +43,7 @@ export interface Actors {
   vote(approval: DeviceRef, request: VoteRequest): Promise<ActorAnswer>;
   reset(device: DeviceRef, request: DeviceRequest): Promise<ActorAnswer>;
   retire(device: DeviceRef, request: DeviceRequest): Promise<ActorAnswer>;
-  /** Has the actor look at the store now; waits two seconds at most. */
+  /** Has the actor look at the store now; waits two seconds at most, and not at all where many wait already. */
   catchUp(device: DeviceRef, origin: RequestOrigin): Promise<ActorAnswer>;
   /** Tells the actor that there is news in the store, and starts it if it is not there. */
   news(device: DeviceRef): Promise<void>;
@@ -69,6 +69,12 @@ export interface ActorsDeps {
 /** Temporal takes ten updates in flight for each workflow; the rest is for the actors' own conversation. */
 const updatesInFlight = 8;
 const updatesWaiting = 32;
+/**
+ * Heartbeats that wait for their actor, of all devices: after an outage a whole fleet has something that only its actors may
+ * decide, and an update that nobody waits for any more is work for Temporal all the same.
+ */
+const catchUpsAtOnce = 32;
+const catchUpsWaiting = 64;
 const firstPauseMs = 50;
 const longestPauseMs = 1000;
 /** Attempts while Temporal cannot be reached at all: enough for a frontend that restarts, short enough to answer soon. */
@@ -90,12 +96,18 @@ export function createActors(deps: ActorsDeps): Actors {
   const lanes = createLanes({
     width: updatesInFlight,
     waiting: updatesWaiting,
-    refuse: () => new TrustError('control.backlogged', { facts: { retry_after_seconds: 1 } }),
+    refuse: backlogged,
   });
+  const catchUps = createLanes({ width: catchUpsAtOnce, waiting: catchUpsWaiting, refuse: backlogged });
 
-  async function act(ref: ActorRef, limitMs: number, attempt: () => Promise<ActorAnswer>): Promise<ActorAnswer> {
+  async function act(
+    ref: ActorRef,
+    limitMs: number,
+    attempt: () => Promise<ActorAnswer>,
+    inTurn: <T>(task: () => Promise<T>) => Promise<T> = (task) => task(),
+  ): Promise<ActorAnswer> {
     const deadline = clock.now().getTime() + limitMs;
-    const task = () => lanes.run(workflowIdOf(ref), () => retried(attempt, deps, deadline));
+    const task = () => inTurn(() => lanes.run(workflowIdOf(ref), () => retried(attempt, deps, deadline)));
     return await withinLimit(limitMs, task, () => unavailable(new Error('the time limit of the action has passed')));
   }
 
@@ -106,13 +118,18 @@ export function createActors(deps: ActorsDeps): Actors {
     definition: UpdateDefinition<ActorAnswer, Args>,
     updateId: string,
     args: Args,
+    inTurn?: <T>(task: () => Promise<T>) => Promise<T>,
   ) =>
-    act({ kind: 'device', ...device }, limitMs, () =>
-      client.workflow.executeUpdateWithStart(definition, {
-        updateId,
-        args,
-        startWorkflowOperation: new WithStartWorkflowOperation(workflowTypes.device, startOptions(device)),
-      }),
+    act(
+      { kind: 'device', ...device },
+      limitMs,
+      () =>
+        client.workflow.executeUpdateWithStart(definition, {
+          updateId,
+          args,
+          startWorkflowOperation: new WithStartWorkflowOperation(workflowTypes.device, startOptions(device)),
+        }),
+      inTurn,
     );
 
   const startOptions = (device: DeviceRef) => {
@@ -137,7 +154,10 @@ export function createActors(deps: ActorsDeps): Actors {
       ),
     reset: (device, request) => onDevice(device, timeoutMs, resetUpdate, request.request_id, [request]),
     retire: (device, request) => onDevice(device, timeoutMs, retireUpdate, request.request_id, [request]),
-    catchUp: (device, origin) => onDevice(device, catchUpTimeoutMs, catchUpUpdate, origin.request_id, [origin]),
+    catchUp: (device, origin) =>
+      onDevice(device, catchUpTimeoutMs, catchUpUpdate, origin.request_id, [origin], (task) =>
+        catchUps.run('all', task),
+      ),
     async news(device) {
       await client.withDeadline(clock.now().getTime() + signalTimeoutMs, () =>
         client.workflow.signalWithStart(workflowTypes.device, {
@@ -148,6 +168,10 @@ export function createActors(deps: ActorsDeps): Actors {
       );
     },
   };
+}
+
+function backlogged(): TrustError {
+  return new TrustError('control.backlogged', { facts: { retry_after_seconds: 1 } });
 }
 
 async function retried(
