@@ -11,6 +11,7 @@ import { readTpmPublic } from '#protocols/tpm-public.ts';
 import { verifyTpmQuote } from '#protocols/tpm-quote.ts';
 import { bytesOf, quoteVector } from '#tests/unit/protocols/tpm-vectors.ts';
 import { withCleanup } from './cleanup.ts';
+import { measureEvidence } from './heartbeat/evidence.ts';
 import { measureJudging } from './judging.ts';
 import type { Bench } from './main.ts';
 import { spread } from './percentile.ts';
@@ -49,6 +50,7 @@ export const attestationBench: Bench = (say) =>
     }
     say('judging in a thread');
     notes.push(...(await measureJudging(vector)));
+    const evidence = await measureEvidence(say);
     const middle = (name: string): number => median(took.get(name) ?? []);
     const against = (name: string, key: string) =>
       contestants.has(name) ? { [key]: ratio(middle(name), middle('TPM quote')) } : {};
@@ -56,8 +58,10 @@ export const attestationBench: Bench = (say) =>
       measurements: [
         ...[...took].map(([name, values]) => ({ label: name, unit: 'µs', value: median(values), ...spread(values) })),
         ...notes,
+        ...evidence.measurements,
       ],
       ratios: {
+        ...evidence.ratios,
         measurement_to_bare_ed25519: ratio(middle('bare Ed25519'), middle('signed measurement')),
         ...against('tpm2_checkquote, a process each', 'built_in_to_checkquote_process'),
         ...against('Keylime', 'built_in_to_keylime'),

@@ -15,7 +15,7 @@ export function deviceId({ name }: Pick<Fleet, 'name'>, identity: number, copy: 
 }
 
 /** A steady device says the same each time; all say the same, so that a copy is as steady as what it was copied from. */
-export function heartbeatBody(device_id: string, heartbeat_counter: number): string {
+export function heartbeatBody(device_id: string, heartbeat_counter: number, attestation?: object): string {
   return JSON.stringify({
     device_id,
     heartbeat_counter,
@@ -24,5 +24,6 @@ export function heartbeatBody(device_id: string, heartbeat_counter: number): str
     platform: 'linux 6.12 x86_64',
     tags: ['berlin', 'kiosk'],
     posture: { disk_encrypted: true, firewall: true, secure_boot: true, pending_updates: 3 },
+    attestation,
   });
 }

@@ -5,10 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { spread } from '../percentile.ts';
 import { cpuSecondsOfGroups } from '../process-groups.ts';
 import { deviceId, heartbeatBody, type Fleet } from './fleet-names.ts';
+import { createMeasurements } from './measurements.ts';
 
 export interface Identity {
   readonly certificate: string;
   readonly key: string;
+  /** With which it signs what it measures, in PEM; each heartbeat answers the challenge of the one before then. */
+  readonly measurementKey?: string;
 }
 
 export interface OpenFleet {
@@ -132,7 +135,7 @@ interface Report {
 }
 
 /** The connections with one certificate, which autocannon has for a whole run only: so each certificate is a run. */
-function connect(sender: Sender, index: number, { certificate, key }: Identity, report: Report) {
+function connect(sender: Sender, index: number, { certificate, key, measurementKey }: Identity, report: Report) {
   const { fleet, url, connectionsEach = 1 } = sender;
   /** A device is spoken for by one connection only. */
   const copies = Math.floor((fleet.copies + 1) / connectionsEach);
@@ -153,13 +156,16 @@ function connect(sender: Sender, index: number, { certificate, key }: Identity, 
         const lane = connected;
         connected += 1;
         let copy = lane;
+        const measure = measurementKey === undefined ? null : createMeasurements(measurementKey);
         // Said before each request, also before the first.
         (client as NodeJS.EventEmitter).on('request', () => {
           if (copies > 1) copy = lane + connectionsEach * Math.floor(Math.random() * copies);
           const counter = (sent[copy] ?? 0) + 1;
           sent[copy] = counter;
-          client.setBody(heartbeatBody(deviceId(fleet, index, copy), counter));
+          const id = deviceId(fleet, index, copy);
+          client.setBody(heartbeatBody(id, counter, measure?.answer(id)));
         });
+        if (measure !== null) client.on('body', (body: Buffer) => measure.ask(body));
         client.on('response', (status, _bytes, milliseconds) => {
           if (status < 200 || status > 299) return report.fail(`status ${status}`);
           answered[copy] = sent[copy] ?? 0;
