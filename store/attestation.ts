@@ -234,7 +234,7 @@ async function tryToRecord(
   const { now, standingAfter, next, mostUnmoving, announce } = options;
   return withProject(store, project, async (tx) => {
     await makeStanding(tx, device_id, verdict.basis.provider, now);
-    await lockStandings(tx, [device_id]);
+    const [locked] = await lockStandings(tx, [device_id]);
     if (next !== null && circumstances.challenge !== null) {
       const answered = await tx.query(
         `DELETE FROM attestation_challenge WHERE project_id = $1 AND device_id = $2 AND nonce = $3 RETURNING nonce`,
@@ -255,9 +255,12 @@ async function tryToRecord(
     const after = { ...moved, verdict: last + 1 };
     // What a key rests on is kept, whatever it moved.
     const kept = changed || verdict.activates;
-    await insertVerdict(tx, verdict, { after, changed: kept, unrecorded: before.unrecorded, now });
+    const common_digest = await insertVerdict(tx, verdict, {
+      ...{ after, changed: kept, unrecorded: before.unrecorded, now },
+      commonBefore: locked?.common_digest ?? null,
+    });
     const activated_in = verdict.activates ? await recordActivation(tx, verdict, after.verdict) : before.activated_in;
-    await writeStanding(tx, device_id, after, { unrecorded: 0, now });
+    await writeStanding(tx, device_id, after, { unrecorded: 0, common_digest, now });
     await record(tx, { audit: announce(before, after, device_id) });
     return { ...asked, attestation: after, activated_in, unrecorded: 0 };
   });
@@ -298,6 +301,7 @@ async function countUnrecorded(tx: ProjectTransaction, deviceId: string): Promis
   ]);
 }
 
+/** @returns what it has in common with others is kept under */
 async function insertVerdict(
   tx: ProjectTransaction,
   { device_id, evidence, evidence_digest, circumstances, basis, basis_digest, result }: RecordedVerdict,
@@ -305,55 +309,56 @@ async function insertVerdict(
     after,
     changed,
     unrecorded,
+    commonBefore,
     now,
   }: {
     readonly after: DeviceAttestation;
     readonly changed: boolean;
     /** Before it, since the verdict before. */
     readonly unrecorded: number;
+    /** Of the verdict before; that is there, since the last verdict of a device is not swept. */
+    readonly commonBefore: string | null;
     readonly now: string;
   },
-): Promise<void> {
+): Promise<string> {
   const { own, common } = divide({ evidence, circumstances, result });
   const common_digest = digestOf(tx.store, { basis_digest, content: common });
-  const row = [
-    tx.project,
-    device_id,
-    after.verdict,
-    now,
-    basis.provider,
-    result.outcome,
-    result.code,
-    result.reason,
-    changed,
-    after.generation,
-    unrecorded,
-    evidence_digest,
-    JSON.stringify(own),
-    common_digest,
-  ];
-  const insert = `INSERT INTO attestation_verdict (project_id, device_id, verdict, at, provider, outcome, code, reason,
-      changed, generation, unrecorded, evidence_digest, evidence, circumstances, result, common_digest)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, part->'evidence', part->'circumstances', part->'result', $14
-    FROM (SELECT $13::jsonb AS part) parts`;
-  // What it has in common with the verdict before is there: the last verdict of a device is not swept.
-  const goesOn = await tx.query(
-    `${insert} WHERE EXISTS (SELECT FROM attestation_verdict last WHERE last.project_id = $1 AND last.device_id = $2
-       AND last.verdict = $3::bigint - 1 AND last.common_digest = $14) RETURNING verdict`,
-    row,
-  );
-  if (goesOn.length > 0) return;
+  if (common_digest !== commonBefore) {
+    await tx.query(
+      `INSERT INTO attestation_basis (project_id, digest, content, first_used_at) VALUES ($1, $2, $3, $4)
+       ON CONFLICT DO NOTHING`,
+      [tx.project, basis_digest, JSON.stringify(basis), now],
+    );
+    await tx.query(
+      `INSERT INTO attestation_common (project_id, digest, basis_digest, content, first_used_at)
+       VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+      [tx.project, common_digest, basis_digest, JSON.stringify(common), now],
+    );
+  }
   await tx.query(
-    `INSERT INTO attestation_basis (project_id, digest, content, first_used_at) VALUES ($1, $2, $3, $4)
-     ON CONFLICT DO NOTHING`,
-    [tx.project, basis_digest, JSON.stringify(basis), now],
+    `INSERT INTO attestation_verdict (project_id, device_id, verdict, at, provider, outcome, code, reason, changed,
+       generation, unrecorded, evidence_digest, evidence, circumstances, result, common_digest)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+    [
+      tx.project,
+      device_id,
+      after.verdict,
+      now,
+      basis.provider,
+      result.outcome,
+      result.code,
+      result.reason,
+      changed,
+      after.generation,
+      unrecorded,
+      evidence_digest,
+      JSON.stringify(own.evidence),
+      JSON.stringify(own.circumstances),
+      JSON.stringify(own.result),
+      common_digest,
+    ],
   );
-  await tx.query(
-    `INSERT INTO attestation_common (project_id, digest, basis_digest, content, first_used_at)
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-    [tx.project, common_digest, basis_digest, JSON.stringify(common), now],
-  );
-  await tx.query(insert, row);
+  return common_digest;
 }
 
 function digestOf({ canonicalBytes }: Pick<Store, 'canonicalBytes'>, value: Json): string {
@@ -390,9 +395,13 @@ async function makeStanding(
 }
 
 /** In the order of their names. */
-async function lockStandings(tx: ProjectTransaction, deviceIds: readonly string[]): Promise<void> {
-  await tx.query(
-    `SELECT FROM device_attestation WHERE project_id = $1 AND device_id = ANY ($2) ORDER BY device_id FOR UPDATE`,
+async function lockStandings(
+  tx: ProjectTransaction,
+  deviceIds: readonly string[],
+): Promise<readonly { readonly common_digest: string | null }[]> {
+  return tx.query(
+    `SELECT common_digest FROM device_attestation WHERE project_id = $1 AND device_id = ANY ($2)
+     ORDER BY device_id FOR UPDATE`,
     [tx.project, deviceIds],
   );
 }
@@ -411,7 +420,7 @@ async function lower(
   for (const [deviceId, before] of await standingsOf(tx, deviceIds)) {
     const after = before.attestation && lowering(before.attestation);
     if (after === null) continue;
-    await writeStanding(tx, deviceId, after, { unrecorded: before.unrecorded, now });
+    await writeStanding(tx, deviceId, after, { unrecorded: before.unrecorded, common_digest: null, now });
     await record(tx, { audit: announce(before, after, deviceId) });
     lowered.set(deviceId, { ...before, attestation: after });
   }
@@ -422,12 +431,21 @@ async function writeStanding(
   tx: ProjectTransaction,
   deviceId: string,
   after: DeviceAttestation,
-  { unrecorded, now }: { readonly unrecorded: number; readonly now: string },
+  {
+    unrecorded,
+    common_digest,
+    now,
+  }: {
+    readonly unrecorded: number;
+    /** Of the last verdict; null where that is the one before. */
+    readonly common_digest: string | null;
+    readonly now: string;
+  },
 ): Promise<void> {
   await tx.query(
     `UPDATE device_attestation SET state = $3, generation = $4, verdict = $5, provider = $6, key_id = $7,
        binding_id = $8, manufacturer = $9, verified_at = $10, fresh_until = $11, code = $12, reason = $13, detail = $14,
-       clock = $15, unrecorded = $16, updated_at = $17
+       clock = $15, unrecorded = $16, common_digest = coalesce($17, common_digest), updated_at = $18
      WHERE project_id = $1 AND device_id = $2`,
     [
       tx.project,
@@ -446,6 +464,7 @@ async function writeStanding(
       after.detail,
       after.clock && JSON.stringify(after.clock),
       unrecorded,
+      common_digest,
       now,
     ],
   );

@@ -48,9 +48,12 @@ const repeating: Repeating = {
 };
 
 /** @returns parts that `unite` makes the whole of again, whatever somebody has sent */
-export function divide(parts: VerdictParts): { readonly own: Json; readonly common: Json } {
+export function divide(parts: VerdictParts): {
+  readonly own: Readonly<Record<keyof VerdictParts, Json>>;
+  readonly common: Json;
+} {
   const { own, common } = divideBy(parts as unknown as Json, repeating);
-  return { own, common: common ?? {} };
+  return { own: own as Record<keyof VerdictParts, Json>, common: common ?? {} };
 }
 
 function divideBy(value: Json, names: Repeating): { readonly own: Json; readonly common: Json | null } {

@@ -113,6 +113,7 @@ export const DeviceAttestationRow = defineEntity({
     detail: p.text().nullable(),
     clock: p.json<QuotedClock>().nullable(),
     unrecorded: count(),
+    common_digest: p.text().nullable(),
     updated_at: instant(),
   },
 });

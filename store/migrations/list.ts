@@ -15,6 +15,7 @@ import { FleetLists } from './fleet-lists.ts';
 import { HeartbeatPath } from './heartbeat-path.ts';
 import { HeartbeatPlan } from './heartbeat-plan.ts';
 import { KeyActivations } from './key-activations.ts';
+import { LastCommon } from './last-common.ts';
 import { People } from './people.ts';
 import { Reconciling } from './reconciling.ts';
 import { Restores } from './restores.ts';
@@ -48,4 +49,5 @@ export const migrations = [
   { name: '0021-unrecorded-evidence', class: UnrecordedEvidence },
   { name: '0022-common-verdicts', class: CommonVerdicts },
   { name: '0023-key-activations', class: KeyActivations },
+  { name: '0024-last-common', class: LastCommon },
 ] as const satisfies readonly MigrationObject[];
