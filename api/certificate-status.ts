@@ -11,10 +11,10 @@ export interface CertificateStatuses {
   /**
    * Requires a responder's word that the certificate is good.
    *
-   * @returns null when that is known, else a promise of it
+   * @returns at once when that is known, else a promise of it
    * @throws TrustError `certificate.revoked` | `certificate.ocsp_unavailable`, at once or by the promise
    */
-  require(certificate: VerifiedCertificate): Promise<void> | null;
+  require(certificate: VerifiedCertificate): true | Promise<true>;
   /** Responders that do not answer now, and certificates that were refused for it since they do not. */
   outage(): { readonly responders: readonly string[]; readonly refused: number };
 }
@@ -181,7 +181,7 @@ export function createCertificateStatuses(deps: CertificateStatusesDeps): Certif
     return turn(() => ask(certificate, issuer, url));
   }
 
-  async function askFor(name: string, certificate: VerifiedCertificate): Promise<void> {
+  async function askFor(name: string, certificate: VerifiedCertificate): Promise<true> {
     let status: Kept;
     try {
       status = await fly(name, certificate);
@@ -190,7 +190,7 @@ export function createCertificateStatuses(deps: CertificateStatusesDeps): Certif
       throw error;
     }
     refused.clear();
-    requireGood(status);
+    return requireGood(status);
   }
 
   return {
@@ -204,7 +204,7 @@ export function createCertificateStatuses(deps: CertificateStatusesDeps): Certif
         void fly(name, certificate).catch((error: unknown) => {
           log.debug({ err: error }, 'a status was not refreshed; the one that is kept serves until it ends');
         });
-      return null;
+      return requireGood(status);
     },
     outage() {
       const now = clock.now().getTime();
@@ -214,9 +214,10 @@ export function createCertificateStatuses(deps: CertificateStatusesDeps): Certif
   };
 }
 
-function requireGood({ status }: CertificateStatus): void {
+function requireGood({ status }: CertificateStatus): true {
   if (status === 'revoked')
     throw new TrustError('certificate.revoked', { detail: 'The responder of its authority says so' });
+  return true;
 }
 
 function unavailable(detail: string, cause?: unknown): TrustError {

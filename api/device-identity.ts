@@ -7,7 +7,7 @@ import type { Clock } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { parseCertificate, type Certificate } from '#protocols/certificate.ts';
 import { requireValidAt } from '#protocols/certificate-path.ts';
-import { verifyDeviceCertificate, type VerifiedCertificate } from '#protocols/device-certificate.ts';
+import type { verifyDeviceCertificate, VerifiedCertificate } from '#protocols/device-certificate.ts';
 import { carriesCertificateHeaders, readProxyCertificate, type StatedHeader } from '#protocols/proxy-headers.ts';
 import type { TrustedProxy } from './client-address.ts';
 import type { AnchorSet } from './trust-anchors.ts';
@@ -31,6 +31,7 @@ export interface DeviceIdentificationDeps {
   readonly proxy: TrustedProxy;
   /** Headers that the proxy must not leave out: with revocation lists, what they are asked by. */
   readonly neededHeaders: readonly StatedHeader[];
+  readonly verify: typeof verifyDeviceCertificate;
   readonly clock: Clock;
 }
 
@@ -46,6 +47,7 @@ export function createDeviceIdentification({
   anchors,
   proxy,
   neededHeaders,
+  verify,
   clock,
 }: DeviceIdentificationDeps): DeviceIdentification {
   // What a chain proves does not change while the connection and our authorities stay the same. Time does, and is asked again.
@@ -61,14 +63,14 @@ export function createDeviceIdentification({
     }
     const [leaf, ...presentedChain] = presentedOn(socket);
     if (leaf === undefined) return null;
-    const certificate = verifyDeviceCertificate({ leaf, presentedChain, anchors: set.anchors, now });
+    const certificate = verify({ leaf, presentedChain, anchors: set.anchors, now });
     proven.set(socket, { against: set, certificate });
     return certificate;
   }
 
   function ofHeaders(request: FastifyRequest): VerifiedCertificate {
     const leaf = readProxyCertificate(request.raw.rawHeaders, neededHeaders);
-    return verifyDeviceCertificate({ leaf, presentedChain: [], anchors: anchors().anchors, now: clock.now() });
+    return verify({ leaf, presentedChain: [], anchors: anchors().anchors, now: clock.now() });
   }
 
   return {

@@ -92,7 +92,8 @@ export const heartbeatRoutes: FastifyPluginAsyncTypebox<HeartbeatDeps> = async (
   /** On open connections and resumed sessions too: every heartbeat asks again. */
   async function requireNotRevoked({ project, certificate }: DeviceIdentity, id: string, requestId: string) {
     try {
-      await deps.revocation.require(certificate);
+      if ((await deps.revocation.require(certificate)) !== true)
+        throw new TypeError('it is not known whether the certificate was revoked');
     } catch (error) {
       if ((error as { code?: unknown }).code === 'certificate.revoked')
         await deps.revocation.deny({ project, id }, certificate, requestId);

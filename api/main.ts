@@ -15,7 +15,7 @@ import type { SubjectKind } from '#contracts/states.ts';
 import { parseAttestationBasis } from '#protocols/attestation-basis.ts';
 import { canonicalBytes } from '#protocols/canonical-json.ts';
 import { type Certificate } from '#protocols/certificate.ts';
-import { parseTrustAnchors } from '#protocols/device-certificate.ts';
+import { parseTrustAnchors, verifyDeviceCertificate } from '#protocols/device-certificate.ts';
 import { csrfToken, requireCsrfToken } from '#protocols/csrf.ts';
 import { readDataKeys } from '#protocols/data-keys.ts';
 import { createDataConverter, decodeForOperator } from '#protocols/payload-codec.ts';
@@ -383,6 +383,7 @@ const statuses = settings.SENTINEL_DEVICE_CERTIFICATE_OCSP_REQUIRED
 const revocation = createDeviceRevocation({
   lists: revocationLists,
   statuses,
+  statusLimitMs: settings.SENTINEL_DEVICE_CERTIFICATE_OCSP_TIMEOUT_SECONDS * 2_000,
   anchors: () => anchors.current(),
   issuers,
   pinned: (project, after, limit) => listPinnedCertificates(store, project, after, limit),
@@ -442,6 +443,7 @@ const app = await buildApi({
   },
   heartbeat: {
     identification: createDeviceIdentification({
+      verify: verifyDeviceCertificate,
       anchors: () => anchors.current(),
       proxy,
       neededHeaders: settings.SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS.length === 0 ? [] : ['serial', 'issuer-dn'],

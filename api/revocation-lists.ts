@@ -11,7 +11,7 @@ export interface RevocationLists {
   /**
    * @throws TrustError `certificate.revoked` | `certificate.crl_unavailable`; never when no list is configured
    */
-  require(certificate: VerifiedCertificate, now: Date): void;
+  require(certificate: VerifiedCertificate, now: Date): true;
   /** What was read last. */
   current(): readonly RevocationList[];
   state(now: Date): RevocationListsState;
@@ -157,7 +157,7 @@ export function createRevocationLists(deps: RevocationListsDeps): RevocationList
 
   return {
     require({ path }, now) {
-      if (files.length === 0) return;
+      if (files.length === 0) return true;
       requireNotListed(path, byAuthority, now);
       const unread = files.find(({ lists, authorities }) => lists === null && mayConcern(authorities, path));
       // What it would say is not known, and it may be this certificate.
@@ -165,6 +165,7 @@ export function createRevocationLists(deps: RevocationListsDeps): RevocationList
         throw new TrustError('certificate.crl_unavailable', {
           detail: 'A revocation list that is needed cannot be read',
         });
+      return true;
     },
     current: () => [...byAuthority.values()].flat(),
     state(now) {

@@ -2,7 +2,7 @@
 import type { AuditEntry } from '#contracts/audit.ts';
 import type { Clock, Log, Random } from '#contracts/deps.ts';
 import { defaultProject } from '#contracts/ids.ts';
-import { isProblemCode } from '#contracts/problems.ts';
+import { isProblemCode, TrustError } from '#contracts/problems.ts';
 import { authorityId, type Certificate } from '#protocols/certificate.ts';
 import { type VerifiedCertificate } from '#protocols/device-certificate.ts';
 import { isCurrent, isListed, type RevocationList } from '#protocols/crl.ts';
@@ -11,15 +11,16 @@ import type { DeviceRef } from './actors.ts';
 import type { CertificateStatuses } from './certificate-status.ts';
 import type { OlderList, RevocationLists } from './revocation-lists.ts';
 import type { AnchorSet } from './trust-anchors.ts';
+import { withinLimit } from './within-limit.ts';
 
 export interface DeviceRevocation {
   /**
    * Refuses a certificate that was revoked, or of which that is not certain.
    *
-   * @returns null when everything is known, else a promise of it
+   * @returns at once when everything is known, else a promise of it
    * @throws TrustError `certificate.revoked` | `certificate.crl_unavailable` | `certificate.ocsp_unavailable`
    */
-  require(certificate: VerifiedCertificate): Promise<void> | null;
+  require(certificate: VerifiedCertificate): true | Promise<true>;
   /** Denies the certificate of this device for ever, since its authority revoked it. Never rejects: it is refused anyway. */
   deny(device: DeviceRef, certificate: VerifiedCertificate, requestId: string): Promise<void>;
   /** Told that lists have changed. */
@@ -33,6 +34,8 @@ export interface DeviceRevocationDeps {
   readonly lists: Pick<RevocationLists, 'require' | 'current' | 'state'>;
   /** Null when no responder is asked. */
   readonly statuses: CertificateStatuses | null;
+  /** For a status that is asked for: the responder's own limit, and its turn. */
+  readonly statusLimitMs: number;
   readonly anchors: () => AnchorSet;
   /** Authorities beside the anchors that may sign lists: SENTINEL_DEVICE_CERTIFICATE_ISSUER_PATH. */
   readonly issuers: readonly Certificate[];
@@ -261,8 +264,10 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
 
   return {
     require(certificate) {
-      lists.require(certificate, clock.now());
-      return deps.statuses?.require(certificate) ?? null;
+      if (lists.require(certificate, clock.now()) !== true) throw unsaid();
+      const good = deps.statuses === null ? true : deps.statuses.require(certificate);
+      if (good === true) return true;
+      return withinLimit(deps.statusLimitMs, async () => requireSaid(await good), late);
     },
     async deny(device, certificate, requestId) {
       const { fingerprintSha256: fingerprint } = certificate;
@@ -280,6 +285,16 @@ export function createDeviceRevocation(deps: DeviceRevocationDeps): DeviceRevoca
     },
   };
 }
+
+/** What says nothing has not said that it holds. */
+function requireSaid(good: unknown): true {
+  if (good !== true) throw unsaid();
+  return true;
+}
+
+const unsaid = (): TypeError => new TypeError('it is not known whether the certificate was revoked');
+const late = (): TrustError =>
+  new TrustError('certificate.ocsp_unavailable', { detail: 'The responder gives no answer in time' });
 
 function nameOf({ issuer, number }: RevocationList): string {
   return number === null ? `the revocation list of ${issuer}` : `revocation list ${number} of ${issuer}`;

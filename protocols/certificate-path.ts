@@ -89,9 +89,10 @@ export function provePath<Anchor extends { readonly certificate: Certificate }>(
  *
  * @throws TrustError `certificate.expired` | `certificate.not_yet_valid`, of the certificate or of one that it rests on
  */
-export function requireValidAt({ path }: { path: readonly Certificate[] }, now: Date): void {
+export function requireValidAt({ path }: { path: readonly Certificate[] }, now: Date): true {
   const problem = timeProblem(path, now);
   if (problem !== null) throw new TrustError(problem);
+  return true;
 }
 
 /** Tells whether it is that time: the same, for those who do not keep the certificates. */

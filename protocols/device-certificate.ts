@@ -1,10 +1,11 @@
 // Certificates of devices: proven against the authorities of the fleet, fit for a client, and matched with one device name.
 import { TrustError } from '#contracts/problems.ts';
 import { clientAuth } from './certificate-extensions.ts';
-import { parseAuthorities, provePath, type PathProfile } from './certificate-path.ts';
+import { parseAuthorities, provePath, requireValidAt, type PathProfile } from './certificate-path.ts';
 import type { Certificate } from './certificate.ts';
 import { tags } from './der.ts';
 import { commonName } from './distinguished-name.ts';
+import { verificationOf } from './verification.ts';
 
 const deviceProfile: PathProfile = { purpose: clientAuth, longestPath: 5 };
 
@@ -39,23 +40,35 @@ export function parseTrustAnchors(pem: string): TrustAnchor[] {
   );
 }
 
+/** What a certificate of a device is verified from. */
+export interface CertificateToVerify {
+  /** Untrusted. */
+  readonly leaf: Certificate;
+  /** Certificates that came with it, in any order. Untrusted. */
+  readonly presentedChain: readonly Certificate[];
+  /** None means refusal. */
+  readonly anchors: readonly TrustAnchor[];
+  readonly now: Date;
+}
+
+/** The steps that prove a certificate: an authority of ours vouches for it, now, as that of a device. */
+export const certificateVerification = verificationOf<CertificateToVerify>()
+  .find('proven', (given) => provePath({ ...given, profile: deviceProfile }))
+  .require('valid', ({ proven, now }) => requireValidAt(proven, now))
+  .require('usage', ({ leaf }) => requireClientUsage(leaf));
+
 /**
  * Proves that an authority of ours vouches for this certificate as that of a device, by the rules of `provePath`.
  *
- * @param leaf           Untrusted.
- * @param presentedChain Certificates that came with it, in any order. Untrusted.
- * @param anchors        None means refusal.
+ * @param verification Its steps; other ones in tests.
  * @throws TrustError `certificate.untrusted`, else `certificate.expired` | `certificate.not_yet_valid`, else `certificate.wrong_usage`
  */
-export function verifyDeviceCertificate(input: {
-  leaf: Certificate;
-  presentedChain: readonly Certificate[];
-  anchors: readonly TrustAnchor[];
-  now: Date;
-}): VerifiedCertificate {
-  const proven = provePath({ ...input, profile: deviceProfile });
-  requireClientUsage(input.leaf);
-  return { ...input.leaf, ...proven } as VerifiedCertificate;
+export function verifyDeviceCertificate(
+  given: CertificateToVerify,
+  verification: Pick<typeof certificateVerification, 'run'> = certificateVerification,
+): VerifiedCertificate {
+  const { leaf, proven } = verification.run(given);
+  return { ...leaf, ...proven } as VerifiedCertificate;
 }
 
 /**
@@ -74,8 +87,9 @@ export function matchCommonName(certificate: VerifiedCertificate, deviceId: stri
   if (!matches || deviceId === '' || deviceId.includes('\0')) throw new TrustError('certificate.name_mismatch');
 }
 
-function requireClientUsage({ isCa, keyUsage, extendedKeyUsage }: Certificate): void {
+function requireClientUsage({ isCa, keyUsage, extendedKeyUsage }: Certificate): true {
   const signs = keyUsage === null || keyUsage.includes('digitalSignature');
   if (isCa || !signs || extendedKeyUsage?.includes(clientAuth) !== true)
     throw new TrustError('certificate.wrong_usage');
+  return true;
 }

@@ -8,9 +8,12 @@ import { batcherDefaults, createBatcher } from '#api/heartbeat-batcher.ts';
 import type { Refused } from '#api/refusals.ts';
 import type { SignInDeps } from '#api/sign-in.ts';
 import { systemClock } from '#contracts/deps.ts';
-import { parseTrustAnchors } from '#protocols/device-certificate.ts';
+import { createDeviceRevocation, type DeviceRevocation, type DeviceRevocationDeps } from '#api/revocation.ts';
+import { certificateVerification, parseTrustAnchors, verifyDeviceCertificate } from '#protocols/device-certificate.ts';
+import { withSteps } from '#protocols/verification.ts';
 import type { HeartbeatItem, HeartbeatVerdict } from '#store/heartbeat.ts';
 import { fakeApi, password, problemOf } from '#tests/fakes/api-over-fakes.ts';
+import { fakeLog } from '#tests/fakes/fake-log.ts';
 import { openApproval, pendingDevice, reviewId } from '#tests/fakes/fake-registry.ts';
 import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { failures, failuresAtOnce, functionsIn, withFunction, type Failure } from '#tests/harness/forced-failure.ts';
@@ -58,6 +61,21 @@ const anchorSet = () => {
   };
 };
 
+/** What asks whether a certificate was revoked, over these lists and responders. */
+function revoking(t: Cleanup, parts: Pick<DeviceRevocationDeps, 'lists' | 'statuses'>): DeviceRevocation {
+  const nothing = async (): Promise<void> => {};
+  const revocation = createDeviceRevocation({
+    ...parts,
+    ...{ statusLimitMs: limitMs, anchors: anchorSet, issuers: [], pinned: async () => [], countPinned: async () => 0 },
+    ...{ revoke: nothing, notify: () => {}, audit: nothing, blastRadiusPercent: 10, clock: systemClock },
+    random: { uuid: () => '' },
+    log: fakeLog(),
+    watchMs: 3_600_000,
+  });
+  t.after(() => revocation.close());
+  return revocation;
+}
+
 const accepted: HeartbeatVerdict = {
   code: 'accepted',
   first_contact: false,
@@ -71,8 +89,9 @@ const accepted: HeartbeatVerdict = {
 
 describe('the checks of a heartbeat', () => {
   /** What the route asks; what identifies a device and what judges its heartbeat, one level deeper. */
-  interface Parts extends Omit<ApiDeps['heartbeat'], 'identification' | 'batcher' | 'refusals'> {
+  interface Parts extends Omit<ApiDeps['heartbeat'], 'identification' | 'revocation' | 'batcher' | 'refusals'> {
     readonly identification: DeviceIdentificationDeps;
+    readonly revocation: Pick<DeviceRevocationDeps, 'lists' | 'statuses'>;
     readonly judge: (items: readonly HeartbeatItem[]) => Promise<readonly HeartbeatVerdict[]>;
   }
 
@@ -92,7 +111,19 @@ describe('the checks of a heartbeat', () => {
           ...others,
           actors: { catchUp: others.actors.catchUp },
           random: { uuid: others.random.uuid },
-          identification: { anchors: anchorSet, proxy: others.proxy, neededHeaders: [], clock: deps.clock },
+          identification: {
+            ...{ anchors: anchorSet, proxy: others.proxy, neededHeaders: [] },
+            ...{ verify: verifyDeviceCertificate, clock: deps.clock },
+          },
+          revocation: {
+            lists: {
+              require: () => true,
+              current: () => [],
+              state: () => ({ files: 0, problems: [], outdated: [], older: [], nextUpdate: null }),
+            },
+            // As one that is asked for, and not known yet.
+            statuses: { require: async () => true as const, outage: () => ({ responders: [], refused: 0 }) },
+          },
           judge: async (items) => items.map(() => accepted),
         });
         const batcher = createBatcher<HeartbeatItem, HeartbeatVerdict>(
@@ -109,6 +140,7 @@ describe('the checks of a heartbeat', () => {
           heartbeat: {
             ...parts,
             identification: createDeviceIdentification(parts.identification),
+            revocation: revoking(t, parts.revocation),
             batcher,
             refusals: { record: async (refusal) => void refused.push(refusal) },
           },
@@ -135,10 +167,13 @@ describe('the checks of a heartbeat', () => {
     'identification.proxy.isSource': failuresAtOnce,
     'identification.proxy.clientAddress': 'only says where the request came from',
     'identification.clock.now': failuresAtOnce,
+    'identification.verify': failuresAtOnce,
     judge: inEveryWay,
-    // It answers nothing, and throws to refuse.
-    'revocation.require': ['throws'],
-    'revocation.deny': 'writes down what was refused already',
+    'revocation.lists.require': failuresAtOnce,
+    'revocation.lists.current': 'what the sweep after a change looks at',
+    'revocation.lists.state': 'what the sweep after a change looks at',
+    'revocation.statuses.require': inEveryWay,
+    'revocation.statuses.outage': 'what the fleet is told of',
     'asking.submit': 'asks for evidence; only where evidence is asked for',
     'notifier.notify': 'tells the actor of what was judged',
     'notifier.mayStart': 'limits what the actors are told',
@@ -166,10 +201,35 @@ describe('the checks of a heartbeat', () => {
         assert.deepEqual([code, noted], ['service.unavailable', []]);
         return;
       }
-      assert.match(code, /^(internal\.error|proxy\.untrusted|certificate\.untrusted)$/, way);
+      assert.match(code, /^(internal\.error|proxy\.untrusted|certificate\.(untrusted|ocsp_unavailable))$/, way);
       assert.deepEqual(noted, [[code, 'device-1']], way);
     };
   });
+
+  for (const { name } of certificateVerification.steps) {
+    it(`the step ${name} of its certificate refuses when it ${failuresAtOnce.join(', ')} (SA-03)`, async (t) => {
+      let present: Failure = 'throws';
+      const act = () => failures[present]();
+      const steps = certificateVerification.steps.map((step) => (step.name === name ? { ...step, take: act } : step));
+      const failing: typeof certificateVerification = withSteps(steps);
+      const { send, refused } = await beating(t, (parts) => ({
+        ...parts,
+        identification: {
+          ...parts.identification,
+          verify: (given) => verifyDeviceCertificate(given, failing),
+        },
+      }));
+      for (const way of failuresAtOnce) {
+        present = way;
+        assert.equal(problemOf(await send()).code, 'internal.error', way);
+        assert.deepEqual(
+          refused.splice(0).map((one) => [one.code, one.deviceId]),
+          [['internal.error', 'device-1']],
+          way,
+        );
+      }
+    });
+  }
 });
 
 describe('the checks of a sign-in', () => {

@@ -147,7 +147,7 @@ export async function fakeApi(t: Cleanup, options: FakeApiOptions = {}) {
     },
     heartbeat: {
       identification: { identify: () => null },
-      revocation: { require: () => null, async deny() {} },
+      revocation: { require: () => true, async deny() {} },
       batcher: { submit: () => Promise.reject(new TrustError('service.unavailable')) },
       attestation: null,
       asking: { submit: () => Promise.reject(new TrustError('service.unavailable')) },
