@@ -21,6 +21,9 @@ import type { Store } from './store.ts';
 import { divide, unite, type VerdictParts } from './verdict-parts.ts';
 import { type ProjectTransaction, withProject } from './with-project.ts';
 
+/** Of transactions that are made for each heartbeat: everything in them is looked for by its key. */
+const hot = { keepsPlans: true } as const;
+
 /** The part of the grant that attestation depends on. */
 export interface AttestedGrant {
   readonly state: DeviceState;
@@ -90,7 +93,7 @@ interface FoundStanding {
 
 /** Where a device stands, in one read. */
 export async function readStanding(store: Store, project: string, deviceId: string): Promise<DeviceStanding> {
-  return withProject(store, project, async (tx) => (await standingsOf(tx, [deviceId])).get(deviceId) ?? unknown);
+  return withProject(store, project, async (tx) => (await standingsOf(tx, [deviceId])).get(deviceId) ?? unknown, hot);
 }
 
 const unknown: DeviceStanding = {
@@ -232,38 +235,43 @@ async function tryToRecord(
 ): Promise<DeviceStanding | null> {
   const { device_id, circumstances, result } = verdict;
   const { now, standingAfter, next, mostUnmoving, announce } = options;
-  return withProject(store, project, async (tx) => {
-    await makeStanding(tx, device_id, verdict.basis.provider, now);
-    const [locked] = await lockStandings(tx, [device_id]);
-    if (next !== null && circumstances.challenge !== null) {
-      const answered = await tx.query(
-        `DELETE FROM attestation_challenge WHERE project_id = $1 AND device_id = $2 AND nonce = $3 RETURNING nonce`,
-        [project, device_id, circumstances.challenge.nonce],
-      );
-      if (answered.length === 0) return null;
-    }
-    const before = (await standingsOf(tx, [device_id])).get(device_id) ?? unknown;
-    const moved = standingAfter(before.attestation);
-    const last = before.attestation?.verdict ?? 0;
-    const changed = isMoved(before.attestation, moved);
-    if (next !== null) await writeChallenges(tx, [{ device_id, challenge: next }], now);
-    const asked = { ...before, challenge: next ?? before.challenge };
-    if (!changed && result.outcome !== 'verified' && !(await mayRecord(tx, verdict, { last, now, mostUnmoving }))) {
-      await countUnrecorded(tx, device_id);
-      return { ...asked, unrecorded: before.unrecorded + 1 };
-    }
-    const after = { ...moved, verdict: last + 1 };
-    // What a key rests on is kept, whatever it moved.
-    const kept = changed || verdict.activates;
-    const common_digest = await insertVerdict(tx, verdict, {
-      ...{ after, changed: kept, unrecorded: before.unrecorded, now },
-      commonBefore: locked?.common_digest ?? null,
-    });
-    const activated_in = verdict.activates ? await recordActivation(tx, verdict, after.verdict) : before.activated_in;
-    await writeStanding(tx, device_id, after, { unrecorded: 0, common_digest, now });
-    await record(tx, { audit: announce(before, after, device_id) });
-    return { ...asked, attestation: after, activated_in, unrecorded: 0 };
-  });
+  return withProject(
+    store,
+    project,
+    async (tx) => {
+      await makeStanding(tx, device_id, verdict.basis.provider, now);
+      const [locked] = await lockStandings(tx, [device_id]);
+      if (next !== null && circumstances.challenge !== null) {
+        const answered = await tx.query(
+          `DELETE FROM attestation_challenge WHERE project_id = $1 AND device_id = $2 AND nonce = $3 RETURNING nonce`,
+          [project, device_id, circumstances.challenge.nonce],
+        );
+        if (answered.length === 0) return null;
+      }
+      const before = (await standingsOf(tx, [device_id])).get(device_id) ?? unknown;
+      const moved = standingAfter(before.attestation);
+      const last = before.attestation?.verdict ?? 0;
+      const changed = isMoved(before.attestation, moved);
+      if (next !== null) await writeChallenges(tx, [{ device_id, challenge: next }], now);
+      const asked = { ...before, challenge: next ?? before.challenge };
+      if (!changed && result.outcome !== 'verified' && !(await mayRecord(tx, verdict, { last, now, mostUnmoving }))) {
+        await countUnrecorded(tx, device_id);
+        return { ...asked, unrecorded: before.unrecorded + 1 };
+      }
+      const after = { ...moved, verdict: last + 1 };
+      // What a key rests on is kept, whatever it moved.
+      const kept = changed || verdict.activates;
+      const common_digest = await insertVerdict(tx, verdict, {
+        ...{ after, changed: kept, unrecorded: before.unrecorded, now },
+        commonBefore: locked?.common_digest ?? null,
+      });
+      const activated_in = verdict.activates ? await recordActivation(tx, verdict, after.verdict) : before.activated_in;
+      await writeStanding(tx, device_id, after, { unrecorded: 0, common_digest, now });
+      await record(tx, { audit: announce(before, after, device_id) });
+      return { ...asked, attestation: after, activated_in, unrecorded: 0 };
+    },
+    hot,
+  );
 }
 
 /** Whether readers would make something else of it. Why it stands there is no part of that: a device could go to and fro. */
@@ -544,33 +552,38 @@ export async function askForEvidence(
   { now, questionFor, challengeFor, withoutEvidence, announce }: AskOptions,
 ): Promise<readonly DeviceStanding[]> {
   const deviceIds = items.map(({ device_id }) => device_id);
-  return withProject(store, project, async (tx) => {
-    const standings = new Map(await standingsOf(tx, deviceIds));
-    const losing = items.flatMap(({ device_id, own }) => {
-      const standing = standings.get(device_id)?.attestation;
-      return own && standing && withoutEvidence(standing) !== null ? [device_id] : [];
-    });
-    if (losing.length > 0) {
-      const lowered = await lower(tx, losing, { now, lowering: withoutEvidence, announce });
-      for (const [deviceId, standing] of lowered) standings.set(deviceId, standing);
-    }
-    const missing = deviceIds.flatMap((device_id): NamedChallenge[] => {
-      const { challenge, grant } = standings.get(device_id) ?? unknown;
-      const question = questionFor(grant?.assigned_tags ?? []);
-      return question === null || isOpen(challenge, question, now)
-        ? []
-        : [{ device_id, challenge: challengeFor(question) }];
-    });
-    if (missing.length > 0) {
-      const asked = await writeChallenges(tx, missing, now);
-      for (const { device_id } of missing) {
-        const standing = standings.get(device_id) ?? unknown;
-        // Somebody else asked in this very moment: the next heartbeat hears what.
-        standings.set(device_id, { ...standing, challenge: asked.get(device_id) ?? null });
+  return withProject(
+    store,
+    project,
+    async (tx) => {
+      const standings = new Map(await standingsOf(tx, deviceIds));
+      const losing = items.flatMap(({ device_id, own }) => {
+        const standing = standings.get(device_id)?.attestation;
+        return own && standing && withoutEvidence(standing) !== null ? [device_id] : [];
+      });
+      if (losing.length > 0) {
+        const lowered = await lower(tx, losing, { now, lowering: withoutEvidence, announce });
+        for (const [deviceId, standing] of lowered) standings.set(deviceId, standing);
       }
-    }
-    return deviceIds.map((device_id) => standings.get(device_id) ?? unknown);
-  });
+      const missing = deviceIds.flatMap((device_id): NamedChallenge[] => {
+        const { challenge, grant } = standings.get(device_id) ?? unknown;
+        const question = questionFor(grant?.assigned_tags ?? []);
+        return question === null || isOpen(challenge, question, now)
+          ? []
+          : [{ device_id, challenge: challengeFor(question) }];
+      });
+      if (missing.length > 0) {
+        const asked = await writeChallenges(tx, missing, now);
+        for (const { device_id } of missing) {
+          const standing = standings.get(device_id) ?? unknown;
+          // Somebody else asked in this very moment: the next heartbeat hears what.
+          standings.set(device_id, { ...standing, challenge: asked.get(device_id) ?? null });
+        }
+      }
+      return deviceIds.map((device_id) => standings.get(device_id) ?? unknown);
+    },
+    hot,
+  );
 }
 
 /**
