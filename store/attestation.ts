@@ -19,10 +19,7 @@ import { isReferenceGone } from './errors.ts';
 import { toInstant } from './plain.ts';
 import type { Store } from './store.ts';
 import { divide, unite, type VerdictParts } from './verdict-parts.ts';
-import { type ProjectTransaction, withProject } from './with-project.ts';
-
-/** Of transactions that are made for each heartbeat: everything in them is looked for by its key. */
-const hot = { keepsPlans: true } as const;
+import { type ProjectStatements, withProject, withProjectStatements } from './with-project.ts';
 
 /** The part of the grant that attestation depends on. */
 export interface AttestedGrant {
@@ -93,7 +90,11 @@ interface FoundStanding {
 
 /** Where a device stands, in one read. */
 export async function readStanding(store: Store, project: string, deviceId: string): Promise<DeviceStanding> {
-  return withProject(store, project, async (tx) => (await standingsOf(tx, [deviceId])).get(deviceId) ?? unknown, hot);
+  return withProjectStatements(
+    store,
+    project,
+    async (tx) => (await standingsOf(tx, [deviceId])).get(deviceId) ?? unknown,
+  );
 }
 
 const unknown: DeviceStanding = {
@@ -107,7 +108,7 @@ const unknown: DeviceStanding = {
 };
 
 async function standingsOf(
-  tx: ProjectTransaction,
+  tx: ProjectStatements,
   deviceIds: readonly string[],
 ): Promise<ReadonlyMap<string, DeviceStanding>> {
   const rows = await tx.query<FoundStanding>(
@@ -235,43 +236,38 @@ async function tryToRecord(
 ): Promise<DeviceStanding | null> {
   const { device_id, circumstances, result } = verdict;
   const { now, standingAfter, next, mostUnmoving, announce } = options;
-  return withProject(
-    store,
-    project,
-    async (tx) => {
-      await makeStanding(tx, device_id, verdict.basis.provider, now);
-      const [locked] = await lockStandings(tx, [device_id]);
-      if (next !== null && circumstances.challenge !== null) {
-        const answered = await tx.query(
-          `DELETE FROM attestation_challenge WHERE project_id = $1 AND device_id = $2 AND nonce = $3 RETURNING nonce`,
-          [project, device_id, circumstances.challenge.nonce],
-        );
-        if (answered.length === 0) return null;
-      }
-      const before = (await standingsOf(tx, [device_id])).get(device_id) ?? unknown;
-      const moved = standingAfter(before.attestation);
-      const last = before.attestation?.verdict ?? 0;
-      const changed = isMoved(before.attestation, moved);
-      if (next !== null) await writeChallenges(tx, [{ device_id, challenge: next }], now);
-      const asked = { ...before, challenge: next ?? before.challenge };
-      if (!changed && result.outcome !== 'verified' && !(await mayRecord(tx, verdict, { last, now, mostUnmoving }))) {
-        await countUnrecorded(tx, device_id);
-        return { ...asked, unrecorded: before.unrecorded + 1 };
-      }
-      const after = { ...moved, verdict: last + 1 };
-      // What a key rests on is kept, whatever it moved.
-      const kept = changed || verdict.activates;
-      const common_digest = await insertVerdict(tx, verdict, {
-        ...{ after, changed: kept, unrecorded: before.unrecorded, now },
-        commonBefore: locked?.common_digest ?? null,
-      });
-      const activated_in = verdict.activates ? await recordActivation(tx, verdict, after.verdict) : before.activated_in;
-      await writeStanding(tx, device_id, after, { unrecorded: 0, common_digest, now });
-      await record(tx, { audit: announce(before, after, device_id) });
-      return { ...asked, attestation: after, activated_in, unrecorded: 0 };
-    },
-    hot,
-  );
+  return withProjectStatements(store, project, async (tx) => {
+    await makeStanding(tx, device_id, verdict.basis.provider, now);
+    const [locked] = await lockStandings(tx, [device_id]);
+    if (next !== null && circumstances.challenge !== null) {
+      const answered = await tx.query(
+        `DELETE FROM attestation_challenge WHERE project_id = $1 AND device_id = $2 AND nonce = $3 RETURNING nonce`,
+        [project, device_id, circumstances.challenge.nonce],
+      );
+      if (answered.length === 0) return null;
+    }
+    const before = (await standingsOf(tx, [device_id])).get(device_id) ?? unknown;
+    const moved = standingAfter(before.attestation);
+    const last = before.attestation?.verdict ?? 0;
+    const changed = isMoved(before.attestation, moved);
+    if (next !== null) await writeChallenges(tx, [{ device_id, challenge: next }], now);
+    const asked = { ...before, challenge: next ?? before.challenge };
+    if (!changed && result.outcome !== 'verified' && !(await mayRecord(tx, verdict, { last, now, mostUnmoving }))) {
+      await countUnrecorded(tx, device_id);
+      return { ...asked, unrecorded: before.unrecorded + 1 };
+    }
+    const after = { ...moved, verdict: last + 1 };
+    // What a key rests on is kept, whatever it moved.
+    const kept = changed || verdict.activates;
+    const common_digest = await insertVerdict(tx, verdict, {
+      ...{ after, changed: kept, unrecorded: before.unrecorded, now },
+      commonBefore: locked?.common_digest ?? null,
+    });
+    const activated_in = verdict.activates ? await recordActivation(tx, verdict, after.verdict) : before.activated_in;
+    await writeStanding(tx, device_id, after, { unrecorded: 0, common_digest, now });
+    await record(tx, { audit: announce(before, after, device_id) });
+    return { ...asked, attestation: after, activated_in, unrecorded: 0 };
+  });
 }
 
 /** Whether readers would make something else of it. Why it stands there is no part of that: a device could go to and fro. */
@@ -287,7 +283,7 @@ const lookedAt = 64;
  * happens rarely is not hidden behind what happens often. Asked under the lock of the standing, for all processes together.
  */
 async function mayRecord(
-  tx: ProjectTransaction,
+  tx: ProjectStatements,
   { device_id, result }: RecordedVerdict,
   { last, now, mostUnmoving }: { readonly last: number; readonly now: string; readonly mostUnmoving: number },
 ): Promise<boolean> {
@@ -302,7 +298,7 @@ async function mayRecord(
   return found === undefined || found.some < mostUnmoving || found.alike === 0;
 }
 
-async function countUnrecorded(tx: ProjectTransaction, deviceId: string): Promise<void> {
+async function countUnrecorded(tx: ProjectStatements, deviceId: string): Promise<void> {
   await tx.query(`UPDATE device_attestation SET unrecorded = unrecorded + 1 WHERE project_id = $1 AND device_id = $2`, [
     tx.project,
     deviceId,
@@ -311,7 +307,7 @@ async function countUnrecorded(tx: ProjectTransaction, deviceId: string): Promis
 
 /** @returns what it has in common with others is kept under */
 async function insertVerdict(
-  tx: ProjectTransaction,
+  tx: ProjectStatements,
   { device_id, evidence, evidence_digest, circumstances, basis, basis_digest, result }: RecordedVerdict,
   {
     after,
@@ -375,7 +371,7 @@ function digestOf({ canonicalBytes }: Pick<Store, 'canonicalBytes'>, value: Json
 
 /** @returns the endorsement key */
 async function recordActivation(
-  tx: ProjectTransaction,
+  tx: ProjectStatements,
   { device_id, result: { key_id, binding_id } }: RecordedVerdict,
   verdict: number,
 ): Promise<string | null> {
@@ -390,7 +386,7 @@ async function recordActivation(
 
 /** A row to lock, where there is none yet. */
 async function makeStanding(
-  tx: ProjectTransaction,
+  tx: ProjectStatements,
   deviceId: string,
   provider: AttestationProvider,
   now: string,
@@ -404,7 +400,7 @@ async function makeStanding(
 
 /** In the order of their names. */
 async function lockStandings(
-  tx: ProjectTransaction,
+  tx: ProjectStatements,
   deviceIds: readonly string[],
 ): Promise<readonly { readonly common_digest: string | null }[]> {
   return tx.query(
@@ -419,7 +415,7 @@ type Lowering = (before: DeviceAttestation) => DeviceAttestation | null;
 
 /** Lowers those that `lowering` changes as they are now, and says so. @returns where each of them stands then */
 async function lower(
-  tx: ProjectTransaction,
+  tx: ProjectStatements,
   deviceIds: readonly string[],
   { now, lowering, announce }: { readonly now: string; readonly lowering: Lowering; readonly announce: Announce },
 ): Promise<ReadonlyMap<string, DeviceStanding>> {
@@ -436,7 +432,7 @@ async function lower(
 }
 
 async function writeStanding(
-  tx: ProjectTransaction,
+  tx: ProjectStatements,
   deviceId: string,
   after: DeviceAttestation,
   {
@@ -485,7 +481,7 @@ interface NamedChallenge {
 
 /** One that somebody else has written since, and that is open, stays as it is. */
 async function writeChallenges(
-  tx: ProjectTransaction,
+  tx: ProjectStatements,
   challenges: readonly NamedChallenge[],
   now: string,
 ): Promise<ReadonlyMap<string, StoredChallenge>> {
@@ -552,38 +548,33 @@ export async function askForEvidence(
   { now, questionFor, challengeFor, withoutEvidence, announce }: AskOptions,
 ): Promise<readonly DeviceStanding[]> {
   const deviceIds = items.map(({ device_id }) => device_id);
-  return withProject(
-    store,
-    project,
-    async (tx) => {
-      const standings = new Map(await standingsOf(tx, deviceIds));
-      const losing = items.flatMap(({ device_id, own }) => {
-        const standing = standings.get(device_id)?.attestation;
-        return own && standing && withoutEvidence(standing) !== null ? [device_id] : [];
-      });
-      if (losing.length > 0) {
-        const lowered = await lower(tx, losing, { now, lowering: withoutEvidence, announce });
-        for (const [deviceId, standing] of lowered) standings.set(deviceId, standing);
+  return withProjectStatements(store, project, async (tx) => {
+    const standings = new Map(await standingsOf(tx, deviceIds));
+    const losing = items.flatMap(({ device_id, own }) => {
+      const standing = standings.get(device_id)?.attestation;
+      return own && standing && withoutEvidence(standing) !== null ? [device_id] : [];
+    });
+    if (losing.length > 0) {
+      const lowered = await lower(tx, losing, { now, lowering: withoutEvidence, announce });
+      for (const [deviceId, standing] of lowered) standings.set(deviceId, standing);
+    }
+    const missing = deviceIds.flatMap((device_id): NamedChallenge[] => {
+      const { challenge, grant } = standings.get(device_id) ?? unknown;
+      const question = questionFor(grant?.assigned_tags ?? []);
+      return question === null || isOpen(challenge, question, now)
+        ? []
+        : [{ device_id, challenge: challengeFor(question) }];
+    });
+    if (missing.length > 0) {
+      const asked = await writeChallenges(tx, missing, now);
+      for (const { device_id } of missing) {
+        const standing = standings.get(device_id) ?? unknown;
+        // Somebody else asked in this very moment: the next heartbeat hears what.
+        standings.set(device_id, { ...standing, challenge: asked.get(device_id) ?? null });
       }
-      const missing = deviceIds.flatMap((device_id): NamedChallenge[] => {
-        const { challenge, grant } = standings.get(device_id) ?? unknown;
-        const question = questionFor(grant?.assigned_tags ?? []);
-        return question === null || isOpen(challenge, question, now)
-          ? []
-          : [{ device_id, challenge: challengeFor(question) }];
-      });
-      if (missing.length > 0) {
-        const asked = await writeChallenges(tx, missing, now);
-        for (const { device_id } of missing) {
-          const standing = standings.get(device_id) ?? unknown;
-          // Somebody else asked in this very moment: the next heartbeat hears what.
-          standings.set(device_id, { ...standing, challenge: asked.get(device_id) ?? null });
-        }
-      }
-      return deviceIds.map((device_id) => standings.get(device_id) ?? unknown);
-    },
-    hot,
-  );
+    }
+    return deviceIds.map((device_id) => standings.get(device_id) ?? unknown);
+  });
 }
 
 /**

@@ -9,7 +9,7 @@ import { isContention, isDatabaseError, isDataError } from './errors.ts';
 import type { Page } from './page.ts';
 import { plain, toInstant } from './plain.ts';
 import type { Store } from './store.ts';
-import { type ProjectTransaction, withProject } from './with-project.ts';
+import { type ProjectStatements, withProject } from './with-project.ts';
 
 /** An event as it is hashed: everything but its place in the chain. */
 export interface CanonicalAudit {
@@ -47,7 +47,7 @@ export interface CanonicalOutbox {
  * @param records.outbox events that go out with data of their own; an audit event of that type is not derived again
  */
 export async function record(
-  tx: ProjectTransaction,
+  tx: ProjectStatements,
   records: { readonly audit: readonly AuditEntry[]; readonly outbox?: readonly OutboxEntry[] },
 ): Promise<void> {
   const { audit, outbox = [] } = records;
@@ -113,7 +113,7 @@ function toOutbox(entry: AuditEntry): OutboxEntry {
   };
 }
 
-async function insertAudit(tx: ProjectTransaction, entries: readonly AuditEntry[]): Promise<void> {
+async function insertAudit(tx: ProjectStatements, entries: readonly AuditEntry[]): Promise<void> {
   if (entries.length === 0) return;
   const { project, store } = tx;
   const created_at = store.clock.now().toISOString();
@@ -150,7 +150,7 @@ async function insertAudit(tx: ProjectTransaction, entries: readonly AuditEntry[
   );
 }
 
-async function insertOutbox(tx: ProjectTransaction, entries: readonly OutboxEntry[]): Promise<void> {
+async function insertOutbox(tx: ProjectStatements, entries: readonly OutboxEntry[]): Promise<void> {
   if (entries.length === 0) return;
   const { project, store } = tx;
   const created_at = store.clock.now().toISOString();

@@ -1,26 +1,22 @@
 // The one way to a transaction on the data of a project: row security lets through what belongs to it, and nothing else.
 import { CompiledQuery } from 'kysely';
+import type pg from 'pg';
 import { isProjectId } from '#contracts/ids.ts';
 import { TrustError } from '#contracts/problems.ts';
 import type { EntityManager } from './binding-driver.ts';
 import { withProblemCode } from './errors.ts';
 import type { Store } from './store.ts';
 
-export interface ProjectTransaction {
+export interface ProjectStatements {
   readonly project: string;
   readonly store: Store;
-  /** Entities, for ordinary reads. Discarded with the transaction. */
-  readonly entities: EntityManager;
   /** SQL with bound values. */
   readonly query: <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
 }
 
-export interface ProjectOptions {
-  /**
-   * Each text is planned once a connection and not each time, which costs more than to run it. For texts that are always the
-   * same and look for rows by their key: what the values are makes no difference to the plan.
-   */
-  readonly keepsPlans?: boolean;
+export interface ProjectTransaction extends ProjectStatements {
+  /** Entities, for ordinary reads. Discarded with the transaction. */
+  readonly entities: EntityManager;
 }
 
 /**
@@ -32,7 +28,6 @@ export async function withProject<T>(
   store: Store,
   project: string,
   work: (tx: ProjectTransaction) => Promise<T>,
-  { keepsPlans = false }: ProjectOptions = {},
 ): Promise<T> {
   if (!isProjectId(project)) throw new TrustError('resource.not_found');
   try {
@@ -40,16 +35,57 @@ export async function withProject<T>(
       const context = entities.getTransactionContext<TransactionContext>();
       if (!context) throw new TypeError('a transaction has a context');
       const query = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
-        const { rows } = await context.executeQuery(
-          keepsPlans ? prepared(text, values) : CompiledQuery.raw(text, [...values]),
-        );
+        const { rows } = await context.executeQuery(CompiledQuery.raw(text, [...values]));
         return rows as Row[];
       };
-      await query(keepsPlans ? `${enterProject}, ${keepPlans}` : enterProject, [project]);
+      await query(enterProject, [project]);
       return await work({ project, store, entities, query });
     });
   } catch (error) {
     throw withProblemCode(error);
+  }
+}
+
+/**
+ * The same for what is done with each heartbeat: without entities, and each text is planned once a connection, which costs
+ * more than to run it. For texts that are always the same and look for rows by their key, so that the values make no
+ * difference to the plan.
+ *
+ * @throws TrustError as `withProject`
+ */
+export async function withProjectStatements<T>(
+  store: Store,
+  project: string,
+  work: (tx: ProjectStatements) => Promise<T>,
+): Promise<T> {
+  if (!isProjectId(project)) throw new TrustError('resource.not_found');
+  try {
+    const client = await store.pool.connect();
+    try {
+      return await transact(client, async () => {
+        const query: ProjectStatements['query'] = async <Row>(text: string, values: readonly unknown[] = []) =>
+          (await client.query({ name: nameOf(text), text, values: [...values] })).rows as Row[];
+        await query(`${enterProject}, ${keepPlans}`, [project]);
+        return work({ project, store, query });
+      });
+    } finally {
+      client.release();
+    }
+  } catch (error) {
+    throw withProblemCode(error);
+  }
+}
+
+async function transact<T>(client: pg.PoolClient, work: () => Promise<T>): Promise<T> {
+  await client.query('begin');
+  try {
+    const result = await work();
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    // One that fails says less of what went wrong; the connection is given up then.
+    await client.query('rollback').catch(() => {});
+    throw error;
   }
 }
 
@@ -60,11 +96,10 @@ const keepPlans = `set_config('plan_cache_mode', 'force_generic_plan', true)`;
 /** Names of prepared statements, by their text. */
 const names = new Map<string, string>();
 
-/** What the connection's library takes for a prepared statement, in the place of a text: the query builder passes it on. */
-function prepared(text: string, values: readonly unknown[]): CompiledQuery {
+function nameOf(text: string): string {
   let name = names.get(text);
   if (name === undefined) names.set(text, (name = `p${names.size + 1}`));
-  return CompiledQuery.raw({ name, text } as unknown as string, [...values]);
+  return name;
 }
 
 interface TransactionContext {
