@@ -47,8 +47,9 @@ export function parseSecureBoot(variable: Buffer | null): boolean | null {
 
 /** Macs with a security chip say which systems they start; the others say nothing. */
 export function parseProfiler(output: string | null): BootMode {
-  const level = /^\s*Secure Boot:\s*(.+?)\s*$/m.exec(output ?? '')?.[1];
-  if (level === undefined) return unknown;
+  // Trimmed afterwards: white space on both sides of a lazy group is gone through again for each of its characters.
+  const level = /^[ \t]*Secure Boot:(.*)$/m.exec(output ?? '')?.[1]?.trim();
+  if (level === undefined || level === '') return unknown;
   return { boot_mode: 'apple', secure_boot: /^(Full|Medium|Reduced) Security$/.test(level) };
 }
 
