@@ -181,7 +181,8 @@ export function createSentinel(options: SentinelOptions, deps: SentinelDeps): Se
         SENTINEL_TLS_KEY: join(ca, 'server.key'),
         SENTINEL_TLS_CA: join(ca, 'ca.crt'),
       },
-      usual: { SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: file },
+      // Behind a proxy a list asks for headers that not every proxy sends: whoever wants it there, says so.
+      usual: settings.SENTINEL_TRUST_PROXY_CERT_HEADERS ? {} : { SENTINEL_DEVICE_CERTIFICATE_CRL_PATHS: file },
     };
   }
 

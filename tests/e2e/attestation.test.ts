@@ -160,11 +160,13 @@ for (const [verifier, settingsFor] of Object.entries(verifiers))
       assert.equal(found.trust_tier, 'restricted', 'by the very heartbeat that was refused');
       assert.equal(found.attestation.state, 'failed');
       assert.match(found.attestation.reason ?? '', /PCR 7 of the sha256 bank/);
-      const { items } = await root.audit.list({ subject_id: deviceId });
-      assert.ok(
-        items.some(({ outcome, details }) => outcome === 'refused' && JSON.stringify(details).includes('pcr_mismatch')),
-        JSON.stringify(items),
-      );
+      // Listed once it is sealed.
+      await eventually(async () => {
+        const { items } = await root.audit.list({ subject_id: deviceId });
+        return items.some(
+          ({ outcome, details }) => outcome === 'refused' && JSON.stringify(details).includes('pcr_mismatch'),
+        );
+      }, 'the failure on record');
     });
 
     /** Types commands of the documentation, as an administrator of this installation; the answer is what they print. */

@@ -85,7 +85,7 @@ describe('the first hour', { skip: requires('chromium') }, () => {
     await row.getByRole('link', { name: 'my-device' }).click();
     await page.getByRole('heading', { level: 1, name: /my-device/ }).waitFor();
     await page
-      .getByText(/its agent has stopped, or cannot reach this server\. That does not change its tier/)
+      .getByText(/its agent has stopped, cannot reach this server, or is refused\. That does not change its tier/)
       .first()
       .waitFor();
     assert.deepEqual(faults, []);
