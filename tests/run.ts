@@ -3,7 +3,7 @@
 // npm test                      everything but what takes as long as one asks (npm run test:long)
 // npm test -- unit api          some suites
 // npm test -- tests/unit/x.test.ts --test-name-pattern=replay
-import { spawn } from 'node:child_process';
+import { spawn, type StdioOptions } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { globSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -16,7 +16,7 @@ import type { Counts, Duration, Failure, Totals } from './harness/totals.ts';
 interface Suite {
   readonly name: string;
   readonly needs: readonly ServerName[];
-  /** Files that run at once, each in a process of its own; 0 is one process for all of them. */
+  /** Files that run at once, each in a process of its own; 0 is a process for each half of them. */
   readonly atOnce: number;
   readonly testLimitSeconds: number;
   readonly suiteLimitMinutes: number;
@@ -26,12 +26,12 @@ interface Suite {
   readonly onlyWhenNamed?: true;
 }
 
-/** Two at once suits two cores: a test waits for a server most of the time. */
+/** Two at once suits two cores, and three where a test waits for a server most of the time. */
 const suites: readonly Suite[] = [
   { name: 'unit', needs: [], atOnce: 0, testLimitSeconds: 60, suiteLimitMinutes: 5 },
   { name: 'store', needs: ['postgres'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
   { name: 'activities', needs: ['postgres'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
-  { name: 'workflows', needs: ['postgres', 'temporal'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 15 },
+  { name: 'workflows', needs: ['postgres', 'temporal'], atOnce: 3, testLimitSeconds: 60, suiteLimitMinutes: 15 },
   { name: 'api', needs: ['postgres', 'temporal'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
   // Starts servers of its own; the shared one sees to it that Temporal is installed once.
   {
@@ -39,16 +39,7 @@ const suites: readonly Suite[] = [
     needs: ['temporal'],
     atOnce: 2,
     // What keeps every core busy, or is about how soon something is answered.
-    alone: [
-      'attacks',
-      'console',
-      'console-large-fleet',
-      'console-real',
-      'faults',
-      'faults-of-data',
-      'operations',
-      'start',
-    ],
+    alone: ['attacks', 'console', 'console-large-fleet', 'faults', 'operations', 'start'],
     testLimitSeconds: 180,
     suiteLimitMinutes: 30,
   },
@@ -94,13 +85,20 @@ async function main(args: readonly string[]): Promise<number> {
       if (interrupt.signal.aborted) break;
       say(`\n── ${suite.name} ──\n`);
       const environment = await environmentOf(suite, shared, work);
-      const totalsFile = join(work, `${suite.name}.json`);
-      const ended = await runSuite({ suite, files, flags, environment, totalsFile, interrupt: interrupt.signal });
-      const totals = await readTotals(totalsFile);
-      for (const key of Object.keys(sums) as (keyof Counts)[]) sums[key] += totals?.counts[key] ?? 0;
-      failures.push(...(totals?.failures ?? []));
-      durations.push(...(totals?.durations ?? []));
-      if (!ended) clean = false;
+      const halves = suite.atOnce === 0 ? halvesOf(files) : [files];
+      const runs = halves.map(async (some, index) => {
+        const totalsFile = join(work, `${suite.name}-${index}.json`);
+        const isShown = index === 0;
+        const given = { suite, files: some, flags, environment, totalsFile, isShown, interrupt: interrupt.signal };
+        return { ...(await runSuite(given)), totals: await readTotals(totalsFile) };
+      });
+      for (const { passed, output, totals } of await Promise.all(runs)) {
+        say(output);
+        for (const key of Object.keys(sums) as (keyof Counts)[]) sums[key] += totals?.counts[key] ?? 0;
+        failures.push(...(totals?.failures ?? []));
+        durations.push(...(totals?.durations ?? []));
+        if (!passed) clean = false;
+      }
     }
   } finally {
     await Promise.allSettled([...shared.values()].map((server) => server.stop()));
@@ -137,6 +135,12 @@ function partsOf(suite: Suite, files: readonly string[]): { suite: Suite; files:
   ].filter((part) => part.files.length > 0);
 }
 
+/** One core each: most of these tests wait for nothing. */
+function halvesOf(files: readonly string[]): readonly (readonly string[])[] {
+  const halves = [0, 1].map((half) => files.filter((_, index) => index % 2 === half));
+  return halves.filter((half) => half.length > 0);
+}
+
 function isIn(file: string, path: string): boolean {
   const asked = relative(root, join(process.cwd(), path));
   return file === asked || file.startsWith(asked.endsWith(sep) ? asked : `${asked}${sep}`);
@@ -162,11 +166,19 @@ interface Run {
   readonly flags: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
   readonly totalsFile: string;
+  /** As it comes; else it is kept to the end. */
+  readonly isShown: boolean;
   readonly interrupt: AbortSignal;
 }
 
-/** Whether every test of the suite passed and its processes ended by themselves. */
-function runSuite({ suite, files, flags, environment, totalsFile, interrupt }: Run): Promise<boolean> {
+interface Ended {
+  /** Every test passed, and the processes ended by themselves. */
+  readonly passed: boolean;
+  /** What was kept of it. */
+  readonly output: string;
+}
+
+function runSuite({ suite, files, flags, environment, totalsFile, isShown, interrupt }: Run): Promise<Ended> {
   const args = [
     '--test',
     `--import=${join(harness, 'exit.ts')}`,
@@ -181,7 +193,10 @@ function runSuite({ suite, files, flags, environment, totalsFile, interrupt }: R
   ];
   return new Promise((resolve, reject) => {
     // A group of its own, so that what a test has started ends with it.
-    const child = spawn(process.execPath, args, { cwd: root, env: environment, stdio: 'inherit', detached: true });
+    const stdio: StdioOptions = isShown ? 'inherit' : ['ignore', 'pipe', 'pipe'];
+    const child = spawn(process.execPath, args, { cwd: root, env: environment, stdio, detached: true });
+    const kept: Buffer[] = [];
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => kept.push(chunk));
     const end = (signal: NodeJS.Signals): void => {
       try {
         if (child.pid !== undefined) process.kill(-child.pid, signal);
@@ -199,11 +214,11 @@ function runSuite({ suite, files, flags, environment, totalsFile, interrupt }: R
     }, suite.suiteLimitMinutes * 60_000);
     interrupt.addEventListener('abort', stop, { once: true });
     child.once('error', reject);
-    child.once('exit', (code) => {
+    child.once('exit', () => end('SIGKILL'));
+    child.once('close', (code) => {
       clearTimeout(limit);
       interrupt.removeEventListener('abort', stop);
-      end('SIGKILL');
-      resolve(code === 0);
+      resolve({ passed: code === 0, output: Buffer.concat(kept).toString() });
     });
   });
 }

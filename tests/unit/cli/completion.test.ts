@@ -1,7 +1,6 @@
 // sentinel completion: what is offered where, and that each shell really offers it.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -9,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { aDevice, anApproval, approvalId } from '#tests/fakes/api-objects.ts';
 import { problemAnswer, scriptedApi } from '#tests/fakes/scripted-api.ts';
+import { requires } from '#tests/harness/requires.ts';
 import { aHome, keepSession, runCommand, type Routes } from './run.ts';
 
 const run = promisify(execFile);
@@ -85,14 +85,14 @@ describe('the shells', () => {
     assert.match(await bash('. ./script; complete -p sentinel'), /-F _sentinel sentinel/);
   });
 
-  it('fish offers them with what they are', { skip: !existsSync('/usr/bin/fish') }, async (t) => {
+  it('fish offers them with what they are', { skip: requires('fish') }, async (t) => {
     const fish = await aShell(t, 'fish');
     const offer = (line: string) => fish(`source ./script; complete -C '${line}'`);
     assert.match(await offer('sentinel device show lab'), /^lab-1\tapproved, monitored\nlab-2\t/);
     assert.match(await offer('sentinel device list --tier '), /^monitored/m);
   });
 
-  it('zsh reads its script, which completes sentinel', { skip: !existsSync('/usr/bin/zsh') }, async (t) => {
+  it('zsh reads its script, which completes sentinel', { skip: requires('zsh') }, async (t) => {
     const zsh = await aShell(t, 'zsh');
     const out = await zsh('autoload -U compinit; compinit -u -D; . ./script; print -- $_comps[sentinel]');
     assert.equal(out, '_sentinel\n');
