@@ -26,8 +26,8 @@ const manyPlan = { turns: 4, leadMs: 3_000, measuredMs: 3_000 };
 const usualPlan = { turns: 6, leadMs: 1_000, measuredMs: 3_000, openTurns: 5, openSeconds: 4 };
 /** Of what the limit takes at most: the generator of the open loop needs more of the two cores than that of the closed one. */
 const openLoad = 0.1;
-/** One comes round less than once a second, so that two heartbeats of a device do not overtake each other. */
-const openDevices = 8_192;
+/** So many that one comes round after seconds only: connections are opened the latest first, and would let its next heartbeat overtake. */
+const openDevices = 32_768;
 const probes = 8;
 
 export interface Enrolled {
