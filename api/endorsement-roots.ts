@@ -1,12 +1,11 @@
 // The manufacturers of TPMs that the settings name by files: the rules that evidence is judged by follow each change of these.
-import { stat } from 'node:fs/promises';
 import type { AttestationBasis } from '#contracts/attestation.ts';
 import type { AuditEntry } from '#contracts/audit.ts';
 import type { Log } from '#contracts/deps.ts';
 import { defaultProject } from '#contracts/ids.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { parseEndorsementRoots } from '#protocols/endorsement.ts';
-import { readAtMost } from './read-file.ts';
+import { fileVersion, readAtMost } from './read-file.ts';
 
 export interface EndorsementRoots {
   /** By what evidence is judged now: the same object until one of the files has changed. */
@@ -59,7 +58,7 @@ export function createEndorsementRoots(deps: EndorsementRootsDeps): EndorsementR
   let refreshing: Promise<void> | null = null;
 
   async function look(file: RootFile): Promise<void> {
-    const form = await formOf(file.path);
+    const form = (await fileVersion(file.path)) ?? 'missing';
     if (form === file.form) return;
     if (form !== file.seen) {
       file.seen = form;
@@ -106,15 +105,6 @@ export function rootsChanged({ position, fingerprints, problem }: RootsChange, n
     details: { setting: 'SENTINEL_ATTESTATION_TRUSTED_ENDORSEMENT_ROOT_PATHS', file: position, fingerprints, problem },
     request_id: null,
   };
-}
-
-async function formOf(path: string): Promise<string> {
-  try {
-    const { ino, size, mtimeNs } = await stat(path, { bigint: true });
-    return [ino, size, mtimeNs].join('/');
-  } catch {
-    return 'missing';
-  }
 }
 
 async function read(path: string): Promise<Omit<RootsChange, 'position'> & { readonly text: string }> {

@@ -1,5 +1,5 @@
 // Reads a file that somebody may be writing, and never more of it than may be there.
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import type { TrustError } from '#contracts/problems.ts';
 
 /** The file as it is now, up to a limit: it may have grown since it was looked at. */
@@ -23,4 +23,12 @@ export async function readAtMost(
   } finally {
     await handle.close();
   }
+}
+
+/** What changes whenever the file does; null when there is none, or no regular file. */
+export async function fileVersion(path: string): Promise<string | null> {
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  if (found === null || !found.isFile()) return null;
+  const { ino, size, mtimeNs, ctimeNs } = found;
+  return [ino, size, mtimeNs, ctimeNs].join('/');
 }

@@ -1,11 +1,10 @@
 // The revocation lists that the settings name: read at start and whenever their files change, and asked for every heartbeat.
-import { stat } from 'node:fs/promises';
 import type { Clock, Log } from '#contracts/deps.ts';
 import { TrustError } from '#contracts/problems.ts';
 import { authorityId, type Certificate } from '#protocols/certificate.ts';
 import { type VerifiedCertificate } from '#protocols/device-certificate.ts';
 import { isCurrent, maximumListBytes, requireNotListed, type RevocationList } from '#protocols/crl.ts';
-import { readAtMost } from './read-file.ts';
+import { fileVersion, readAtMost } from './read-file.ts';
 
 export interface RevocationLists {
   /**
@@ -85,10 +84,9 @@ export function createRevocationLists(deps: RevocationListsDeps): RevocationList
   let refreshing: Promise<void> | null = null;
 
   async function look(file: ListFile): Promise<boolean> {
-    const found = await stat(file.path).catch(() => null);
-    if (found === null || !found.isFile()) return setProblem(file, 'is not there');
+    const form = await fileVersion(file.path);
+    if (form === null) return setProblem(file, 'is not there');
     const trusted = issuers();
-    const form = `${found.ino}/${found.size}/${found.mtimeMs}`;
     const version = `${form}/${trusted.map(authorityId).join()}`;
     if (version === file.version) return false;
     // Somebody may be writing it; what was read before serves until it has been the same twice.
