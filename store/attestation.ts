@@ -237,8 +237,11 @@ async function tryToRecord(
   const { device_id, circumstances, result } = verdict;
   const { now, standingAfter, next, mostUnmoving, announce } = options;
   return withProjectStatements(store, project, async (tx) => {
-    await makeStanding(tx, device_id, verdict.basis.provider, now);
-    const [locked] = await lockStandings(tx, [device_id]);
+    let [locked] = await lockStandings(tx, [device_id]);
+    if (locked === undefined) {
+      await makeStanding(tx, device_id, verdict.basis.provider, now);
+      [locked] = await lockStandings(tx, [device_id]);
+    }
     if (next !== null && circumstances.challenge !== null) {
       const answered = await tx.query(
         `DELETE FROM attestation_challenge WHERE project_id = $1 AND device_id = $2 AND nonce = $3 RETURNING nonce`,
