@@ -14,7 +14,11 @@ if (node === null || !existsSync(join(modules, 'commander'))) {
   process.stderr.write(`error: the packages of Sentinel are not installed\n  → Run npm start once in ${root}.\n`);
   process.exit(1);
 }
-const child = spawn(node, [join(root, 'cli', 'main.ts'), ...process.argv.slice(2)], { stdio: 'inherit' });
+const child = spawn(node, [join(root, 'cli', 'main.ts'), ...process.argv.slice(2)], {
+  stdio: 'inherit',
+  // What was compiled once is read the next time: half of what a short command takes.
+  env: { NODE_COMPILE_CACHE: join(modules, '.cache', 'sentinel', 'compiled'), ...process.env },
+});
 // A terminal sends these to the child too, which decides; this process ends with it. Sent to this process alone, they are
 // passed on after a while: a second one that meets the child while it ends would kill it.
 const graceMs = 500;

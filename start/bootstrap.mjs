@@ -124,7 +124,8 @@ function run(node) {
   // Through the channel the script sees our end, however it comes.
   const child = spawn(node, [join(root, script), ...args], {
     cwd: process.cwd(),
-    env: { ...process.env, PATH: path },
+    // Every process that comes of it reads what another one has compiled; a folder that cannot be written to is no error.
+    env: { NODE_COMPILE_CACHE: join(modules, '.cache', 'sentinel', 'compiled'), ...process.env, PATH: path },
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   for (const signal of forwarded) process.on(signal, () => child.kill(signal));

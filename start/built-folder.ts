@@ -31,7 +31,7 @@ export async function renewFolder(
 ): Promise<'built' | 'current' | 'left'> {
   const state = join(root, '.sentinel');
   const stampFile = join(state, `${name}.sha256`);
-  const digest = await digestOf(root, sources, made);
+  const digest = await digestOfSources(root, sources, made);
   const isCurrent = async (): Promise<boolean> =>
     (await readIfThere(stampFile)) === digest && (await stat(join(target, 'index.html')).catch(() => null)) !== null;
   if (await isCurrent()) return 'current';
@@ -53,7 +53,12 @@ export async function renewFolder(
   }
 }
 
-async function digestOf(root: string, sources: readonly string[], made: readonly string[]): Promise<string> {
+/** SHA-256 in hexadecimal over the names and contents of all files that the globs name. */
+export async function digestOfSources(
+  root: string,
+  sources: readonly string[],
+  made: readonly string[] = [],
+): Promise<string> {
   const files: string[] = [];
   for await (const entry of glob(sources, { cwd: root, withFileTypes: true, exclude: made }))
     if (entry.isFile()) files.push(join(entry.parentPath, entry.name));

@@ -53,6 +53,7 @@ const systemVariables = [
   'LANG',
   'TZ',
   'NODE_OPTIONS',
+  'NODE_COMPILE_CACHE',
   'NODE_EXTRA_CA_CERTS',
   'SSL_CERT_FILE',
 ];

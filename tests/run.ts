@@ -16,41 +16,53 @@ import type { Counts, Duration, Failure, Totals } from './harness/totals.ts';
 interface Suite {
   readonly name: string;
   readonly needs: readonly ServerName[];
+  readonly phase: PhaseName;
+  /** Of its files, those that run after the others and one at a time. */
+  readonly alone?: readonly string[];
+  /** Of its files, those that take longest: when they begin first, none is still under way when all others have ended. */
+  readonly first?: readonly string[];
+}
+
+type PhaseName = 'alone in memory' | 'on servers' | 'installations' | 'one at a time' | 'as long as one asks';
+
+interface Phase {
   /** Files that run at once, each in a process of its own; 0 is a process for each half of them. */
   readonly atOnce: number;
   readonly testLimitSeconds: number;
-  readonly suiteLimitMinutes: number;
-  /** Of its files, those that run after the others and one at a time. */
-  readonly alone?: readonly string[];
-  /** Takes too long for every day: runs when it is named. */
+  readonly limitMinutes: number;
+  /** Takes too long for every day: runs when one of its suites is named. */
   readonly onlyWhenNamed?: true;
 }
 
-/** Two at once suits two cores, and three where a test waits for a server most of the time. */
+/** In this order. Two at once suits two cores, and three where a test waits for a server most of the time. */
+const phases: Readonly<Record<PhaseName, Phase>> = {
+  'alone in memory': { atOnce: 0, testLimitSeconds: 60, limitMinutes: 5 },
+  'on servers': { atOnce: 3, testLimitSeconds: 60, limitMinutes: 20 },
+  installations: { atOnce: 2, testLimitSeconds: 180, limitMinutes: 30 },
+  'one at a time': { atOnce: 1, testLimitSeconds: 180, limitMinutes: 30 },
+  'as long as one asks': { atOnce: 1, testLimitSeconds: 86_400, limitMinutes: 1_500, onlyWhenNamed: true },
+};
+
 const suites: readonly Suite[] = [
-  { name: 'unit', needs: [], atOnce: 0, testLimitSeconds: 60, suiteLimitMinutes: 5 },
-  { name: 'store', needs: ['postgres'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
-  { name: 'activities', needs: ['postgres'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
-  { name: 'workflows', needs: ['postgres', 'temporal'], atOnce: 3, testLimitSeconds: 60, suiteLimitMinutes: 15 },
-  { name: 'api', needs: ['postgres', 'temporal'], atOnce: 2, testLimitSeconds: 60, suiteLimitMinutes: 10 },
+  { name: 'unit', needs: [], phase: 'alone in memory' },
+  { name: 'store', needs: ['postgres'], phase: 'on servers' },
+  {
+    name: 'workflows',
+    needs: ['postgres', 'temporal'],
+    phase: 'on servers',
+    first: ['restore', 'fence', 'activity-faults', 'attestation', 'run-limits', 'stuck-actors'],
+  },
+  { name: 'api', needs: ['postgres', 'temporal'], phase: 'on servers', first: ['forced-verifications'] },
   // Starts servers of its own; the shared one sees to it that Temporal is installed once.
   {
     name: 'e2e',
     needs: ['temporal'],
-    atOnce: 2,
+    phase: 'installations',
+    first: ['docs', 'attestation', 'faults-of-data', 'trust-loop'],
     // What keeps every core busy, or is about how soon something is answered.
     alone: ['attacks', 'console', 'console-large-fleet', 'faults', 'operations', 'start'],
-    testLimitSeconds: 180,
-    suiteLimitMinutes: 30,
   },
-  {
-    name: 'long',
-    needs: ['temporal'],
-    atOnce: 1,
-    testLimitSeconds: 86_400,
-    suiteLimitMinutes: 1_500,
-    onlyWhenNamed: true,
-  },
+  { name: 'long', needs: ['temporal'], phase: 'as long as one asks' },
 ];
 
 /** A log is often read by its last hundred lines. */
@@ -81,16 +93,16 @@ async function main(args: readonly string[]): Promise<number> {
   const began = performance.now();
   let clean = true;
   try {
-    for (const { suite, files } of plan) {
+    for (const part of plan) {
       if (interrupt.signal.aborted) break;
-      say(`\n── ${suite.name} ──\n`);
-      const environment = await environmentOf(suite, shared, work);
-      const halves = suite.atOnce === 0 ? halvesOf(files) : [files];
-      const runs = halves.map(async (some, index) => {
-        const totalsFile = join(work, `${suite.name}-${index}.json`);
+      say(`\n── ${part.name} ──\n`);
+      const environment = await environmentOf(part.needs, shared, work);
+      const halves = part.atOnce === 0 ? halvesOf(part.files) : [part.files];
+      const runs = halves.map(async (files, index) => {
+        const totalsFile = join(work, `${plan.indexOf(part)}-${index}.json`);
         const isShown = index === 0;
-        const given = { suite, files: some, flags, environment, totalsFile, isShown, interrupt: interrupt.signal };
-        return { ...(await runSuite(given)), totals: await readTotals(totalsFile) };
+        const given = { part, files, flags, environment, totalsFile, isShown, interrupt: interrupt.signal };
+        return { ...(await runPart(given)), totals: await readTotals(totalsFile) };
       });
       for (const { passed, output, totals } of await Promise.all(runs)) {
         say(output);
@@ -108,31 +120,62 @@ async function main(args: readonly string[]): Promise<number> {
   return conclude(sums, failures, clean && !interrupt.signal.aborted, performance.now() - began);
 }
 
-/** The files of each suite that were asked for, in the order of the suites; a text says what was not understood. */
-function planOf(wanted: readonly string[]): { suite: Suite; files: string[] }[] | string {
-  const plan = [];
-  const known = new Set<string>();
-  for (const suite of suites) {
-    const all = globSync(`tests/${suite.name}/**/*.test.ts`, { cwd: root }).toSorted();
-    const files = all.filter((file) => {
-      const asked = wanted.filter((name) => name === suite.name || isIn(file, name));
-      for (const name of asked) known.add(name);
-      return asked.length > 0 || (wanted.length === 0 && suite.onlyWhenNamed !== true);
-    });
-    if (wanted.includes(suite.name)) known.add(suite.name);
-    plan.push(...partsOf(suite, files));
-  }
-  const unknown = wanted.filter((name) => !known.has(name));
-  return unknown.length === 0 ? plan : `There are no tests at ${unknown.join(', ')}.`;
+/** What runs together. */
+interface Part extends Phase {
+  /** Its suites. */
+  readonly name: string;
+  readonly needs: readonly ServerName[];
+  /** In the order in which they begin. */
+  readonly files: readonly string[];
 }
 
-/** The files that may run at once, and those that may not. */
-function partsOf(suite: Suite, files: readonly string[]): { suite: Suite; files: string[] }[] {
-  const isAlone = (file: string): boolean => suite.alone?.includes(basename(file, '.test.ts')) ?? false;
+/** The files that were asked for, phase by phase; a text says what was not understood. */
+function planOf(wanted: readonly string[]): Part[] | string {
+  const known = new Set<string>();
+  const asked = suites.map((suite) => {
+    const isNamed = wanted.includes(suite.name);
+    if (isNamed) known.add(suite.name);
+    const files = globSync(`tests/${suite.name}/**/*.test.ts`, { cwd: root }).filter((file) => {
+      const paths = wanted.filter((path) => isIn(file, path));
+      for (const path of paths) known.add(path);
+      return isNamed || paths.length > 0 || (wanted.length === 0 && phases[suite.phase].onlyWhenNamed !== true);
+    });
+    return { suite, files };
+  });
+  const unknown = wanted.filter((name) => !known.has(name));
+  if (unknown.length > 0) return `There are no tests at ${unknown.join(', ')}.`;
+  return (Object.keys(phases) as PhaseName[]).flatMap((name) => partOf(name, asked));
+}
+
+function partOf(
+  name: PhaseName,
+  asked: readonly { readonly suite: Suite; readonly files: readonly string[] }[],
+): Part[] {
+  const parts = asked
+    .map(({ suite, files }) => ({ suite, files: files.filter((file) => phaseOf(suite, file) === name) }))
+    .filter(({ files }) => files.length > 0);
+  if (parts.length === 0) return [];
+  const placeOf = ({ first = [] }: Suite, file: string): number => (first.indexOf(titleOf(file)) + 1 || 1_000) - 1;
+  const files = parts
+    .flatMap(({ suite, files: own }) => own.map((file) => ({ file, place: placeOf(suite, file) })))
+    .toSorted((a, b) => a.place - b.place || (a.file < b.file ? -1 : 1));
+  const title = parts.map(({ suite }) => suite.name).join(', ');
   return [
-    { suite, files: files.filter((file) => !isAlone(file)) },
-    { suite: { ...suite, name: `${suite.name}, one at a time`, atOnce: 1 }, files: files.filter(isAlone) },
-  ].filter((part) => part.files.length > 0);
+    {
+      ...phases[name],
+      name: name === 'one at a time' ? `${title}, ${name}` : title,
+      needs: [...new Set(parts.flatMap(({ suite }) => suite.needs))],
+      files: files.map(({ file }) => file),
+    },
+  ];
+}
+
+function titleOf(file: string): string {
+  return basename(file, '.test.ts');
+}
+
+function phaseOf({ alone = [], phase }: Suite, file: string): PhaseName {
+  return alone.includes(titleOf(file)) ? 'one at a time' : phase;
 }
 
 /** One core each: most of these tests wait for nothing. */
@@ -146,12 +189,16 @@ function isIn(file: string, path: string): boolean {
   return file === asked || file.startsWith(asked.endsWith(sep) ? asked : `${asked}${sep}`);
 }
 
-/** What a suite's tests see: no setting of whoever runs them, and the servers they share. */
-async function environmentOf(suite: Suite, shared: Map<ServerName, Server>, work: string): Promise<NodeJS.ProcessEnv> {
+/** What tests see: no setting of whoever runs them, and the servers they share. */
+async function environmentOf(
+  needs: readonly ServerName[],
+  shared: Map<ServerName, Server>,
+  work: string,
+): Promise<NodeJS.ProcessEnv> {
   const environment: NodeJS.ProcessEnv = { SENTINEL_TEST_RUN: run };
   for (const [name, value] of Object.entries(process.env))
     if (!/^(SENTINEL_|TEMPORAL_|PG[A-Z]+$|NODE_TEST_CONTEXT$)/.test(name)) environment[name] = value;
-  for (const need of suite.needs) {
+  for (const need of needs) {
     const variable = serverVariables[need];
     const given = process.env[variable];
     if (given === undefined && !shared.has(need)) shared.set(need, await startServer(need, join(work, need)));
@@ -161,7 +208,7 @@ async function environmentOf(suite: Suite, shared: Map<ServerName, Server>, work
 }
 
 interface Run {
-  readonly suite: Suite;
+  readonly part: Part;
   readonly files: readonly string[];
   readonly flags: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
@@ -178,16 +225,21 @@ interface Ended {
   readonly output: string;
 }
 
-function runSuite({ suite, files, flags, environment, totalsFile, isShown, interrupt }: Run): Promise<Ended> {
+function runPart({ part, files, flags, environment, totalsFile, isShown, interrupt }: Run): Promise<Ended> {
+  const timeout = `--test-timeout=${part.testLimitSeconds * 1_000}`;
   const args = [
-    '--test',
     `--import=${join(harness, 'exit.ts')}`,
-    ...(suite.atOnce === 0 ? ['--test-isolation=none'] : [`--test-concurrency=${suite.atOnce}`]),
-    `--test-timeout=${suite.testLimitSeconds * 1_000}`,
-    `--test-reporter=${join(harness, 'reporter.ts')}`,
-    '--test-reporter-destination=stdout',
-    `--test-reporter=${join(harness, 'totals.ts')}`,
-    `--test-reporter-destination=${totalsFile}`,
+    ...(part.atOnce === 0
+      ? [
+          '--test',
+          '--test-isolation=none',
+          timeout,
+          `--test-reporter=${join(harness, 'reporter.ts')}`,
+          '--test-reporter-destination=stdout',
+          `--test-reporter=${join(harness, 'totals.ts')}`,
+          `--test-reporter-destination=${totalsFile}`,
+        ]
+      : [join(harness, 'run-files.ts'), timeout, `--files-at-once=${part.atOnce}`, `--totals=${totalsFile}`]),
     ...flags,
     ...files,
   ];
@@ -209,9 +261,9 @@ function runSuite({ suite, files, flags, environment, totalsFile, isShown, inter
       setTimeout(() => end('SIGKILL'), 5_000).unref();
     };
     const limit = setTimeout(() => {
-      say(`\n${suite.name} took longer than ${suite.suiteLimitMinutes} minutes.\n`);
+      say(`\n${part.name} took longer than ${part.limitMinutes} minutes.\n`);
       stop();
-    }, suite.suiteLimitMinutes * 60_000);
+    }, part.limitMinutes * 60_000);
     interrupt.addEventListener('abort', stop, { once: true });
     child.once('error', reject);
     child.once('exit', () => end('SIGKILL'));
@@ -223,7 +275,7 @@ function runSuite({ suite, files, flags, environment, totalsFile, isShown, inter
   });
 }
 
-/** What a suite came to; nothing when its process died. */
+/** What it came to; nothing when its process died. */
 async function readTotals(file: string): Promise<Totals | null> {
   const text = await readFile(file, 'utf8').catch(() => '');
   return text === '' ? null : (JSON.parse(text) as Totals);

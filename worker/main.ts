@@ -29,6 +29,7 @@ import { activityFields } from './activity-fields.ts';
 import { bundleApart } from './bundle-process.ts';
 import { temporalLogger } from './bundle.ts';
 import { readCoreMetrics, withCore } from './core-metrics.ts';
+import { keptBundle, keptInPackages } from './kept-bundle.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { closePrototypes } from './prototypes.ts';
 import { ensureSchedules, triggerSchedule, verifyAllActors } from './schedules.ts';
@@ -42,7 +43,7 @@ closePrototypes();
 const settings = readSettings(process.env);
 const log = createLog('worker', settings.SENTINEL_LOG_LEVEL, { context: activityFields });
 // It takes longest, and needs nothing of the rest.
-const bundling = bundleApart(settings.SENTINEL_LOG_LEVEL);
+const bundling = keptBundle({ ...keptInPackages, make: () => bundleApart(settings.SENTINEL_LOG_LEVEL) });
 bundling.catch(() => {});
 const metrics = createWorkerMetrics(version);
 /** Core has an exporter of its own, which asks nobody for a token, so it is only there when somebody looks. */

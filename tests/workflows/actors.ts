@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Client, Connection, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure, type DataConverter } from '@temporalio/common';
 import proto from '@temporalio/proto';
-import { NativeConnection, Runtime, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { NativeConnection, Runtime } from '@temporalio/worker';
 import { createActorActivities } from '#activities/actor.ts';
 import { createApprovalActivities } from '#activities/approval.ts';
 import { createAttestationActivities, type StoredEvidence } from '#activities/attestation.ts';
@@ -23,6 +23,7 @@ import type { Cleanup } from '#tests/harness/cleanup.ts';
 import { eventually } from '#tests/harness/eventually.ts';
 import { testTemporal } from '#tests/harness/temporal.ts';
 import { bundleWorkflows, temporalLogger } from '#worker/bundle.ts';
+import { keptBundle, keptInPackages } from '#worker/kept-bundle.ts';
 import { createWorker } from '#worker/worker.ts';
 import {
   actorStartOptions,
@@ -40,24 +41,24 @@ import {
 import { basis, type GivenEvidence } from './evidence.ts';
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-let bundling: Promise<WorkflowBundleWithSourceMap> | undefined;
+type Bundle = { readonly code: string };
+let bundling: Promise<Bundle> | undefined;
 
 /** The bundle of this process; also tells Temporal where its messages go. */
-export function testBundle(): Promise<WorkflowBundleWithSourceMap> {
+export function testBundle(): Promise<Bundle> {
   if (bundling === undefined) {
     Runtime.install({ logger: temporalLogger(quiet), telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } } });
-    bundling = bundleWorkflows(quiet);
+    bundling = keptBundle({ ...keptInPackages, make: () => bundleWorkflows(quiet) });
   }
   return bundling;
 }
 
 /** The bundle of actors whose runs end early. */
-export const shortRunsBundle = (): Promise<WorkflowBundleWithSourceMap> =>
+export const shortRunsBundle = (): Promise<Bundle> =>
   bundleWorkflows(quiet, join(import.meta.dirname, 'short-runs.ts'));
 
 /** The bundle of a later release, whose approvals have changed. */
-export const nextBundle = (): Promise<WorkflowBundleWithSourceMap> =>
-  bundleWorkflows(quiet, join(import.meta.dirname, 'next-release.ts'));
+export const nextBundle = (): Promise<Bundle> => bundleWorkflows(quiet, join(import.meta.dirname, 'next-release.ts'));
 
 export const digestOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex');
 
@@ -282,7 +283,7 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
       await stopWorker();
       stopWorker = async () => {};
     },
-    async startWorker(release?: WorkflowBundleWithSourceMap): Promise<void> {
+    async startWorker(release?: Bundle): Promise<void> {
       stopWorker = await startWorker(release);
     },
     async restartWorker(): Promise<void> {

@@ -29,6 +29,7 @@ import {
 } from '#workflows/messages.ts';
 import { prune, reconcile, type ReconcileReport } from '#workflows/reconcile.ts';
 import { bundleWorkflows } from '#worker/bundle.ts';
+import { keptBundle, keptInPackages } from '#worker/kept-bundle.ts';
 import { approval, device } from './actors.ts';
 import { basis, giveEvidence } from './evidence.ts';
 import { type CrashPoint, crashPointsVariable, type Trap, type WorkerTask } from './worker-process.ts';
@@ -94,7 +95,8 @@ export async function realActors(t: Cleanup, other?: { readonly address: string 
   const { address } = other ?? shared;
   const directory = await mkdtemp(join(tmpdir(), 'sentinel-worker-'));
   const bundleFile = join(directory, 'workflows.js');
-  await writeFile(bundleFile, (await bundleWorkflows(fakeLog())).code);
+  const { code } = await keptBundle({ ...keptInPackages, make: () => bundleWorkflows(fakeLog()) });
+  await writeFile(bundleFile, code);
   const connection = await Connection.connect({ address });
   const client = new Client({ connection });
   const children = new Set<ChildProcess>();
