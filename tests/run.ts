@@ -58,9 +58,9 @@ const suites: readonly Suite[] = [
     name: 'e2e',
     needs: ['temporal'],
     phase: 'installations',
-    first: ['docs', 'attestation', 'faults-of-data', 'trust-loop'],
+    first: ['docs', 'attacks', 'faults', 'attestation', 'faults-of-data', 'start', 'trust-loop'],
     // What keeps every core busy, or is about how soon something is answered.
-    alone: ['attacks', 'console', 'console-large-fleet', 'faults', 'operations', 'start'],
+    alone: ['console', 'console-large-fleet', 'operations'],
   },
   { name: 'long', needs: ['temporal'], phase: 'as long as one asks' },
 ];
