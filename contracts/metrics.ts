@@ -129,7 +129,7 @@ export const metrics = {
     kind: 'counter',
     processes: ['api'],
     labels: ['outcome'],
-    meaning: 'Sign-ins: succeeded, or the problem code',
+    meaning: 'Sign-ins: success, or the problem code',
   },
   sentinel_event_streams: { kind: 'gauge', processes: ['api'], meaning: 'Open event streams' },
   sentinel_temporal_request_duration_seconds: {
