@@ -1,12 +1,7 @@
 // sentinel certificate: which certificates end when, and what has to be rotated.
 import { Option, type Command } from 'commander';
-import {
-  certificateRoles,
-  type CertificateListQuery,
-  type CertificatePlan,
-  type ListedCertificate,
-} from '#contracts/http/certificates.ts';
-import { planPeriods, rotationAdvice, type PlanPeriod } from '#contracts/states.ts';
+import type { CertificateListQuery, CertificatePlan, ListedCertificate } from '#contracts/http/certificates.ts';
+import { certificateRoles, planPeriods, rotationAdvice, type PlanPeriod } from '#contracts/states.ts';
 import { withClient } from './connection.ts';
 import { present, type CliContext } from './context.ts';
 import { withExamples } from './examples.ts';

@@ -38,6 +38,9 @@ export type AttestationState = (typeof attestationStates)[number];
 export const rotationAdvice = ['none', 'recommended', 'required'] as const;
 export type RotationAdvice = (typeof rotationAdvice)[number];
 
+/** Of the certificates of a device: what it is known by, or under review to replace that. */
+export const certificateRoles = ['pinned', 'candidate'] as const;
+
 /** What the plan of rotations is divided by. */
 export const planPeriods = ['week', 'month'] as const;
 export type PlanPeriod = (typeof planPeriods)[number];

@@ -1,10 +1,8 @@
 // /api/certificates: every certificate that counts, the one that ends first at the top.
 import { Type, type Static } from 'typebox';
-import { planPeriods, rotationAdvice, trustTiers } from '../states.ts';
+import { certificateRoles, planPeriods, rotationAdvice, trustTiers } from '../states.ts';
 import { countsOf, Exactly, Instant, List, ListQuery, Names, Nullable } from './common.ts';
 import { Certificate } from './devices.ts';
-
-export const certificateRoles = ['pinned', 'candidate'] as const;
 
 export const ListedCertificate = Type.Object({
   device_id: Type.String(),
