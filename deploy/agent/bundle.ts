@@ -13,7 +13,8 @@ export interface Workshop {
   readonly work: string;
   readonly cache: string;
   readonly version: string;
-  /** Node of this machine in the version of the bundles, in `work`. */
+  /** The target of this machine, and its Node in `work`: what builds, and what the executable of this target is built on. */
+  readonly host: TargetName;
   readonly builder: string;
   readonly licence: Buffer;
 }
@@ -32,7 +33,7 @@ export async function openWorkshop(
   if (licence === null) throw new Error(`Bundles are not built on ${host}: its Node comes without its licence`);
   const builder = `builder-${host}`;
   await writeFile(join(work, builder), program, { mode: 0o755 });
-  return { ...place, builder, licence };
+  return { ...place, host, builder, licence };
 }
 
 export interface Bundle {
@@ -42,14 +43,14 @@ export interface Bundle {
 }
 
 export async function buildBundle(target: TargetName, workshop: Workshop): Promise<Bundle> {
-  const { root, work, cache, version, builder, licence } = workshop;
+  const { root, work, cache, version, host, builder, licence } = workshop;
   const row: Target = targets[target];
-  const base = `base-${target}`;
-  await writeFile(join(work, base), (await loadBase(row, cache)).program, { mode: 0o755 });
+  const base = target === host ? builder : `base-${target}`;
+  if (base !== builder) await writeFile(join(work, base), (await loadBase(row, cache)).program, { mode: 0o755 });
   const output = `${target}-${row.executable}`;
   const executable = await buildExecutable({ work, script, builder, base, output });
   // The next target needs the room: each has 300 MB.
-  await Promise.all([base, output].map((name) => rm(join(work, name))));
+  await Promise.all([base, output].filter((name) => name !== builder).map((name) => rm(join(work, name))));
   const files: BundleFile[] = [
     { name: row.executable, content: executable, isExecutable: true },
     { name: 'config.example.json', content: await readFile(join(root, row.config)) },
