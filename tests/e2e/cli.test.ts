@@ -5,6 +5,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { Client } from '#client/client.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { AuditEvent, Integrity } from '#contracts/http/audit.ts';
 import type { Device, HistoryEntry } from '#contracts/http/devices.ts';
@@ -28,6 +29,7 @@ interface ItemsOf<T> {
 describe('sentinel on a running installation', () => {
   const cleanup = cleanupAfterAll();
   let stack: Stack;
+  let viewer: Client;
 
   before(
     async () => {
@@ -37,6 +39,7 @@ describe('sentinel on a running installation', () => {
         SENTINEL_DEVICE_OFFLINE_SECONDS: '600',
       };
       stack = await startStack(cleanup, quick, 4);
+      viewer = await stack.as('vic');
     },
     { timeout: 240_000 },
   );
@@ -71,15 +74,18 @@ describe('sentinel on a running installation', () => {
     assert.equal(code, 0, talk);
   }
 
-  const untilDevice = (id: string, holds: (device: Device) => boolean, what: string) =>
-    eventually(
-      async () => {
-        const { items } = await read<ItemsOf<Device>>(`device list --search ${id}`);
-        return items.find((device) => device.device_id === id && holds(device));
-      },
+  /** Waits through the API, since each look of the command line is a process, and then reads what the command line says. */
+  async function untilDevice(id: string, holds: (device: Device) => boolean, what: string): Promise<Device> {
+    await eventually(
+      async () => (await viewer.devices.list({ search: id })).items.some((one) => one.device_id === id && holds(one)),
       `${id}: ${what}`,
       60_000,
     );
+    const { items } = await read<ItemsOf<Device>>(`device list --search ${id}`);
+    const device = items.find((one) => one.device_id === id);
+    assert.ok(device !== undefined && holds(device), `${id}: ${what}`);
+    return device;
+  }
 
   it('signs in with the password of a demo account, and keeps the session private', async () => {
     const { code, talk } = await sentinel('login --username approver1 --password-file secrets/approver1.password');
