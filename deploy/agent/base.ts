@@ -4,10 +4,10 @@ import { execFile } from 'node:child_process';
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { createGunzip } from 'node:zlib';
 import { extract } from 'tar-stream';
+import { bytesOf, chunkSize } from './archive.ts';
 import { nodeVersion, type Target } from './targets.ts';
 
 const fetchWithinMs = 300_000;
@@ -59,10 +59,10 @@ function digestOf(bytes: Buffer): string {
 
 async function filesOf(archive: Buffer, wanted: readonly string[]): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
-  const entries = Readable.from([archive]).pipe(createGunzip()).pipe(extract());
+  const entries = Readable.from([archive]).pipe(createGunzip({ chunkSize })).pipe(extract());
   for await (const entry of entries) {
     if (entry.header.type === 'file' && wanted.includes(entry.header.name))
-      files.set(entry.header.name, await buffer(entry));
+      files.set(entry.header.name, await bytesOf(entry));
     else entry.resume();
   }
   return files;
