@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import type { InjectOptions } from 'fastify';
 import { fakeApi } from '#tests/fakes/api-over-fakes.ts';
 import { approvedDevice, openApproval, pendingDevice, reviewId } from '#tests/fakes/fake-registry.ts';
+import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
 import { hostileTexts } from '#tests/harness/fuzz.ts';
 import { matrix } from '#tests/harness/routes.ts';
 
@@ -75,8 +76,21 @@ const upstream = createServer((request, response) => {
 });
 
 describe('whatever is sent', () => {
+  const cleanup = cleanupAfterAll();
+  let api: Awaited<ReturnType<typeof fakeApi>>;
   before(async () => {
     await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    api = await fakeApi(cleanup, {
+      change: (deps) => ({
+        ...deps,
+        // A stream that has begun is answer enough.
+        events: { ...deps.events, stopping: AbortSignal.abort() },
+        temporalUi: {
+          ...deps.temporalUi,
+          upstream: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`,
+        },
+      }),
+    });
   });
   after(() => {
     upstream.closeAllConnections();
@@ -85,18 +99,8 @@ describe('whatever is sent', () => {
 
   for (const route of Object.keys(matrix)) {
     const [method = '', pattern = ''] = route.split(' ');
-    it(`${route} answers with a problem of ours or as it should (SA-22, SA-25)`, async (t) => {
-      const { app, as, registry } = await fakeApi(t, {
-        change: (deps) => ({
-          ...deps,
-          // A stream that has begun is answer enough.
-          events: { ...deps.events, stopping: AbortSignal.abort() },
-          temporalUi: {
-            ...deps.temporalUi,
-            upstream: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`,
-          },
-        }),
-      });
+    it(`${route} answers with a problem of ours or as it should (SA-22, SA-25)`, async () => {
+      const { app, as, registry } = api;
       registry.addDevice(approvedDevice('device-1'));
       registry.addDevice(pendingDevice('pending-1'));
       registry.addApproval(openApproval());
