@@ -43,6 +43,8 @@ const churn = names('churn', 6);
 const rounds = 2;
 /** Heartbeats of each device that stays as it is: they change nothing but when it was heard. */
 const heartbeats = 50;
+/** All of them: what is restored is replayed after each start all the same, and with fewer every task would be. */
+const cachedWorkflows = 1_000;
 const approvedBefore = [...steady, ...toRevoke, ...churn, 'reset', 'retired', 'rotated', 'rotation-rejected'];
 const pendingBefore = ['approved-later', 'rejected-later', 'left-pending'];
 
@@ -64,6 +66,8 @@ describe('after a restore of one of both servers', { timeout: 240_000 }, () => {
     temporal = await startOwnTemporal({}, { port, databaseFile: join(live(), 'temporal.sqlite') });
   };
 
+  const startWorker = () => actors.startWorker('everything', [], { cachedWorkflows });
+
   before(
     async () => {
       directory = await mkdtemp(join(tmpdir(), 'sentinel-restore-'));
@@ -75,7 +79,7 @@ describe('after a restore of one of both servers', { timeout: 240_000 }, () => {
       actors = await realActors(cleanup, { address: temporal.address });
       trail = await trailOf(cleanup, actors.database);
       ask = await doctorApi();
-      worker = await actors.startWorker();
+      worker = await startWorker();
 
       await each(approvedBefore, async (id) => approve(id, `${id}-1`));
       await each(pendingBefore, async (id) => {
@@ -87,7 +91,7 @@ describe('after a restore of one of both servers', { timeout: 240_000 }, () => {
       await temporal.stop();
       await cp(live(), join(directory, 'earlier'), { recursive: true });
       await startTemporal();
-      worker = await actors.startWorker();
+      worker = await startWorker();
 
       operations = 0;
       await operate();
@@ -299,7 +303,7 @@ describe('after a restore of one of both servers', { timeout: 240_000 }, () => {
     await rm(live(), { recursive: true });
     await cp(join(directory, 'earlier'), live(), { recursive: true });
     await startTemporal();
-    worker = await actors.startWorker();
+    worker = await startWorker();
   }
 
   const runs = ({ kind, state }: { kind: string; state: string }): boolean =>
