@@ -50,7 +50,7 @@ const suites: readonly Suite[] = [
     name: 'workflows',
     needs: ['postgres', 'temporal'],
     phase: 'on servers',
-    first: ['restore', 'fence', 'activity-faults', 'attestation', 'run-limits', 'stuck-actors'],
+    first: ['restore', 'fence', 'activity-faults', 'continue-as-new', 'actor', 'stuck-actors', 'release'],
   },
   { name: 'api', needs: ['postgres', 'temporal'], phase: 'on servers', first: ['forced-verifications'] },
   // Starts servers of its own; the shared one sees to it that Temporal is installed once.
