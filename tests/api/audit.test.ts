@@ -50,7 +50,8 @@ describe('GET /api/audit/export', () => {
           ...deps.auditExport,
           // More than any buffer between the two holds.
           listAudit: async () => [event(1, { details: { text: 'x'.repeat(5_000_000) } })],
-          limits: { events: 20, page: 1, atOnce: 1, longestMs: 200 },
+          // Long enough for the second to be asked for meanwhile, however busy the machine is.
+          limits: { events: 20, page: 1, atOnce: 1, longestMs: 2_000 },
         },
       }),
     });
