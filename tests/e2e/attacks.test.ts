@@ -4,6 +4,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { before, describe, it } from 'node:test';
+import type { Client } from '#client/client.ts';
 import type { AuditEvent } from '#contracts/http/audit.ts';
 import { startAttacked, type Attacked, type Told } from '#tests/harness/attacked.ts';
 import { attackBody, bodyAttacks, slowAttack } from '#tests/harness/body-attacks.ts';
@@ -41,8 +42,7 @@ describe('an installation under attack', () => {
     platform: 'linux',
   });
 
-  async function auditOf(query: { subject_id: string; action?: string }): Promise<AuditEvent[]> {
-    const vic = await attacked.stack.as('vic');
+  async function auditOf(vic: Client, query: { subject_id: string; action?: string }): Promise<AuditEvent[]> {
     const found: AuditEvent[] = [];
     let cursor: string | undefined;
     do {
@@ -192,7 +192,10 @@ describe('an installation under attack', () => {
 
       // What ended before something else began stands before it on record.
       const events = await eventually(async () => {
-        const found = [...(await auditOf({ subject_id: id })), ...(await auditOf({ subject_id: review.id }))];
+        const found = [
+          ...(await auditOf(client, { subject_id: id })),
+          ...(await auditOf(client, { subject_id: review.id })),
+        ];
         const names = new Set(found.map(({ actor }) => actor.id));
         return done.every(({ by, status }) => status !== 200 || names.has(by)) ? found : null;
       }, `the events about ${id}`);
@@ -331,9 +334,11 @@ describe('an installation under attack', () => {
     { timeout: 120_000 },
     async () => {
       await attacked.second.stop();
+      // Signed in once: it is asked for again and again.
+      const vic = await attacked.stack.as('vic');
       const events = await eventually(
         async () => {
-          const found = (await auditOf({ subject_id: 'recorded', action: 'heartbeat.refused' })).filter(
+          const found = (await auditOf(vic, { subject_id: 'recorded', action: 'heartbeat.refused' })).filter(
             ({ details }) => details['code'] === 'heartbeat.replayed',
           );
           const sum = found.reduce((total, { details }) => total + Number(details['count']), 0);
