@@ -1,5 +1,6 @@
 // The embedded PostgreSQL and Temporal as `npm start` runs them: real servers, which are also killed.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
@@ -8,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
 import { searchAttributes } from '#contracts/search-attributes.ts';
 import { TrustError } from '#contracts/problems.ts';
@@ -17,16 +19,17 @@ import { findPostgresPrograms } from '#start/postgres-programs.ts';
 import { findUnprivilegedUser } from '#start/postgres-user.ts';
 import { type RunningPostgres, startPostgres } from '#start/postgres.ts';
 import { findTemporalProgram } from '#start/temporal-program.ts';
-import { startTemporal } from '#start/temporal.ts';
+import { type RunningTemporal, startTemporal } from '#start/temporal.ts';
+import { cleanupAfterAll, type Cleanup } from '#tests/harness/cleanup.ts';
 import { listeners } from '#tests/harness/listeners.ts';
 import { rowsOf } from '#tests/harness/postgres.ts';
 
 const isRoot = process.getuid?.() === 0;
 
-const endings = new WeakMap<TestContext, (() => Promise<void> | void)[]>();
+const endings = new WeakMap<Cleanup, (() => Promise<void> | void)[]>();
 
 /** Last in, first out: a server ends before its folder is removed. */
-function atEnd(t: TestContext, work: () => Promise<void> | void): void {
+function atEnd(t: Cleanup, work: () => Promise<void> | void): void {
   const known = endings.get(t);
   if (known !== undefined) return void known.push(work);
   const works = [work];
@@ -37,12 +40,14 @@ function atEnd(t: TestContext, work: () => Promise<void> | void): void {
 }
 
 /** As a clone that only its owner can enter. */
-async function closedFolder(t: TestContext): Promise<string> {
+async function closedFolder(t: Cleanup): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'sentinel-parts-'));
   await chmod(directory, 0o700);
   atEnd(t, () => rm(directory, { recursive: true, force: true }));
   return directory;
 }
+
+const passwords = { password: 'p@ss/word:1', superuserPassword: 'super' };
 
 async function postgres(
   t: TestContext,
@@ -51,8 +56,7 @@ async function postgres(
   const dataDir = options.dataDir ?? join(await closedFolder(t), 'postgres');
   const server = await startPostgres({
     port: 0,
-    password: 'p@ss/word:1',
-    superuserPassword: 'super',
+    ...passwords,
     ...options,
     dataDir,
   });
@@ -79,6 +83,23 @@ const refused = (pattern: RegExp) => (error: unknown) => {
 };
 
 describe('embedded PostgreSQL', () => {
+  const cleanup = cleanupAfterAll();
+  let made = '';
+
+  before(async () => {
+    made = join(await closedFolder(cleanup), 'postgres');
+    const server = await startPostgres({ ...passwords, port: 0, dataDir: made });
+    await server.stop();
+  });
+
+  /** A cluster as one that was made and stopped here: for tests of what comes later, since making one takes longest. */
+  async function madeCluster(t: TestContext): Promise<string> {
+    const dataDir = join(await closedFolder(t), 'postgres');
+    // With its owner, who is another when we are root.
+    await promisify(execFile)('cp', ['-a', made, dataDir]);
+    return dataDir;
+  }
+
   it('runs under a folder that only its owner can enter, also as root, with an owner who is no superuser', async (t) => {
     const server = await postgres(t);
     const [role] = await rowsOf(
@@ -111,7 +132,7 @@ describe('embedded PostgreSQL', () => {
   });
 
   it('keeps every commit when it is killed with its children, and starts again by itself', async (t) => {
-    const dataDir = join(await closedFolder(t), 'postgres');
+    const dataDir = await madeCluster(t);
     let server = await postgres(t, { dataDir });
     await rowsOf(server.url, 'CREATE TABLE kept (n int)');
     for (let round = 1; round <= 2; round += 1) {
@@ -123,7 +144,7 @@ describe('embedded PostgreSQL', () => {
   });
 
   it('ends the server that a killed start has left running in its folder', async (t) => {
-    const dataDir = join(await closedFolder(t), 'postgres');
+    const dataDir = await madeCluster(t);
     const left = await postgres(t, { dataDir });
     const identity = identify(left.pid);
     assert.ok(identity);
@@ -133,7 +154,7 @@ describe('embedded PostgreSQL', () => {
   });
 
   it('is not held up by a lock file whose pid is another process by now', async (t) => {
-    const dataDir = join(await closedFolder(t), 'postgres');
+    const dataDir = await madeCluster(t);
     const first = await postgres(t, { dataDir });
     const lines = (await readFile(join(dataDir, 'postmaster.pid'), 'utf8')).split('\n');
     await kill(first);
@@ -169,14 +190,13 @@ describe('embedded PostgreSQL', () => {
   });
 
   it('says so when the password that it was made with is lost', async (t) => {
-    const dataDir = join(await closedFolder(t), 'postgres');
-    await (await postgres(t, { dataDir, durable: false })).stop();
+    const dataDir = await madeCluster(t);
     const lost = postgres(t, { dataDir, durable: false, superuserPassword: 'another' });
     await assert.rejects(lost, refused(/Postgres is not usable|password authentication failed/));
   });
 
   it('leaves no process when it is stopped', async (t) => {
-    const dataDir = join(await closedFolder(t), 'postgres');
+    const dataDir = await madeCluster(t);
     const server = await postgres(t, { dataDir });
     await server.stop();
     assert.deepEqual(await server.exited, { code: 0, signal: null });
@@ -208,13 +228,19 @@ describe('embedded PostgreSQL', () => {
 });
 
 describe('embedded Temporal', () => {
+  const cleanup = cleanupAfterAll();
+  const codecEndpoint = 'https://localhost:1/api/temporal/codec';
   let program: string;
+  /** With its UI, for tests that only ask it. */
+  let shared: RunningTemporal;
+
   before(async () => {
     const toolsDir = fileURLToPath(new URL('../../.sentinel/tools', import.meta.url));
     program = (await findTemporalProgram({ toolsDirs: [toolsDir], environment: process.env })).path;
+    shared = await temporal(cleanup, { uiPort: 0, codecEndpoint });
   });
 
-  async function temporal(t: TestContext, options: Partial<Parameters<typeof startTemporal>[0]> = {}) {
+  async function temporal(t: Cleanup, options: Partial<Parameters<typeof startTemporal>[0]> = {}) {
     const server = await startTemporal({ program, port: 0, ...options });
     atEnd(t, () => server.stop());
     return server;
@@ -227,7 +253,7 @@ describe('embedded Temporal', () => {
   }
 
   it('is ready when the search attributes are there, and keeps what is closed for 30 days', async (t) => {
-    const { address } = await temporal(t);
+    const { address } = shared;
     const { workflowService, operatorService } = await connect(t, address);
     const { customAttributes } = await operatorService.listSearchAttributes({ namespace: 'default' });
     assert.deepEqual(Object.keys(customAttributes).toSorted(), Object.keys(searchAttributes).toSorted());
@@ -235,17 +261,15 @@ describe('embedded Temporal', () => {
     assert.equal(Number(config?.workflowExecutionRetentionTtl?.seconds), 30 * 86_400);
   });
 
-  it('listens on loopback only, the frontend, the UI and everything else (SA-27)', async (t) => {
-    const server = await temporal(t, { uiPort: 0 });
-    const addresses = listeners(server.pid);
-    assert.ok(addresses.includes(server.address));
-    assert.ok(addresses.includes(new URL(server.uiUrl ?? '').host));
+  it('listens on loopback only, the frontend, the UI and everything else (SA-27)', () => {
+    const addresses = listeners(shared.pid);
+    assert.ok(addresses.includes(shared.address));
+    assert.ok(addresses.includes(new URL(shared.uiUrl ?? '').host));
     for (const address of addresses) assert.match(address, /^127\.0\.0\.1:/);
   });
 
-  it('serves its UI under /temporal, with the codec endpoint that it was given', async (t) => {
-    const codecEndpoint = 'https://localhost:1/api/temporal/codec';
-    const { uiUrl } = await temporal(t, { uiPort: 0, codecEndpoint });
+  it('serves its UI under /temporal, with the codec endpoint that it was given', async () => {
+    const { uiUrl } = shared;
     const page = await fetch(`${uiUrl}/`, { signal: AbortSignal.timeout(10_000) });
     assert.match(await page.text(), /\/temporal\//);
     const settings = await fetch(`${uiUrl}/api/v1/settings`, { signal: AbortSignal.timeout(10_000) });
