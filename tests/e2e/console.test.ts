@@ -1,30 +1,24 @@
 // The console in a real browser against a made-up API: what people see and do, and what no page may do.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { AxeBuilder } from '@axe-core/playwright';
 import type { Page } from 'playwright-core';
 import { trustTiers } from '#contracts/states.ts';
+import { buildConsole } from '#start/console-build.ts';
 import { fakePassword, startFakeApi, type FakeApi } from '#tests/fakes/fake-api.ts';
 import { appendAudit, fakeDevice, putUnderReview } from '#tests/fakes/fake-fleet.ts';
 import { startBrowser, type Browser, type Look, type Tab } from '#tests/harness/browser.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import { judgePage } from '#tests/harness/judge-page.ts';
 import { requires } from '#tests/harness/requires.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const wide = { scheme: 'light', width: 1280, height: 800 } as const;
-const looks: Record<string, Look> = {
-  'a wide light screen': wide,
-  'a wide dark screen': { ...wide, scheme: 'dark' },
-  'a light phone': { scheme: 'light', width: 390, height: 844 },
-  'a dark phone': { scheme: 'dark', width: 390, height: 844 },
-};
+const dist = join(root, 'web', 'dist');
+const screens = { 'a wide screen': { width: 1280, height: 800 }, 'a phone': { width: 390, height: 844 } } as const;
+const wide = { scheme: 'light', ...screens['a wide screen'] } as const;
 /** Of everything here, which is limited like one test otherwise. */
 const limitMs = 600_000;
 /** Compressed script that the first view may need. */
@@ -32,31 +26,37 @@ const firstViewLimit = 250_000;
 
 describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => {
   const cleanup = cleanupAfterAll();
-  let dist: string;
   let browser: Browser;
 
   before(
     async () => {
-      dist = await mkdtemp(join(tmpdir(), 'sentinel-console-'));
-      cleanup.after(() => rm(dist, { recursive: true, force: true }));
-      const vite = join(root, 'node_modules/vite/bin/vite.js');
-      await promisify(execFile)(process.execPath, [vite, 'build', 'web', '--outDir', dist, '--emptyOutDir'], {
-        cwd: root,
-        env: { PATH: process.env['PATH'], NODE_ENV: 'production' },
-        timeout: 120_000,
-      });
+      await buildConsole(root, { PATH: process.env['PATH'] ?? '' }, AbortSignal.timeout(120_000));
       browser = await startBrowser(cleanup);
     },
     { timeout: 150_000 },
   );
 
-  /** A tab and an API of its own; at the end of the test nothing may have gone wrong in the page. */
-  async function open(t: TestContext, path: string, { as, look = wide }: { as?: string; look?: Look } = {}) {
+  /** A tab and an API of its own, which knows the tab as somebody where one is named. */
+  async function prepare(t: TestContext, { as }: { as?: string } = {}) {
     const api = await startFakeApi(t, dist);
-    const { page, context, faults } = await browser.open(t, look);
-    if (as !== undefined) await signIn(page, api, as);
-    await page.goto(api.url + path);
-    return { api, page, context, faults };
+    const tab = await browser.open(t, wide);
+    if (as !== undefined) await knowAs(tab, api, as);
+    return { api, ...tab };
+  }
+
+  /** The same, at a page. */
+  async function open(t: TestContext, path: string, { as }: { as?: string } = {}) {
+    const prepared = await prepare(t, as === undefined ? {} : { as });
+    await prepared.page.goto(prepared.api.url + path);
+    return prepared;
+  }
+
+  /** Signs in past the page for it, which takes two pages longer and has tests of its own. */
+  async function knowAs({ context }: Pick<Tab, 'context'>, api: FakeApi, username: string): Promise<void> {
+    const answer = await context.request.post(`${api.url}/api/admin/login`, {
+      data: { username, password: fakePassword },
+    });
+    assert.equal(answer.status(), 200);
   }
 
   async function signIn(page: Page, api: FakeApi, username: string): Promise<void> {
@@ -315,7 +315,7 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
     });
 
     it('selects all that match, page after page, takes them along as CSV, and offers nobody what they may not', async (t) => {
-      const { api, page, faults } = await open(t, '/login', { as: 'viewer1' });
+      const { api, page, faults } = await prepare(t, { as: 'viewer1' });
       for (let index = 1; index <= 1_200; index += 1) {
         const id = `bulk-${String(index).padStart(4, '0')}`;
         api.fleet.devices.set(id, fakeDevice(id, Date.now()));
@@ -341,7 +341,7 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
     });
 
     it('goes through a fleet that is larger than a page by its cursor', async (t) => {
-      const { api, page } = await open(t, '/login', { as: 'viewer1' });
+      const { api, page } = await prepare(t, { as: 'viewer1' });
       for (let index = 1; index <= 300; index += 1) {
         const id = `bulk-${String(index).padStart(4, '0')}`;
         api.fleet.devices.set(id, fakeDevice(id, Date.now()));
@@ -374,7 +374,7 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
     });
 
     it('says what to do when there is no device yet', async (t) => {
-      const { api, page } = await open(t, '/login', { as: 'viewer1' });
+      const { api, page } = await prepare(t, { as: 'viewer1' });
       api.fleet.devices.clear();
       await page.goto(`${api.url}/dashboard`);
       await page.getByText('No device has been heard yet').waitFor();
@@ -427,7 +427,7 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
     });
 
     it('offers nobody to decide what they asked for', async (t) => {
-      const { api, page } = await open(t, '/login', { as: 'admin' });
+      const { api, page } = await prepare(t, { as: 'admin' });
       const device = fakeDevice('own-request', Date.now(), { approval_state: 'pending', certificate: null });
       const approval = putUnderReview(api.fleet, device, Date.now(), {
         kind: 'enrollment',
@@ -472,7 +472,7 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
     });
 
     it('says what approving other hardware means, beside the key and hardware that the device is bound to (AT-15)', async (t) => {
-      const { api, page, faults } = await open(t, '/dashboard', { as: 'approver1' });
+      const { api, page, faults } = await prepare(t, { as: 'approver1' });
       const device = api.fleet.devices.get('gate-north-02');
       assert.ok(device);
       const key = 'e1'.repeat(34);
@@ -733,14 +733,14 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
   });
 
   it('ends another session of the same person', async (t) => {
-    const { api, page, context } = await open(t, '/sessions', { as: 'admin' });
+    const { api, page, context } = await prepare(t, { as: 'admin' });
     const other = await context.request.post(`${api.url}/api/admin/login`, {
       headers: { 'user-agent': 'sentinel-cli/0.1.0' },
       data: { username: 'admin', password: fakePassword },
     });
     assert.equal(other.status(), 200);
-    // That call has replaced the cookie: this tab now is the second session.
-    await page.reload();
+    // That call has replaced the cookie: this tab is the second session.
+    await page.goto(`${api.url}/sessions`);
     await page.getByText('Sentinel command line').waitFor();
     await page.getByRole('button', { name: 'End the session of admin from 127.0.0.1' }).click();
     await page.getByRole('button', { name: 'End the session of admin from 127.0.0.1' }).waitFor({ state: 'detached' });
@@ -749,20 +749,20 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
   });
 
   it('ends the session of somebody else for those who may, and shows others none', async (t) => {
-    const { api, page, context } = await open(t, '/sessions', { as: 'admin' });
+    const { api, page, context } = await prepare(t, { as: 'admin' });
     const other = await fetch(`${api.url}/api/admin/login`, {
       method: 'POST',
       headers: { 'user-agent': 'curl/8' },
       body: JSON.stringify({ username: 'viewer1', password: fakePassword }),
     });
     assert.equal(other.status, 200);
-    await page.reload();
+    await page.goto(`${api.url}/sessions`);
     await page.getByRole('button', { name: 'End the session of viewer1 from 127.0.0.1' }).click();
     await page
       .getByRole('button', { name: 'End the session of viewer1 from 127.0.0.1' })
       .waitFor({ state: 'detached' });
     await context.clearCookies();
-    await signIn(page, api, 'viewer1');
+    await knowAs({ context }, api, 'viewer1');
     await page.goto(`${api.url}/sessions`);
     await page.getByRole('region', { name: 'Your sessions' }).locator('tr[data-row]').first().waitFor();
     assert.equal(await page.getByRole('region', { name: 'Sessions of others' }).count(), 0);
@@ -770,24 +770,23 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
 
   it('needs less than 250 KB of compressed script for its first view', async (t) => {
     const api = await startFakeApi(t, dist);
-    const { page } = await browser.open(t, wide);
-    const scripts: string[] = [];
-    page.on('request', (request) => {
-      const { pathname } = new URL(request.url());
-      if (pathname.endsWith('.js')) scripts.push(pathname);
-    });
-    const loaded = async () => {
-      const bodies = await Promise.all(scripts.splice(0).map((path) => readFile(join(dist, path))));
+    /** In a browser that has kept nothing. */
+    async function bytesUntil(tab: Tab, path: string, isShown: (page: Page) => Promise<unknown>): Promise<number> {
+      const scripts: string[] = [];
+      tab.page.on('request', (request) => {
+        const { pathname } = new URL(request.url());
+        if (pathname.endsWith('.js')) scripts.push(pathname);
+      });
+      await tab.page.goto(api.url + path);
+      await isShown(tab.page);
+      const bodies = await Promise.all(scripts.map((script) => readFile(join(dist, script))));
       return bodies.reduce((sum, body) => sum + gzipSync(body).length, 0);
-    };
-    await page.goto(`${api.url}/`);
-    await page.getByRole('heading', { level: 1 }).waitFor();
-    const landing = await loaded();
-    await signIn(page, api, 'admin');
-    await loaded();
-    await page.goto(`${api.url}/dashboard`);
-    await fleetIsShown(page);
-    const dashboard = await loaded();
+    }
+    const visitor = await browser.open(t, wide);
+    const landing = await bytesUntil(visitor, '/', (page) => page.getByRole('heading', { level: 1 }).waitFor());
+    const person = await browser.open(t, wide);
+    await knowAs(person, api, 'admin');
+    const dashboard = await bytesUntil(person, '/dashboard', fleetIsShown);
     t.diagnostic(`landing ${landing} bytes, dashboard ${dashboard} bytes`);
     assert.ok(landing < firstViewLimit && dashboard < firstViewLimit, `landing ${landing}, dashboard ${dashboard}`);
   });
@@ -800,21 +799,30 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
 
   // Judging a page keeps one core busy.
   describe('every page keeps the policy, is accessible and fits', { concurrency: 2, timeout: limitMs }, () => {
-    for (const [name, look] of Object.entries(looks)) {
-      describe(`on ${name}`, { concurrency: false }, () => {
+    for (const [name, screen] of Object.entries(screens)) {
+      describe(`on ${name}, light and dark`, { concurrency: false }, () => {
         const ofAll = cleanupAfterAll();
         let api: FakeApi;
         let tab: Tab;
+        const schemes: Look['scheme'][] = ['light', 'dark'];
 
         before(async () => {
           api = await startFakeApi(ofAll, dist);
-          tab = await browser.open(ofAll, look);
+          tab = await browser.open(ofAll, { ...screen, scheme: 'light' });
         });
 
         function judged(what: string, reach: (page: Page) => Promise<unknown>): void {
           it(what, async () => {
             await reach(tab.page);
-            await judge(tab.page);
+            await isRead(tab.page);
+            for (const scheme of schemes) {
+              await tab.page.emulateMedia({ colorScheme: scheme });
+              await tab.page.locator(`html[data-mantine-color-scheme="${scheme}"]`).waitFor();
+              await colorsAreFinal(tab.page);
+              await judgePage(tab.page, scheme);
+            }
+            // The next page begins in the scheme in which this one ends, so that pages are loaded in either.
+            schemes.reverse();
             assert.deepEqual(tab.faults.splice(0), []);
           });
         }
@@ -878,16 +886,15 @@ describe('the console', { skip: requires('chromium'), timeout: limitMs }, () => 
   });
 });
 
-/** No serious finding of axe, and nothing that has to be scrolled sideways. */
-async function judge(page: Page): Promise<void> {
+async function isRead(page: Page): Promise<void> {
   await page.getByRole('heading', { level: 1, includeHidden: true }).first().waitFor();
   await page.locator('[aria-label^="Reading"], [aria-label^="Opening"]').first().waitFor({ state: 'detached' });
-  const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze();
-  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  assert.deepEqual(
-    serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`),
-    [],
-  );
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-  assert.ok(overflow <= 0, `${overflow} px too wide`);
+}
+
+/** A change of scheme fades; without motion too this takes a frame, and one more for what inherits the colour. */
+function colorsAreFinal(page: Page): Promise<void> {
+  return page.evaluate(async () => {
+    do await new Promise((resolve) => requestAnimationFrame(resolve));
+    while (document.getAnimations().length > 0);
+  });
 }

@@ -1,5 +1,4 @@
 // The documentation site, built by its command and served by the API: every link leads somewhere, and it is good to read for everybody.
-import { AxeBuilder } from '@axe-core/playwright';
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import type { AddressInfo } from 'node:net';
@@ -11,6 +10,7 @@ import { settings } from '#contracts/settings.ts';
 import { fakeApi } from '#tests/fakes/api-over-fakes.ts';
 import { startBrowser, type Browser, type Look } from '#tests/harness/browser.ts';
 import { cleanupAfterAll } from '#tests/harness/cleanup.ts';
+import { judgePage } from '#tests/harness/judge-page.ts';
 import { repository } from '#tests/harness/npm-start.ts';
 import { blocksTypedBy } from '#tests/harness/page-commands.ts';
 import { requires } from '#tests/harness/requires.ts';
@@ -151,16 +151,7 @@ describe('the documentation site', { skip: requires('chromium') }, () => {
       for (const path of ['', 'installation_guide/', 'architecture/', 'attestation/', 'problems/', 'audit/']) {
         await page.goto(`${url}/docs/${path}`);
         await page.getByRole('heading', { level: 1 }).first().waitFor();
-        // It need not say of every element that nothing is wrong with it.
-        const axe = new AxeBuilder({ page }).setLegacyMode().options({ resultTypes: ['violations'] });
-        const { violations } = await axe.analyze();
-        const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-        const said = serious.map(
-          ({ id, nodes }) => `${path}: ${id}: ${nodes.map((node) => node.html.slice(0, 200)).join(' | ')}`,
-        );
-        assert.deepEqual(said, []);
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-        assert.ok(overflow <= 0, `${path}: ${overflow} px too wide`);
+        await judgePage(page, path);
       }
       assert.deepEqual(faults, []);
     });

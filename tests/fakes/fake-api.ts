@@ -564,6 +564,8 @@ async function serveConsole(folder: string, path: string, response: ServerRespon
     'content-type': types[extname(file)] ?? 'application/octet-stream',
     'content-security-policy': policy(nonce),
     'x-content-type-options': 'nosniff',
+    // As the API lets them be kept: the name of a script or style changes with its content.
+    'cache-control': isFile ? 'public, max-age=31536000, immutable' : 'no-store',
   });
   response.end(isFile ? bytes : bytes.toString().replaceAll('__CSP_NONCE__', nonce));
 }
