@@ -83,7 +83,7 @@ describe('the first hour', { skip: requires('chromium') }, () => {
     await stopped;
     await row.getByText('Stale').waitFor({ timeout: 30_000 });
     await row.getByRole('link', { name: 'my-device' }).click();
-    await page.getByRole('heading', { level: 1, name: /my-device/ }).waitFor();
+    await page.getByRole('heading', { level: 1, name: /my-device/ }).waitFor({ timeout: 30_000 });
     await page
       .getByText(/its agent has stopped, cannot reach this server, or is refused\. That does not change its tier/)
       .first()
