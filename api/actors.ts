@@ -205,6 +205,8 @@ type Outcome =
 function outcomeOf(error: unknown): Outcome {
   if (error instanceof WorkflowUpdateFailedError) return ofUpdateFailure(error);
   if (error instanceof WorkflowNotFoundError) {
+    // The library asks the latest run how an update went that the one before has taken: only the update is unknown there.
+    if (error.message.startsWith('update ')) return { kind: 'busy' };
     return { kind: 'refused', problem: new TrustError('review.closed', { cause: error }) };
   }
   switch (grpcCodeOf(error)) {

@@ -12,7 +12,7 @@ import { withExamples } from './examples.ts';
 import { CliError } from './failure.ts';
 import { forEachId, readIds } from './many.ts';
 import { presentPage, readPages, withPageOptions, type PageOptions } from './pages.ts';
-import { reviewBody, showApproval, type ReviewOptions } from './review.ts';
+import { reviewBody, showApproval, untilReviewed, type ReviewOptions } from './review.ts';
 import { table } from './table.ts';
 import { watching, withWatch } from './watch.ts';
 import { longTime, shortTime } from './when.ts';
@@ -167,13 +167,7 @@ export function addDeviceCommands(program: Command, context: CliContext): void {
         await withClient(context, command, (client, target) =>
           forEachId(context, command, ids, {
             work: async (id) => {
-              const pending = (await client.devices.get(id)).pending_review;
-              if (pending === null) {
-                throw new CliError(`Nothing about ${id} waits for review.`, {
-                  advice: `See what it is: sentinel device show ${id}`,
-                });
-              }
-              const approval = await client.approvals.get(pending.id);
+              const approval = await untilReviewed(context, client, id);
               if (!globalsOf(command).json) showApproval(context, approval, target);
               return client.devices.identityReview(id, await reviewBody(context, approval, decision, options));
             },

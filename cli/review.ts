@@ -1,10 +1,13 @@
 // Shows what is up for approval and votes on exactly that: the digest that was shown goes with the vote.
+import type { Client } from '#client/client.ts';
 import type { Approval } from '#contracts/http/approvals.ts';
 import type { ReviewBody } from '#contracts/http/common.ts';
 import type { ApprovalKind } from '#contracts/states.ts';
 import type { Target } from './connection.ts';
 import type { CliContext } from './context.ts';
 import { confirmByName, confirmIfAsked } from './confirm.ts';
+import { CliError } from './failure.ts';
+import { withProgress } from './progress.ts';
 import { facts, table, type Cell } from './table.ts';
 import { longTime, shortTime } from './when.ts';
 import { stateCell } from './words.ts';
@@ -49,6 +52,29 @@ export function showApproval(context: CliContext, approval: Approval, target: Ta
     approval.votes.map((vote) => [vote.by, stateCell(vote.decision), shortTime(context, vote.at), vote.reason ?? '']),
     { wrap: true },
   );
+}
+
+/** The actor of a device that was heard for the first time opens its review, a moment later or, when many come, some seconds. */
+const review = { lookMs: 250, looks: 40 } as const;
+
+/**
+ * What is up for approval of a device. Whoever is quicker than the actor of a new device waits for it.
+ *
+ * @throws CliError when nothing is, and nothing is about to be
+ */
+export async function untilReviewed(context: CliContext, client: Client, id: string): Promise<Approval> {
+  return withProgress(context, `Waiting for the review of ${id} to open`, async () => {
+    for (let look = 1; ; look += 1) {
+      const { pending_review, approval_state } = await client.devices.get(id);
+      if (pending_review !== null) return client.approvals.get(pending_review.id);
+      if (approval_state !== 'pending' || look === review.looks) {
+        throw new CliError(`Nothing about ${id} waits for review.`, {
+          advice: `See what it is: sentinel device show ${id}`,
+        });
+      }
+      await context.pause(review.lookMs, new AbortController().signal);
+    }
+  });
 }
 
 /**

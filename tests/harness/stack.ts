@@ -18,6 +18,7 @@ import { findFreePort } from '#start/ports.ts';
 import type { Cleanup } from './cleanup.ts';
 import { fillInEnvFile } from './env-file.ts';
 import { eventually } from './eventually.ts';
+import { giveCluster } from './start-server.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const startWithinMs = 150_000;
@@ -81,6 +82,7 @@ export async function startStack(
   typed: Typed | null = null,
 ): Promise<Stack> {
   const home = await mkdtemp(join(tmpdir(), 'sentinel-stack-'));
+  if (typed === null && settings['SENTINEL_DATABASE_URL'] === undefined) await giveCluster(home);
   const ports: Record<string, string> = {};
   for (const name of ['SENTINEL_PORT', 'SENTINEL_DATABASE_PORT', 'SENTINEL_TEMPORAL_PORT', 'SENTINEL_TEMPORAL_UI_PORT'])
     ports[name] = String(await findFreePort());

@@ -133,11 +133,12 @@ describe('a trail that is shorter than what was signed', () => {
     assert.equal(await isOlder(), false);
     const report = await trail.verify();
     assert.deepEqual([report.valid, report.first_broken_sequence], [false, 5]);
+    const signed = (await trail.checkpointNames()).length;
     await sealing(async () => {
       await trail.record(1);
       await eventually(async () => (await head()) === 10, 'the next event');
     });
-    assert.equal((await trail.checkpointNames()).length, 3, 'and it is signed again');
+    assert.ok((await trail.checkpointNames()).length > signed, 'and it is signed again');
   });
 
   it('is not accepted when another event has the number, nor for another checkpoint (FT-17)', async () => {

@@ -60,6 +60,7 @@ const within: Readonly<Record<string, string>> = {
   'store/reconcile.ts': 'a position that it wrote itself into its own schedule',
   'telemetry/metrics-server.ts': 'the header Authorization, as in api/metrics.ts',
   'worker/bundle.ts': 'a path of its own',
+  'worker/kept-bundle.ts': 'a path of its own; a file of its own that is not what was kept is tried in its test',
   'worker/checkpoints.ts': 'protocols/checkpoint.ts#readPublicKeys and verifyCheckpoint',
   // Files of SENTINEL_HOME, which only its owner can change, and programs of ours.
   'start/accounts.ts': 'its own file',

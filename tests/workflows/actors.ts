@@ -1,7 +1,7 @@
 // Runs the real workflows on the real Temporal with a fake store, and a cache so small that every task replays.
 import { createHash, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { Client, Connection, WorkflowUpdateFailedError } from '@temporalio/client';
+import { Client, Connection, WorkflowUpdateFailedError, WorkflowUpdateStage } from '@temporalio/client';
 import { ApplicationFailure, type DataConverter } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { NativeConnection, Runtime } from '@temporalio/worker';
@@ -372,11 +372,14 @@ export async function testActors(t: Cleanup, options: TestActorsOptions = {}) {
       });
     },
     /** Answers when the device has taken everything into account that the store knows now. */
-    catchUp(id: string, request_id: string = randomUUID()) {
-      return handle(device(id)).executeUpdate(catchUpUpdate, {
+    async catchUp(id: string, request_id: string = randomUUID()): Promise<ActorAnswer> {
+      const taken = await handle(device(id)).startUpdate(catchUpUpdate, {
         updateId: request_id,
         args: [{ by: { kind: 'system', id: 'test' }, request_id }],
+        waitForStage: WorkflowUpdateStage.ACCEPTED,
       });
+      // Asks the run that took it, also when another one has come after that; `executeUpdate` asks the latest.
+      return taken.result();
     },
     verify: (ref: ActorRef) => handle(ref).signal(verifySignal),
     async runId(ref: ActorRef): Promise<string> {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { WorkflowNotFoundError } from '@temporalio/client';
 import { createActors, type ActorsDeps } from '#api/actors.ts';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import type { ActorAnswer } from '#workflows/messages.ts';
@@ -42,5 +43,48 @@ describe('heartbeats that wait for their actors', () => {
     assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 96);
     for (const outcome of outcomes.slice(96))
       assert.equal(outcome.status === 'rejected' && (outcome.reason as { code: string }).code, 'control.backlogged');
+  });
+});
+
+describe('a vote', () => {
+  function votes(failures: readonly Error[]) {
+    const asked: string[] = [];
+    const left = [...failures];
+    const client = {
+      withDeadline: (_deadline: number, work: () => Promise<unknown>) => work(),
+      workflow: {
+        getHandle: () => ({
+          executeUpdate: async (_definition: unknown, { updateId }: { updateId: string }) => {
+            asked.push(updateId);
+            const failure = left.shift();
+            if (failure !== undefined) throw failure;
+            return { state: 'open', revision: 2 };
+          },
+        }),
+      },
+    } as unknown as ActorsDeps['client'];
+    const actors = createActors({
+      client,
+      workflowIdOf: ({ id }) => id,
+      clock: systemClock,
+      random: systemRandom,
+      options: { taskQueue: 'test' },
+    });
+    const by = { kind: 'user' as const, id: 'ann' };
+    const request = { by, request_id: 'r', decision: 'approve' as const, reason: null, digest: 'd' };
+    return { asked, vote: () => actors.vote({ project: 'default', id: 'a' }, request) };
+  }
+
+  it('is asked for again when the run that took it has continued as new, and says nothing of a closed review (FT-06)', async () => {
+    const { asked, vote } = votes([new WorkflowNotFoundError('update "r" not found', 'a', undefined)]);
+    assert.equal((await vote()).state, 'open');
+    assert.deepEqual(asked, ['r', 'r'], 'with the same id');
+  });
+
+  it('finds a review closed when its workflow is over', async () => {
+    const over = new WorkflowNotFoundError('workflow execution already completed', 'a', undefined);
+    const { asked, vote } = votes([over]);
+    await assert.rejects(vote(), { code: 'review.closed' });
+    assert.deepEqual(asked, ['r']);
   });
 });

@@ -353,6 +353,28 @@ describe('a vote', () => {
     assert.match(talk, /Nothing about lab-1 waits/);
   });
 
+  it('waits for the review of a device that was heard a moment ago, for ten seconds at most', async (t) => {
+    const early = { ...pending, pending_review: null };
+    for (const [opensAt, exit, looks] of [
+      [3, 0, 3],
+      [Number.POSITIVE_INFINITY, 1, 40],
+    ] as const) {
+      const waits: number[] = [];
+      const shown: Routes = {
+        ...review,
+        'GET /api/devices/lab-1': () => ({ body: waits.length + 1 >= opensAt ? pending : early }),
+      };
+      const { exit: ended, seen } = await runCommand(t, 'device approve lab-1', {
+        routes: shown,
+        // The other pause is how long a person waits before progress is shown.
+        pause: async (ms) => (ms === 250 ? void waits.push(ms) : new Promise(() => undefined)),
+      });
+      assert.equal(ended, exit);
+      assert.equal(seen.filter(({ method, path }) => method === 'GET' && path === '/api/devices/lab-1').length, looks);
+      assert.equal(waits.length, looks - 1);
+    }
+  });
+
   it('prints only the object after the vote with --json', async (t) => {
     const { out } = await runCommand(t, 'device approve lab-1 --json', { routes: review });
     assert.deepEqual(JSON.parse(out), device);
