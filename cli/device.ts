@@ -9,7 +9,6 @@ import { withClient, type Target } from './connection.ts';
 import { globalsOf, present, type CliContext } from './context.ts';
 import { hasEvidence, showDevice, showExplanation } from './device-view.ts';
 import { withExamples } from './examples.ts';
-import { CliError } from './failure.ts';
 import { forEachId, readIds } from './many.ts';
 import { presentPage, readPages, withPageOptions, type PageOptions } from './pages.ts';
 import { reviewBody, showApproval, untilReviewed, type ReviewOptions } from './review.ts';
