@@ -7,6 +7,15 @@ import { createActors, type ActorsDeps } from '#api/actors.ts';
 import { systemClock, systemRandom } from '#contracts/deps.ts';
 import type { ActorAnswer } from '#workflows/messages.ts';
 
+const actorsOver = (client: ActorsDeps['client'], limits: Partial<ActorsDeps['options']> = {}) =>
+  createActors({
+    client,
+    workflowIdOf: ({ id }) => id,
+    clock: systemClock,
+    random: systemRandom,
+    options: { taskQueue: 'test', ...limits },
+  });
+
 describe('heartbeats that wait for their actors', () => {
   it('are few at a time, some more wait, and the others go on without (FT-11)', async () => {
     const answers: (() => void)[] = [];
@@ -21,13 +30,7 @@ describe('heartbeats that wait for their actors', () => {
           }),
       },
     } as unknown as ActorsDeps['client'];
-    const actors = createActors({
-      client,
-      workflowIdOf: ({ id }) => id,
-      clock: systemClock,
-      random: systemRandom,
-      options: { taskQueue: 'test', catchUpTimeoutMs: 30_000 },
-    });
+    const actors = actorsOver(client, { catchUpTimeoutMs: 30_000 });
 
     const origin = { by: { kind: 'device' as const, id: 'd' }, request_id: 'r' };
     const asked = Array.from({ length: 200 }, (_, n) => actors.catchUp({ project: 'default', id: `d-${n}` }, origin));
@@ -63,13 +66,7 @@ describe('a vote', () => {
         }),
       },
     } as unknown as ActorsDeps['client'];
-    const actors = createActors({
-      client,
-      workflowIdOf: ({ id }) => id,
-      clock: systemClock,
-      random: systemRandom,
-      options: { taskQueue: 'test' },
-    });
+    const actors = actorsOver(client);
     const by = { kind: 'user' as const, id: 'ann' };
     const request = { by, request_id: 'r', decision: 'approve' as const, reason: null, digest: 'd' };
     return { asked, vote: () => actors.vote({ project: 'default', id: 'a' }, request) };
