@@ -155,7 +155,10 @@ function partOf(
     .map(({ suite, files }) => ({ suite, files: files.filter((file) => phaseOf(suite, file) === name) }))
     .filter(({ files }) => files.length > 0);
   if (parts.length === 0) return [];
-  const placeOf = ({ first = [] }: Suite, file: string): number => (first.indexOf(titleOf(file)) + 1 || 1_000) - 1;
+  const placeOf = ({ first = [] }: Suite, file: string): number => {
+    const place = first.indexOf(titleOf(file));
+    return place === -1 ? Number.MAX_SAFE_INTEGER : place;
+  };
   const files = parts
     .flatMap(({ suite, files: own }) => own.map((file) => ({ file, place: placeOf(suite, file) })))
     .toSorted((a, b) => a.place - b.place || (a.file < b.file ? -1 : 1));
